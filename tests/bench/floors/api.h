@@ -1,0 +1,114 @@
+/*
+ * The Runtime API client that the floors share: the least C that does the job on a healthy server.
+ *
+ * In: AWS_LAMBDA_RUNTIME_API as a numeric host:port. Out: one event at a time, answered once. Four system calls an event
+ * (receive the event, send the response, receive the 202, send the next GET) when the event fits one receive.
+ * It trusts the server: only Content-Length, no limits but its buffer, no reconnect. A floor is what cannot be undercut,
+ * not what should be run.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define PAYLOAD_LIMIT (6291556 + 1)
+#define HEAD_LIMIT 4096
+
+struct event {
+    char *id;
+    size_t id_size;
+    char *body;
+    size_t size;
+};
+
+static char received[HEAD_LIMIT + PAYLOAD_LIMIT];
+static int api;
+
+static void fail(const char *what) {
+    perror(what);
+    exit(1);
+}
+
+static void api_connect(void) {
+    char *address = getenv("AWS_LAMBDA_RUNTIME_API");
+    char *colon = address ? strchr(address, ':') : NULL;
+    struct sockaddr_in to = {.sin_family = AF_INET};
+    char host[16] = "";
+    if (!colon || colon - address >= (long)sizeof host) fail("AWS_LAMBDA_RUNTIME_API");
+    memcpy(host, address, colon - address);
+    to.sin_port = htons(atoi(colon + 1));
+    if (inet_pton(AF_INET, host, &to.sin_addr) != 1) fail("AWS_LAMBDA_RUNTIME_API");
+    api = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect(api, (struct sockaddr *)&to, sizeof to)) fail("connect");
+}
+
+static void api_send(struct iovec *parts, int count) {
+    while (count) {
+        struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
+        ssize_t sent = sendmsg(api, &message, MSG_NOSIGNAL);
+        if (sent < 0) fail("sendmsg");
+        while (count && (size_t)sent >= parts->iov_len) {
+            sent -= parts->iov_len;
+            parts++, count--;
+        }
+        if (count) {
+            parts->iov_base = (char *)parts->iov_base + sent;
+            parts->iov_len -= sent;
+        }
+    }
+}
+
+/* Receives one whole reply into `received`; returns its head's size, NUL-ended in place of the last line feed. */
+static size_t api_receive(const char *status, size_t *body) {
+    size_t size = 0, head = 0, wanted = 0;
+    do {
+        ssize_t got = recv(api, received + size, sizeof received - size, 0);
+        if (got <= 0) fail("recv");
+        size += got;
+        char *end = head ? NULL : memmem(received, size, "\r\n\r\n", 4);
+        if (end) {
+            head = end - received + 4;
+            end[3] = 0;
+            char *length = strstr(received, "Content-Length: ");
+            if (!length || strncmp(received, status, strlen(status))) fail(received);
+            wanted = head + strtoul(length + 16, NULL, 10);
+        }
+    } while (!head || size < wanted);
+    *body = wanted - head;
+    return head;
+}
+
+static void api_ask(void) {
+    static char get[] = "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: floor\r\n\r\n";
+    struct iovec part = {get, sizeof get - 1};
+    api_send(&part, 1);
+}
+
+static struct event api_next(void) {
+    struct event event;
+    event.body = received + api_receive("HTTP/1.1 200", &event.size);
+    event.id = strstr(received, "Lambda-Runtime-Aws-Request-Id: ");
+    if (!event.id) fail("no request id");
+    event.id += 31;
+    event.id_size = strcspn(event.id, "\r");
+    return event;
+}
+
+/* `what` is "response" or "error". */
+static void api_answer(struct event event, const char *what, char *body, size_t size) {
+    char head[512];
+    int head_size = snprintf(head, sizeof head,
+                             "POST /2018-06-01/runtime/invocation/%.*s/%s HTTP/1.1\r\n"
+                             "Host: floor\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
+                             (int)event.id_size, event.id, what, size);
+    struct iovec parts[2] = {{head, head_size}, {body, size}};
+    size_t ignored;
+    api_send(parts, 2);
+    api_receive("HTTP/1.1 202", &ignored);
+    api_ask();
+}

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Builds the floors, the peers and the library's echo, runs all of them beside the bootstrap against one server, and
+# hands the samples to report.py, which prints the table and writes dist/bench.json and dist/bench.svg.
+#
+# BOOTSTRAP  the artefact under test (default: dist/ARCH/bootstrap of this machine)
+# STARTS, EVENTS, LARGE  rounds of fresh processes, of small events, of 6 MB events (200, 2000, 100)
+# SAVE=1     keeps the chart as tests/bench/bench.svg, which the README shows
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+case $(uname -m) in
+    aarch64) arch=arm64 target=aarch64-unknown-linux-musl ;;
+    *) arch=$(uname -m) target=$(uname -m)-unknown-linux-musl ;;
+esac
+bootstrap=$(realpath -m "${BOOTSTRAP:-dist/$arch/bootstrap}")
+here=tests/bench
+out=$PWD/dist/bench
+
+missing=
+for need in gcc:gcc musl-gcc:musl-tools strace:strace curl:curl python3:python3; do
+    command -v "${need%:*}" > /dev/null || missing+=" ${need#*:}"
+done
+if [ -n "$missing" ]; then
+    echo "bench: needs more tools; run: apt-get install$missing" >&2
+    exit 1
+fi
+if [ ! -x "$bootstrap" ]; then
+    echo "bench: $bootstrap is not there; run: make" >&2
+    exit 1
+fi
+
+rm -rf "$out"
+mkdir -p "$out/task"
+say() { echo "bench: $*" >&2; }
+
+say "building the server and the floors"
+strict=(-std=gnu17 -O2 -Wall -Wextra -Werror)
+gcc "${strict[@]}" -o "$out/measure" $here/measure.c
+for floor in loop spawn fork echo; do
+    musl-gcc "${strict[@]}" -static -s -o "$out/$floor" $here/floors/$floor.c
+done
+mv "$out/echo" "$out/task/echo"
+cp $here/task/function.sh "$out/task/"
+cp "$out/loop" "$out/loop-again"
+cp "$bootstrap" "$out/bootstrap"
+install -m 755 $here/tutorial.sh "$out/tutorial"
+
+# A part that this machine cannot build is left out of the run, and its rows say so.
+say "building the library's echo, the peer on lambda_runtime, and the bootstrap on the prebuilt std"
+export CARGO_TARGET_DIR=$PWD/target/bench
+build() { # NAME, BUILT_FILE, COMMAND…
+    if "${@:3}" > "$out/$1.log" 2>&1; then
+        cp "$CARGO_TARGET_DIR/$2" "$out/$1"
+    else
+        say "$1 could not be built and is left out: $(grep -m1 '^error' "$out/$1.log" || true)"
+    fi
+}
+rebuilt() {
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS="${RUSTFLAGS:-} -Zunstable-options -Cpanic=immediate-abort" \
+        cargo build --release -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --target "$target" "$@"
+}
+build library "$target/release/examples/echo" rebuilt --example echo
+build prebuilt "$target/release/bootstrap" cargo build --release --target "$target" --bin bootstrap
+build lambda_runtime "$target/release/lambda-runtime-echo" \
+    cargo build --release --locked --target "$target" --manifest-path $here/lambda_runtime/Cargo.toml
+
+contestant() { [ ! -x "$out/$1" ] || echo "$2:$3:$out/task:$out/$1"; }
+loop=$(contestant loop floor-loop echo)
+again=$(contestant loop-again floor-loop-again echo)
+spawn=$(contestant spawn floor-spawn ./echo)
+fork=$(contestant fork floor-fork function.handler)
+program=$(contestant bootstrap ours-program echo)
+shell=$(contestant bootstrap ours-shell function.handler)
+library=$(contestant library ours-library echo)
+official=$(contestant lambda_runtime lambda_runtime echo)
+tutorial=$(contestant tutorial tutorial function.handler)
+
+# The lists are words on purpose: a contestant that could not be built is no word.
+# shellcheck disable=SC2086
+{
+    everyone="$loop $again $spawn $fork $program $shell $library $official $tutorial"
+    say "start-up: ${STARTS:-200} fresh processes of each"
+    "$out/measure" start "${STARTS:-200}" $everyone > "$out/start.tsv"
+    say "small events: ${EVENTS:-2000} of each"
+    "$out/measure" events "${EVENTS:-2000}" 64 $everyone > "$out/events.tsv"
+    say "events of 6 MB: ${LARGE:-100} of each"
+    "$out/measure" events "${LARGE:-100}" 6291456 $loop $spawn $program $library $official > "$out/large.tsv"
+    say "system calls"
+    for one in $loop $spawn $fork $program $shell $library $official $tutorial; do
+        # What they say when the door closes is not of interest, unless it closed too early.
+        "$out/measure" trace 20 64 "${one%:*}:$(command -v strace):-o:$out/${one%%:*}.strace:-s:64:${one##*:}" \
+            2> "$out/trace.log" || { cat "$out/trace.log" >&2; exit 1; }
+    done
+}
+
+python3 $here/report.py dist "$bootstrap"
+[ "${SAVE:-}" != 1 ] || cp dist/bench.svg $here/bench.svg

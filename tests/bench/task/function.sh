@@ -1,0 +1,4 @@
+# The shell handler of every contestant that has one.
+handler() {
+    printf '%s' "$1"
+}
