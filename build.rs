@@ -1,0 +1,86 @@
+//! Records where a binary comes from, for `--version`.
+//!
+//! In: the source tree, its git folder if it has one, the compiler. Out: three variables that the
+//! program reads with `env!`. Never: a clock, the network, a user's name, a folder's name; the
+//! same tree and the same compiler give the same three texts on every machine.
+//!
+//! - `ZEROSTRAP_COMMIT`: the commit, with `-dirty` if what the binary is made of differs from it;
+//!   empty in an unpacked archive.
+//! - `ZEROSTRAP_TOOLCHAIN`: such as `rustc 1.95.0 (59807616e)`.
+//! - `ZEROSTRAP_TARGET`: the target triple.
+
+use std::env;
+use std::path::Path;
+use std::process::Command;
+
+/// What decides the bytes of the binary, and so what "dirty" is about: a change to the README
+/// neither rebuilds it nor marks it.
+const SOURCES: [&str; 6] =
+    ["Cargo.toml", "Cargo.lock", "build.rs", "rust-toolchain.toml", "deploy/build.sh", "src"];
+
+/// Where git keeps what the current commit is. Cargo takes a path that does not exist for one that
+/// has changed, so only those of the repository's own way of storing are handed to it.
+const HEADS: [&str; 4] = ["HEAD", "packed-refs", "refs/heads", "reftable"];
+
+fn main() {
+    for source in SOURCES {
+        println!("cargo:rerun-if-changed={source}");
+    }
+    println!("cargo:rustc-env=ZEROSTRAP_COMMIT={}", commit().unwrap_or_default());
+    println!("cargo:rustc-env=ZEROSTRAP_TOOLCHAIN={}", toolchain());
+    println!("cargo:rustc-env=ZEROSTRAP_TARGET={}", variable("TARGET"));
+}
+
+/// The commit of this tree, or nothing where there is no git, no repository or no commit yet.
+fn commit() -> Option<String> {
+    // Looked at first, for git climbs: an archive unpacked inside some other project's repository
+    // would otherwise be given that project's commit.
+    if !Path::new(".git").exists() {
+        return None;
+    }
+    for head in HEADS {
+        let path = git(&["rev-parse", "--git-path", head])?;
+        if Path::new(&path).exists() {
+            println!("cargo:rerun-if-changed={path}");
+        }
+    }
+    let commit = git(&["rev-parse", "--verify", "HEAD"])?;
+    let changes = git(&[&["status", "--porcelain", "--"], &SOURCES[..]].concat())?;
+    Some(if changes.is_empty() { commit } else { format!("{commit}-dirty") })
+}
+
+/// What git answers, without the newline at its end; nothing if it fails.
+///
+/// It gets no environment and so none of the user's settings, and none of the variables that git
+/// sets for hooks, which would point it at another repository. It may not lock: the index that it
+/// would write could be one that another git is about to use. It may read a tree that someone else
+/// owns, as a container's checkout is: what could be run from there is run by building it anyway.
+fn git(arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git")
+        .args(["--no-optional-locks", "-c", "safe.directory=*"])
+        .args(arguments)
+        .env_clear()
+        .env("PATH", variable("PATH"))
+        .output()
+        .ok()?;
+    let answer = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| answer.trim_end().to_owned())
+}
+
+/// The compiler's version and commit. The date beside them in `rustc --version` is left out: the
+/// commit says more, and a binary without any date is one claim less to explain.
+fn toolchain() -> String {
+    let output = Command::new(variable("RUSTC")).arg("-vV").output().expect("rustc runs");
+    let text = String::from_utf8(output.stdout).expect("rustc speaks UTF-8");
+    let field = |name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        value.unwrap_or("unknown")
+    };
+    let hash = field("commit-hash");
+    format!("rustc {} ({})", field("release"), hash.get(..9).unwrap_or(hash))
+}
+
+/// A variable that Cargo, or the way Cargo itself was found, guarantees.
+fn variable(name: &str) -> String {
+    env::var(name).unwrap_or_else(|reason| panic!("{name}: {reason}"))
+}
