@@ -1,0 +1,363 @@
+//! One kept-alive connection to the Runtime API: when it is opened, used again, and given up.
+//!
+//! In: request bytes. Out: a reply's status, headers and body. It must never send a request twice
+//! that could have been received, unless the caller says that the request may be repeated.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use crate::error::Kind;
+use crate::http::body::{BodyError, Decoder, Framing};
+use crate::http::head::{Head, HeadError, Scanner};
+use crate::http::{HEADER_BLOCK_LIMIT, INTERIM_REPLY_LIMIT};
+
+/// Connections that may be tried for one request.
+pub const RECONNECT_LIMIT: usize = 3;
+
+/// How long a connect may take. The Runtime API is on the same machine.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection that was heard from this recently is used without a look whether it still stands:
+/// in-process handlers answer within it, and a look costs three system calls.
+const TRUSTED_IDLE: Duration = Duration::from_micros(100);
+
+/// Receive buffer at first: room for a small event with its headers.
+const SMALL_BUFFER: usize = 16 * 1024;
+
+/// Receive buffer once a body asks for more.
+const LARGE_BUFFER: usize = 64 * 1024;
+
+/// Where the Runtime API is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// As it goes into the Host header.
+    pub(crate) authority: String,
+    /// What goes before every path; empty, or starting with `/`.
+    pub(crate) prefix: String,
+    host: String,
+    port: u16,
+}
+
+impl Address {
+    /// Reads `host:port`, `[v6]:port`, and either as `http://host:port/prefix`.
+    pub(crate) fn parse(text: &str) -> Result<Address, Kind> {
+        let malformed = Kind::Address("the value is not host:port");
+        let text = text.strip_prefix("http://").unwrap_or(text);
+        let (authority, prefix) = match text.find('/') {
+            Some(slash) => text.split_at_checked(slash).unwrap_or((text, "")),
+            None => (text, ""),
+        };
+        if !text.bytes().all(|byte| matches!(byte, b'!'..=b'~')) {
+            return Err(malformed);
+        }
+        let Some((host, port)) = authority.rsplit_once(':') else { return Err(malformed) };
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host_is_plain = bracketed.is_some() || !host.contains([':', '[', ']', '@', '?', '#']);
+        let port = crate::http::number(port.as_bytes(), 10).and_then(|p| u16::try_from(p).ok());
+        let host = bracketed.unwrap_or(host);
+        match port {
+            Some(port) if host_is_plain && port != 0 && !host.is_empty() => Ok(Address {
+                authority: authority.to_owned(),
+                prefix: prefix.trim_end_matches('/').to_owned(),
+                host: host.to_owned(),
+                port,
+            }),
+            _ => Err(malformed),
+        }
+    }
+
+    /// A number needs no look-up; a name may have several addresses, the first that answers wins.
+    fn connect(&self) -> io::Result<TcpStream> {
+        let stream = match self.host.parse::<IpAddr>() {
+            Ok(ip) => TcpStream::connect_timeout(&SocketAddr::new(ip, self.port), CONNECT_TIMEOUT)?,
+            Err(_) => {
+                let addresses = (self.host.as_str(), self.port).to_socket_addrs()?;
+                let mut result = Err(io::ErrorKind::NotFound.into());
+                for address in addresses {
+                    result = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT);
+                    if result.is_ok() {
+                        break;
+                    }
+                }
+                result?
+            }
+        };
+        // A request is one write where it fits; what follows it must not wait for an
+        // acknowledgement.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+/// Whether a request may be sent again when the connection failed before a reply began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// It changes nothing, or the API sends the same event again.
+    Allowed,
+    /// It may have been received.
+    Never,
+}
+
+/// What a body is read for.
+#[derive(Debug)]
+pub(crate) struct ReplyHead {
+    pub(crate) status: u16,
+    framing: Framing,
+    closes: bool,
+}
+
+/// One connection and the bytes received on it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    address: Address,
+    stream: Option<TcpStream>,
+    buffer: Vec<u8>,
+    /// Received and not yet used: `buffer[start..end]`.
+    start: usize,
+    end: usize,
+    /// Length of the header block at `start`, until its body is read.
+    block: usize,
+    last_heard: Instant,
+}
+
+impl Connection {
+    pub(crate) fn new(address: Address) -> Connection {
+        Connection {
+            address,
+            stream: None,
+            buffer: vec![0; SMALL_BUFFER],
+            start: 0,
+            end: 0,
+            block: 0,
+            last_heard: Instant::now(),
+        }
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Gives the connection up; the next request opens another.
+    pub(crate) fn close(&mut self) {
+        self.stream = None;
+        (self.start, self.end, self.block) = (0, 0, 0);
+    }
+
+    /// For waiting on it together with other things.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.stream.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Sends a request and receives the final reply's header block.
+    ///
+    /// 1xx replies are skipped. After an error the connection is closed.
+    pub(crate) fn request(
+        &mut self,
+        head: &[u8],
+        body: &[u8],
+        repeat: Repeat,
+    ) -> Result<ReplyHead, Kind> {
+        let mut tries_left = RECONNECT_LIMIT;
+        loop {
+            tries_left = tries_left.saturating_sub(1);
+            let (error, may_repeat) = match self.send(head, body) {
+                Ok(()) => match self.reply_head() {
+                    Ok(reply) => return Ok(reply),
+                    // Not a byte came back: the request may or may not have been received.
+                    Err(error) if self.end == 0 => (error, repeat == Repeat::Allowed),
+                    Err(error) => (error, false),
+                },
+                // Nothing of it left this process.
+                Err((0, error)) => (Kind::Io(error), true),
+                // An API that refuses a long body may answer before it read it.
+                Err((_, error)) => match self.reply_head() {
+                    Ok(reply) => return Ok(ReplyHead { closes: true, ..reply }),
+                    Err(_) => (Kind::Io(error), repeat == Repeat::Allowed),
+                },
+            };
+            self.close();
+            let connection_failed = matches!(error, Kind::Io(_) | Kind::Cut);
+            if !connection_failed || !may_repeat || tries_left == 0 {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Opens the connection if need be, and writes. The error says how much was written.
+    pub(crate) fn send(&mut self, head: &[u8], body: &[u8]) -> Result<(), (usize, io::Error)> {
+        if self.last_heard.elapsed() > TRUSTED_IDLE && self.is_stale() {
+            self.close();
+        }
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            None => self.stream.insert(self.address.connect().map_err(|error| (0, error))?),
+        };
+        write_all(stream, head, body)
+    }
+
+    /// Writes more of a request that [`Connection::send`] began.
+    pub(crate) fn send_more(&mut self, parts: [&[u8]; 3]) -> io::Result<()> {
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let [first, second, third] = parts;
+        write_all(stream, first, second).map_err(|(_, error)| error)?;
+        stream.write_all(third)
+    }
+
+    /// Bounds each write, for as long as a request body is sent in parts.
+    pub(crate) fn set_write_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        stream.set_write_timeout(timeout)
+    }
+
+    /// Receives the final reply's header block; its headers are in [`Connection::head`].
+    pub(crate) fn reply_head(&mut self) -> Result<ReplyHead, Kind> {
+        for _ in 0..=INTERIM_REPLY_LIMIT {
+            self.block = self.receive_block()?;
+            let head = self.head()?;
+            let framing = Framing::of(&head).map_err(refused_body)?;
+            let reply =
+                ReplyHead { status: head.status, framing, closes: head.closes_connection() };
+            if !matches!(reply.status, 100..=199) {
+                return Ok(reply);
+            }
+            self.use_up(self.block);
+        }
+        Err(Kind::Protocol("the reply has more than 16 interim replies before it"))
+    }
+
+    /// The header block received last, until its body is read.
+    pub(crate) fn head(&self) -> Result<Head<'_>, Kind> {
+        let received = self.buffer.get(self.start..self.end).unwrap_or_default();
+        Head::parse(received.get(..self.block).unwrap_or_default()).map_err(refused_head)
+    }
+
+    /// Receives the body, at most `limit` bytes of it, and gives its parts to `sink`.
+    ///
+    /// After a whole body the connection can be used again, unless the reply says otherwise.
+    pub(crate) fn body(
+        &mut self,
+        reply: &ReplyHead,
+        limit: u64,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), Kind> {
+        self.use_up(self.block);
+        if reply.framing == Framing::UntilClose {
+            return Err(Kind::Protocol("the reply does not say where its body ends"));
+        }
+        let mut decoder = Decoder::new(reply.framing);
+        let mut room = limit;
+        while !decoder.is_complete() {
+            if decoder.announced() > room {
+                return Err(Kind::Protocol("the reply's body is over the limit"));
+            }
+            if self.start == self.end {
+                self.receive(decoder.announced())?;
+            }
+            let received = self.buffer.get(self.start..self.end).unwrap_or_default();
+            let decoded = decoder.decode(received).map_err(refused_body)?;
+            let length = u64::try_from(decoded.data.len()).unwrap_or(u64::MAX);
+            room = room.checked_sub(length).ok_or(Kind::Protocol("the body is over the limit"))?;
+            if !decoded.data.is_empty() {
+                sink(decoded.data);
+            }
+            self.use_up(decoded.consumed);
+        }
+        // Bytes after the reply were not asked for: whatever they are, they answer nothing.
+        if reply.closes || self.start != self.end {
+            self.close();
+        }
+        Ok(())
+    }
+
+    /// Receives until a header block is whole, and tells its length.
+    fn receive_block(&mut self) -> Result<usize, Kind> {
+        let mut scanner = Scanner::default();
+        loop {
+            let received = self.buffer.get(self.start..self.end).unwrap_or_default();
+            if let Some(length) = scanner.scan(received).map_err(refused_head)? {
+                return Ok(length);
+            }
+            self.receive(0)?;
+        }
+    }
+
+    /// One read of at least one byte; the end of the stream is an error of its own.
+    fn receive(&mut self, announced: u64) -> Result<(), Kind> {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+        self.make_room(announced);
+        let stream = self.stream.as_mut().ok_or(Kind::Cut)?;
+        let space = self.buffer.get_mut(self.end..).unwrap_or_default();
+        loop {
+            match stream.read(space) {
+                Ok(0) => return Err(Kind::Cut),
+                Ok(length) => {
+                    self.end = self.end.saturating_add(length);
+                    self.last_heard = Instant::now();
+                    return Ok(());
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Kind::Io(error)),
+            }
+        }
+    }
+
+    /// Grows the buffer for a long body once, and for a long header block up to its limit.
+    fn make_room(&mut self, announced: u64) {
+        let length = self.buffer.len();
+        if self.end == length {
+            let longer =
+                length.saturating_mul(2).min(HEADER_BLOCK_LIMIT.saturating_add(LARGE_BUFFER));
+            self.buffer.resize(longer, 0);
+        } else if length < LARGE_BUFFER && u64::try_from(length).is_ok_and(|l| announced > l) {
+            self.buffer.resize(LARGE_BUFFER, 0);
+        }
+    }
+
+    fn use_up(&mut self, length: usize) {
+        self.start = self.start.saturating_add(length).min(self.end);
+        self.block = 0;
+    }
+
+    /// Whether the peer closed the connection, or sent what nobody asked for, while it was idle.
+    fn is_stale(&self) -> bool {
+        let Some(stream) = &self.stream else { return false };
+        if stream.set_nonblocking(true).is_err() {
+            return true;
+        }
+        let peeked = stream.peek(&mut [0]);
+        let stands = peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        stream.set_nonblocking(false).is_err() || !stands
+    }
+}
+
+fn refused_head(error: HeadError) -> Kind {
+    Kind::Protocol(error.explain())
+}
+
+fn refused_body(error: BodyError) -> Kind {
+    Kind::Protocol(error.explain())
+}
+
+/// Both parts in one system call where the socket takes them, without copying them together.
+fn write_all(stream: &mut TcpStream, head: &[u8], body: &[u8]) -> Result<(), (usize, io::Error)> {
+    let mut written = 0_usize;
+    let mut parts = [IoSlice::new(head), IoSlice::new(body)];
+    let mut parts = parts.as_mut_slice();
+    IoSlice::advance_slices(&mut parts, 0);
+    while !parts.is_empty() {
+        match stream.write_vectored(parts) {
+            Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
+            Ok(length) => {
+                written = written.saturating_add(length);
+                IoSlice::advance_slices(&mut parts, length);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err((written, error)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! A handler's standard output on its way to the Runtime API: kept until the handler ends, or sent
+//! as it comes.
+
+use std::io::{self, Read, Write};
+use std::os::fd::BorrowedFd;
+
+use zerostrap::{Answered, Failure, PAYLOAD_LIMIT, Reply, Settings, Stream};
+
+/// Bytes taken from the pipe at once when streaming: what a pipe holds.
+const PART: usize = 65_536;
+
+/// A buffer that held more than this is given back after the event.
+const KEEP: usize = 1_048_576;
+
+/// Memory for one response and one byte more, by which a longer one is known.
+///
+/// It is reserved at once and becomes real page by page as it is written to, so that a slot never
+/// takes more than the limit and small responses take little.
+#[derive(Debug, Default)]
+pub(crate) struct Buffer {
+    bytes: Vec<u8>,
+}
+
+impl Buffer {
+    fn space(&mut self) -> &mut [u8] {
+        if self.bytes.is_empty() {
+            self.bytes = vec![0; PAYLOAD_LIMIT.saturating_add(1)];
+        }
+        &mut self.bytes
+    }
+}
+
+/// Where one event's output goes.
+#[derive(Debug)]
+pub(crate) struct Output<'a> {
+    buffer: &'a mut Buffer,
+    length: usize,
+    way: Way<'a>,
+    content_type: &'a str,
+}
+
+#[derive(Debug)]
+enum Way<'a> {
+    Buffered(Reply<'a>),
+    Streaming(Stream<'a>),
+}
+
+/// What became of one read.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    More,
+    End,
+    /// The response is over the limit.
+    TooLarge,
+    /// The Runtime API takes no more of the response.
+    Refused(io::Error),
+}
+
+impl<'a> Output<'a> {
+    pub(crate) fn new(settings: &'a Settings, buffer: &'a mut Buffer, reply: Reply<'a>) -> Self {
+        let content_type = settings.content_type.as_str();
+        let way = match settings.streaming {
+            true => Way::Streaming(reply.stream(content_type)),
+            false => Way::Buffered(reply),
+        };
+        Output { buffer, length: 0, way, content_type }
+    }
+
+    /// Takes what the pipe holds, once. It must be readable.
+    pub(crate) fn take(&mut self, pipe: &mut impl Read) -> Taken {
+        self.take_counted(pipe).0
+    }
+
+    /// The same, and how many bytes that were.
+    pub(crate) fn take_counted(&mut self, pipe: &mut impl Read) -> (Taken, usize) {
+        let from = match self.way {
+            Way::Buffered(_) => self.length,
+            Way::Streaming(_) => 0,
+        };
+        let space = self.buffer.space().get_mut(from..).unwrap_or_default();
+        let most = space.len().min(if from == 0 { PART } else { usize::MAX });
+        let space = space.get_mut(..most).unwrap_or_default();
+        let read = match pipe.read(space) {
+            Ok(0) => return (Taken::End, 0),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return (Taken::More, 0),
+            Err(_) => return (Taken::End, 0),
+        };
+        self.length = self.length.saturating_add(read);
+        let taken = match &mut self.way {
+            Way::Buffered(_) if self.length > PAYLOAD_LIMIT => Taken::TooLarge,
+            Way::Buffered(_) => Taken::More,
+            Way::Streaming(stream) => match stream.write(space.get(..read).unwrap_or_default()) {
+                Ok(_) => Taken::More,
+                Err(error) => Taken::Refused(error),
+            },
+        };
+        (taken, read)
+    }
+
+    /// Becomes readable when the Runtime API ends a streamed response by itself.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.way {
+            Way::Buffered(_) => None,
+            Way::Streaming(stream) => stream.descriptor(),
+        }
+    }
+
+    /// Drops trailing newlines, as `$(…)` does. What was streamed is gone as it was.
+    pub(crate) fn drop_trailing_newlines(&mut self) {
+        let kept = self.kept();
+        self.length =
+            kept.iter().rposition(|&byte| byte != b'\n').map_or(0, |at| at.saturating_add(1));
+    }
+
+    /// Answers with what was taken.
+    pub(crate) fn succeed(self) -> Answered {
+        let answered = match self.way {
+            Way::Buffered(reply) => {
+                let body = self.buffer.bytes.get(..self.length).unwrap_or_default();
+                reply.respond(self.content_type, body)
+            }
+            Way::Streaming(stream) => stream.finish(),
+        };
+        give_back(self.buffer, self.length);
+        answered
+    }
+
+    /// Fails the event. `may_be_document`: the output itself may be the error document.
+    pub(crate) fn fail(self, failure: Failure, may_be_document: bool) -> Answered {
+        let failure = match may_be_document {
+            true => failure.with_document(self.kept()),
+            false => failure,
+        };
+        let answered = match self.way {
+            Way::Buffered(reply) => reply.fail(&failure),
+            Way::Streaming(stream) => stream.fail(&failure),
+        };
+        give_back(self.buffer, self.length);
+        answered
+    }
+
+    /// Output that was taken and not sent.
+    fn kept(&self) -> &[u8] {
+        match self.way {
+            Way::Buffered(_) => self.buffer.bytes.get(..self.length).unwrap_or_default(),
+            Way::Streaming(_) => &[],
+        }
+    }
+}
+
+fn give_back(buffer: &mut Buffer, used: usize) {
+    if used > KEEP {
+        buffer.bytes = Vec::new();
+    }
+}

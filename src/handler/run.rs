@@ -1,0 +1,372 @@
+//! One event in a handler's process: its output, its log, its end and its deadline, in one place.
+//!
+//! A single poll(2) waits for all of them, so there is no thread that a child could hold, and no
+//! wait without a way out. The process is known by a pidfd and collected last: until then its id,
+//! and its group's, can be nobody else's.
+
+use std::ffi::{CStr, OsStr};
+use std::fs::File;
+use std::io::{self, PipeReader, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus};
+use std::sync::Once;
+use std::time::{Duration, SystemTime};
+
+use zerostrap::log::{self, Level};
+use zerostrap::{Answered, EVENT_VARIABLES, Failure, Invocation, PAYLOAD_LIMIT, too_large};
+
+use super::logs::Pump;
+use super::output::{Output, Taken};
+use crate::sys::{self, PollFd, TakenAlong};
+
+/// Longest string that an environment can hold, name, `=` and the final NUL included
+/// (`MAX_ARG_STRLEN` of execve(2)).
+const VARIABLE_LIMIT: usize = 131_072;
+
+/// Most bytes that a pipe can hold when its last writer is gone (/proc/sys/fs/pipe-max-size).
+const PIPE_LIMIT: usize = 1_048_576;
+
+/// How long to wait for a killed process. One that takes longer hangs in the kernel.
+const KILL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// An event's bytes, in a file without a name: a handler reads them at its own pace, or not at
+/// all, and nobody waits for it.
+#[derive(Debug, Default)]
+pub(crate) struct Event {
+    file: Option<io::Result<File>>,
+    length: u64,
+}
+
+impl Event {
+    /// Adds a part. A failure is kept until [`Event::take`].
+    pub(crate) fn receive(&mut self, part: &[u8]) {
+        let file = self.file.get_or_insert_with(|| memory_file(c"event"));
+        let written = match file {
+            // Written at a place, the file's own offset stays at the start, where the handler reads.
+            Ok(file) => file.write_all_at(part, self.length),
+            Err(_) => return,
+        };
+        match written {
+            Ok(()) => self.length = self.length.saturating_add(part.len() as u64),
+            Err(error) => *file = Err(error),
+        }
+    }
+
+    /// The whole event, or why it could not be kept.
+    pub(crate) fn take(&mut self) -> io::Result<File> {
+        self.length = 0;
+        self.file.take().unwrap_or_else(|| memory_file(c"event"))
+    }
+}
+
+fn memory_file(name: &CStr) -> io::Result<File> {
+    sys::memory_file(name)
+}
+
+/// What an event adds to a handler's environment. What no environment can hold is left out.
+pub(crate) fn variables(invocation: &Invocation) -> impl Iterator<Item = (&str, &OsStr)> {
+    invocation.variables().filter_map(move |(name, value)| {
+        let length = name.len().saturating_add(value.len()).saturating_add(2);
+        let why = if value.contains(&0) {
+            "has a NUL"
+        } else if length > VARIABLE_LIMIT {
+            "is over 128 KiB"
+        } else {
+            return Some((name, OsStr::from_bytes(value)));
+        };
+        let message = format!("{name} is left out of the handler's environment: its value {why}");
+        log::write(Level::Warn, Some(invocation), &message);
+        None
+    })
+}
+
+/// Takes out of a command's environment what only an event may set, and what is not a handler's.
+pub(crate) fn clean_environment(command: &mut Command) {
+    for name in EVENT_VARIABLES {
+        command.env_remove(name);
+    }
+    command.env_remove("_LAMBDA_TELEMETRY_LOG_FD");
+}
+
+/// A child that leads a process group of its own.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    descriptor: OwnedFd,
+    group: i32,
+    taken_along: TakenAlong,
+}
+
+impl Process {
+    /// Starts a command in a new group, which from then on does not outlive this process.
+    pub(crate) fn spawn(command: &mut Command) -> io::Result<Process> {
+        static SIGNALS: Once = Once::new();
+        SIGNALS.call_once(sys::take_handlers_along);
+        let taken_along = TakenAlong::reserve().ok_or(io::ErrorKind::QuotaExceeded)?;
+        let mut child = command.process_group(0).spawn()?;
+        let group = i32::try_from(child.id()).unwrap_or(0);
+        taken_along.set(group);
+        match sys::process_descriptor(child.id()) {
+            Ok(descriptor) => Ok(Process { child, descriptor, group, taken_along }),
+            Err(error) => {
+                sys::signal_group(group, sys::SIGKILL);
+                let _ = child.wait();
+                Err(error)
+            }
+        }
+    }
+
+    /// For waiting on its end.
+    pub(crate) fn descriptor(&self) -> &OwnedFd {
+        &self.descriptor
+    }
+
+    /// Asks the group to end, and ends it after `grace`.
+    fn terminate(&self, grace: Duration) {
+        sys::signal_group(self.group, sys::SIGTERM);
+        let _ = sys::poll(&mut [PollFd::readable(self.descriptor.as_fd())], Some(grace));
+        self.kill_group();
+    }
+
+    /// Ends everyone in the group: the leader, and what it left behind.
+    pub(crate) fn kill_group(&self) {
+        sys::signal_group(self.group, sys::SIGKILL);
+    }
+
+    /// Collects the ended process. After this its id may be somebody else's.
+    pub(crate) fn collect(mut self) -> io::Result<ExitStatus> {
+        let mut ended = [PollFd::readable(self.descriptor.as_fd())];
+        sys::poll(&mut ended, Some(KILL_TIMEOUT))?;
+        let status = match ended.iter().all(PollFd::is_ready) {
+            true => self.child.wait(),
+            false => Err(io::ErrorKind::TimedOut.into()),
+        };
+        self.taken_along.clear();
+        status
+    }
+}
+
+/// How an event ended.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// With a status, of the process or of the shell function.
+    Exited(i32),
+    /// By a signal that nobody here sent.
+    Killed(i32),
+    /// The process that should say how the event ended did so itself: to be collected.
+    ProcessEnded,
+    /// Not done at the deadline less the margin.
+    TimedOut,
+    /// The response is over the limit.
+    TooLarge,
+    /// The Runtime API takes no more of a streamed response.
+    Refused(io::Error),
+    /// The system does not let us find out.
+    Unknown(io::Error),
+}
+
+/// What is waited for while an event runs.
+#[derive(Debug)]
+pub(crate) struct Watch<'w> {
+    pub(crate) invocation: &'w Invocation,
+    pub(crate) process: &'w Process,
+    /// The handler's standard output.
+    pub(crate) pipe: &'w mut PipeReader,
+    /// The handler's standard error, where it is ours to log.
+    pub(crate) log: Option<&'w mut Pump>,
+    /// The warm shell's word that the event ended.
+    pub(crate) word: Option<&'w mut PipeReader>,
+    /// How long before the deadline the event is stopped; `None`: it is not.
+    pub(crate) margin: Option<Duration>,
+}
+
+impl Watch<'_> {
+    /// Moves output and log until the event ended or must be ended, and stops it if so.
+    pub(crate) fn run(&mut self, output: &mut Output<'_>) -> Ending {
+        let margin = match (self.margin, self.invocation.time_left()) {
+            // A deadline nearer than two margins leaves half of the time to the handler.
+            (Some(margin), Some(left)) => Some(margin.min(left / 2)),
+            _ => None,
+        };
+        let deadline = self.invocation.deadline();
+        let stop_at = margin.and_then(|margin| deadline?.checked_sub(margin));
+        let ending = self.wait(output, stop_at);
+        match &ending {
+            Ending::Exited(_) | Ending::Killed(_) => {}
+            Ending::ProcessEnded => self.process.kill_group(),
+            Ending::TimedOut => self.process.terminate(margin.unwrap_or_default() / 2),
+            Ending::TooLarge | Ending::Refused(_) | Ending::Unknown(_) => self.process.kill_group(),
+        }
+        match self.drain(output) {
+            Some(worse) if matches!(ending, Ending::Exited(_) | Ending::ProcessEnded) => {
+                self.process.kill_group();
+                worse
+            }
+            _ => ending,
+        }
+    }
+
+    fn wait(&mut self, output: &mut Output<'_>, stop_at: Option<SystemTime>) -> Ending {
+        let mut open = true;
+        loop {
+            let left = stop_at.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ending::TimedOut;
+            }
+            let mut fds = [
+                PollFd::maybe(self.log.as_ref().and_then(|log| log.descriptor())),
+                PollFd::maybe(self.word.as_ref().map(|word| word.as_fd())),
+                PollFd::readable(self.process.descriptor().as_fd()),
+                PollFd::maybe(open.then(|| self.pipe.as_fd())),
+                PollFd::maybe(output.descriptor()),
+            ];
+            if let Err(error) = sys::poll(&mut fds, left) {
+                return Ending::Unknown(error);
+            }
+            let [log, word, process, pipe, peer] = fds.map(|fd| fd.is_ready());
+            if log && let Some(log) = &mut self.log {
+                log.take(Some(self.invocation));
+            }
+            if word {
+                return self.read_word();
+            }
+            // What it wrote before is in the pipe, and taken by drain.
+            if process {
+                return Ending::ProcessEnded;
+            }
+            if pipe {
+                match output.take(self.pipe) {
+                    Taken::More => {}
+                    Taken::End => open = false,
+                    Taken::TooLarge => return Ending::TooLarge,
+                    Taken::Refused(error) => return refused(error),
+                }
+            } else if peer {
+                return Ending::Refused(io::ErrorKind::ConnectionAborted.into());
+            }
+        }
+    }
+
+    /// Takes what is in the pipes now; who still holds them is not waited for.
+    fn drain(&mut self, output: &mut Output<'_>) -> Option<Ending> {
+        let (mut open, mut room) = (true, PIPE_LIMIT);
+        while room > 0 {
+            let mut fds = [
+                PollFd::maybe(self.log.as_ref().and_then(|log| log.descriptor())),
+                PollFd::maybe(open.then(|| self.pipe.as_fd())),
+            ];
+            sys::poll(&mut fds, Some(Duration::ZERO)).ok()?;
+            let [log, pipe] = fds.map(|fd| fd.is_ready());
+            if log && let Some(log) = &mut self.log {
+                room = room.saturating_sub(log.take(Some(self.invocation)).max(1));
+            }
+            if pipe {
+                let (taken, length) = output.take_counted(self.pipe);
+                room = room.saturating_sub(length.max(1));
+                match taken {
+                    Taken::More => {}
+                    Taken::End => open = false,
+                    Taken::TooLarge => return Some(Ending::TooLarge),
+                    Taken::Refused(error) => return Some(refused(error)),
+                }
+            }
+            if !log && !pipe {
+                break;
+            }
+        }
+        if let Some(log) = &mut self.log {
+            log.end_line(Some(self.invocation));
+        }
+        None
+    }
+
+    /// The warm shell writes the status of its subshell as a line. A status above 128 is its way
+    /// to say "killed by a signal" (POSIX, Shell Command Language §2.8.2).
+    fn read_word(&mut self) -> Ending {
+        let mut space = [0; 16];
+        let read = self.word.as_mut().map_or(Ok(0), |word| word.read(&mut space));
+        let line = match read {
+            Ok(0) => return Ending::ProcessEnded,
+            Ok(length) => space.get(..length).unwrap_or_default(),
+            Err(error) => return Ending::Unknown(error),
+        };
+        let digits = line.strip_suffix(b"\n").unwrap_or(line);
+        match std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<i32>().ok()) {
+            Some(status @ 129..=192) => Ending::Killed(status.saturating_sub(128)),
+            Some(status) => Ending::Exited(status),
+            None => Ending::Unknown(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+/// A write that took too long is the deadline's doing: it bounds the write.
+fn refused(error: io::Error) -> Ending {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Ending::TimedOut,
+        _ => Ending::Refused(error),
+    }
+}
+
+/// The ending that a collected process tells.
+pub(crate) fn ending_of(status: io::Result<ExitStatus>) -> Ending {
+    match status {
+        Ok(status) => match (status.code(), status.signal()) {
+            (Some(code), _) => Ending::Exited(code),
+            (None, Some(signal)) => Ending::Killed(signal),
+            (None, None) => Ending::Unknown(io::ErrorKind::InvalidData.into()),
+        },
+        Err(error) => Ending::Unknown(error),
+    }
+}
+
+/// Answers the event by how it ended.
+pub(crate) fn answer(ending: Ending, output: Output<'_>, margin: Option<Duration>) -> Answered {
+    let failure = match ending {
+        Ending::Exited(0) => return output.succeed(),
+        Ending::Exited(status) => {
+            let message = format!("the handler ended with status {status}; see its log lines");
+            return output.fail(Failure::new("Function.ExitNonZero", message), true);
+        }
+        Ending::Killed(signal) => Failure::new(
+            "Function.KilledBySignal",
+            format!("the handler was killed by {}", signal_name(signal)),
+        ),
+        Ending::TimedOut => Failure::new(
+            "Function.TimedOut",
+            format!(
+                "the handler was not done {} ms before the deadline and was stopped; give the \
+                 function more time, or change BOOTSTRAP_DEADLINE_MARGIN_MS",
+                margin.unwrap_or_default().as_millis()
+            ),
+        ),
+        Ending::TooLarge => {
+            too_large(&format!("{} bytes or more", PAYLOAD_LIMIT.saturating_add(1)))
+        }
+        Ending::Refused(error) => Failure::new(
+            "Function.StreamRefused",
+            format!("the Runtime API takes no more of the response: {error}; handler stopped"),
+        ),
+        Ending::ProcessEnded => Failure::new("Runtime.HandlerLost", "the handler is gone"),
+        Ending::Unknown(error) => Failure::new(
+            "Runtime.HandlerLost",
+            format!("how the handler ended cannot be found out: {error}"),
+        ),
+    };
+    output.fail(failure, false)
+}
+
+/// By name where the number is the same on every Linux.
+pub(crate) fn signal_name(signal: i32) -> String {
+    let names = [
+        "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE",
+        "SIGKILL", "SIGUSR1", "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM",
+    ];
+    let index = usize::try_from(signal).ok().and_then(|signal| signal.checked_sub(1));
+    match index.and_then(|index| names.get(index)) {
+        Some(name) => format!("{name} (signal {signal})"),
+        None => format!("signal {signal}"),
+    }
+}

@@ -1,0 +1,262 @@
+//! A shell function: the script is sourced once, into a shell that stays; each event runs in a
+//! subshell of it, forked by it. Whatever happens to that shell, the next event finds a new one.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use zerostrap::{Answered, Failure, Invocation, Reply, Settings, log};
+
+use super::logs::Pump;
+use super::output::{Buffer, Output};
+use super::program;
+use super::run::{self, Ending, Event, Process, Watch};
+use crate::sys::{self, PollFd};
+
+/// The shell's side of the conversation.
+const PROGRAM: &str = include_str!("shell.sh");
+
+/// Shells that can run it.
+const SHELLS: [&str; 6] = ["sh", "bash", "dash", "ash", "ksh", "mksh"];
+
+/// Longest `#!` line that is looked at, as the kernel does.
+const FIRST_LINE: usize = 256;
+
+/// A handler that is a function of a script.
+#[derive(Debug)]
+pub(crate) struct Shell<'a> {
+    settings: &'a Settings,
+    script: PathBuf,
+    function: String,
+    warm: Option<Warm>,
+    pub(super) event: Event,
+    buffer: Buffer,
+}
+
+/// A shell that has sourced the script.
+#[derive(Debug)]
+struct Warm {
+    process: Process,
+    commands: PipeWriter,
+    words: PipeReader,
+    /// In JSON form all of its standard error; in text what the script started at init still writes.
+    log: Pump,
+}
+
+impl<'a> Shell<'a> {
+    /// Starts the shell and sources the script.
+    ///
+    /// # Errors
+    /// `Runtime.HandlerNotExecutable`, `Runtime.NoSuchHandler` or `Runtime.HandlerInitFailed`.
+    pub(crate) fn start(
+        settings: &'a Settings,
+        script: PathBuf,
+        function: String,
+    ) -> Result<Shell<'a>, Failure> {
+        let script = super::with_folder(&script);
+        let (event, buffer) = (Event::default(), Buffer::default());
+        let mut shell = Shell { settings, script, function, warm: None, event, buffer };
+        shell.recover()?;
+        Ok(shell)
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        format!("function {} of {}", self.function, self.script.display())
+    }
+
+    /// Starts a new shell if the last event cost the old one.
+    pub(crate) fn recover(&mut self) -> Result<(), Failure> {
+        if self.warm.is_none() {
+            self.warm = Some(Warm::start(&self.script, &self.function)?);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn handle(&mut self, invocation: &Invocation, reply: Reply<'_>) -> Answered {
+        let given = self.give_event(invocation);
+        let (mut warm, mut pipe, event) = match given {
+            Ok(given) => given,
+            Err(error) => {
+                let message = format!("{} cannot be run: {error}", self.script.display());
+                return reply.fail(&Failure::new("Runtime.HandlerStartFailed", message));
+            }
+        };
+        let mut output = Output::new(self.settings, &mut self.buffer, reply);
+        let margin = self.settings.deadline_margin;
+        let mut watch = Watch {
+            invocation,
+            process: &warm.process,
+            pipe: &mut pipe,
+            log: Some(&mut warm.log),
+            word: Some(&mut warm.words),
+            margin,
+        };
+        let ending = watch.run(&mut output);
+        drop(event);
+        output.drop_trailing_newlines();
+        let ending = match ending {
+            Ending::Exited(_) | Ending::Killed(_) => {
+                self.warm = Some(warm);
+                ending
+            }
+            Ending::ProcessEnded => match run::ending_of(warm.process.collect()) {
+                // The function's status is what it would have told, had it not been killed too.
+                Ending::Exited(0) => Ending::Killed(sys::SIGKILL),
+                other => other,
+            },
+            other => {
+                let _ = warm.process.collect();
+                other
+            }
+        };
+        run::answer(ending, output, margin)
+    }
+
+    /// Runs a function in the warm shell itself, if the script defines it.
+    pub(crate) fn hook(&mut self, name: &str, error_type: &'static str) -> Result<(), Failure> {
+        let result = self.warm.as_mut().ok_or(io::ErrorKind::NotFound.into()).and_then(|warm| {
+            writeln!(warm.commands, "hook {name}")?;
+            warm.word()
+        });
+        let failed = |why: String| Failure::new(error_type, format!("the hook {name} {why}"));
+        match result.as_deref() {
+            Ok("0") => Ok(()),
+            Ok(status) => Err(failed(format!("ended with status {status}"))),
+            Err(error) => Err(failed(format!("did not end: {error}"))),
+        }
+    }
+
+    /// Hands the event to the warm shell. What is returned must live until the event ended: the
+    /// shell opens it by its descriptor's number.
+    fn give_event(
+        &mut self,
+        invocation: &Invocation,
+    ) -> io::Result<(Warm, PipeReader, (File, File, PipeWriter))> {
+        let event = self.event.take()?;
+        let context = sys::memory_file(c"context")?;
+        let mut text = Vec::with_capacity(512);
+        for (name, value) in run::variables(invocation) {
+            text.extend_from_slice(name.as_bytes());
+            text.push(b'=');
+            text.extend_from_slice(value.as_bytes());
+            text.push(b'\n');
+        }
+        context.write_all_at(&text, 0)?;
+        let (pipe, stdout) = io::pipe()?;
+        let mut warm = self.warm.take().ok_or(io::ErrorKind::NotFound)?;
+        let (stdin_fd, stdout_fd) = (event.as_raw_fd(), stdout.as_raw_fd());
+        let line = format!("event {stdin_fd} {stdout_fd} {}\n", context.as_raw_fd());
+        // A shell that died while it was idle is noticed by its pidfd, as one that dies later.
+        let _ = warm.commands.write_all(line.as_bytes());
+        Ok((warm, pipe, (event, context, stdout)))
+    }
+}
+
+impl Warm {
+    fn start(script: &Path, function: &str) -> Result<Warm, Failure> {
+        let shell = interpreter(script)?;
+        let start = || -> io::Result<(Warm, PipeWriter)> {
+            let (stdin, commands) = io::pipe()?;
+            let (words, stdout) = io::pipe()?;
+            let (log, log_writer) = io::pipe()?;
+            let mut command = Command::new(&shell);
+            run::clean_environment(&mut command);
+            command.args(["-c", PROGRAM, "bootstrap"]).arg(script).arg(function);
+            command.arg(log_writer.as_raw_fd().to_string()).stdin(stdin).stdout(stdout);
+            match log::is_json() {
+                true => command.stderr(log_writer.try_clone()?),
+                false => command.stderr(Stdio::inherit()),
+            };
+            let process = Process::spawn(&mut command)?;
+            Ok((Warm { process, commands, words, log: Pump::new(log) }, log_writer))
+        };
+        let failed = |why: String| {
+            let message = format!("{} with {}: {why}", script.display(), shell.display());
+            Failure::new("Runtime.HandlerInitFailed", message)
+        };
+        let (mut warm, log_writer) = start().map_err(|error| failed(error.to_string()))?;
+        let word = warm.word();
+        drop(log_writer);
+        let last_words = warm.log.take_tail();
+        match word.as_deref() {
+            Ok("ready") => return Ok(warm),
+            Ok("missing") => {
+                let message = format!("{} does not define {function}()", script.display());
+                warm.process.kill_group();
+                let _ = warm.process.collect();
+                return Err(Failure::new("Runtime.NoSuchHandler", message));
+            }
+            _ => warm.process.kill_group(),
+        }
+        let why = match run::ending_of(warm.process.collect()) {
+            Ending::Exited(status) => format!("ended with status {status} while it was sourced"),
+            Ending::Killed(signal) => format!("was killed by {}", run::signal_name(signal)),
+            _ => "cannot be sourced".to_owned(),
+        };
+        let text = String::from_utf8_lossy(&last_words);
+        let last = text.trim_end().rsplit('\n').next().unwrap_or_default();
+        let failure = failed(format!("{why}; last words: {last}"));
+        Err(last_words.split(|&byte| byte == b'\n').fold(failure, Failure::with_trace_line))
+    }
+
+    /// Waits for the shell's next word, and logs meanwhile. Without limit: Lambda has one for init.
+    fn word(&mut self) -> io::Result<String> {
+        loop {
+            let mut fds = [
+                PollFd::maybe(self.log.descriptor()),
+                PollFd::readable(self.words.as_fd()),
+                PollFd::readable(self.process.descriptor().as_fd()),
+            ];
+            sys::poll(&mut fds, None)?;
+            let [log, word, process] = fds.map(|fd| fd.is_ready());
+            // First, so that what the shell wrote before its word is logged before it counts.
+            if log {
+                self.log.take(None);
+            } else if word {
+                let mut space = [0; 16];
+                let length = self.words.read(&mut space)?;
+                let word = String::from_utf8_lossy(space.get(..length).unwrap_or_default());
+                return Ok(word.trim_end().to_owned());
+            } else if process {
+                return Ok(String::new());
+            }
+        }
+    }
+}
+
+/// The shell that the script's `#!` line names, else bash if there is one, else /bin/sh.
+///
+/// # Errors
+/// `Runtime.HandlerNotExecutable`: the named one is not there.
+fn interpreter(script: &Path) -> Result<PathBuf, Failure> {
+    let refuse = |why: String| {
+        Failure::new("Runtime.HandlerNotExecutable", format!("{}: {why}", script.display()))
+    };
+    let mut first = [0; FIRST_LINE];
+    let read = File::open(script).and_then(|mut file| file.read(&mut first));
+    let length = read.map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    let line = first.get(..length).and_then(|start| start.strip_prefix(b"#!")).unwrap_or_default();
+    let line = line.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let mut named = Path::new(OsStr::from_bytes(words.next().unwrap_or_default()));
+    if named.file_name() == Some(OsStr::new("env")) {
+        named = Path::new(OsStr::from_bytes(words.next().unwrap_or_default()));
+    }
+    if SHELLS.iter().any(|shell| named.file_name() == Some(OsStr::new(shell))) {
+        let found = match named.is_absolute() {
+            true => program::is_executable(named).then(|| named.to_owned()),
+            false => program::find(named.as_os_str()),
+        };
+        let missing =
+            || refuse(format!("its #! line names {}, which is not there", named.display()));
+        return found.ok_or_else(missing);
+    }
+    let standard = || Some(PathBuf::from("/bin/sh")).filter(|path| program::is_executable(path));
+    let found = program::find(OsStr::new("bash")).or_else(standard);
+    found.ok_or_else(|| refuse("there is no bash and no /bin/sh to run it".to_owned()))
+}

@@ -1,0 +1,37 @@
+# The shell's side: source the script once, then run its function for each event, in a subshell.
+# Runs in bash and in POSIX shells. Arguments: the script, the function, the log's descriptor.
+#
+# Standard input brings one line for each event, standard output takes its status back. What an
+# event needs is opened from the bootstrap's own descriptors, so no other descriptor is inherited,
+# by the function or by what it starts. `command` keeps functions of the script out of our way.
+_zs_script=$1 _zs_function=$2 _zs_fd=/proc/$PPID/fd _zs_log=$3
+set --
+set -eu
+[ -z "${BASH_VERSION-}" ] || set -o pipefail
+. "$_zs_script" </dev/null >"$_zs_fd/$_zs_log" 2>&1
+_zs_status=$?
+# The script's own choice, for its function; here a failed event must not end the shell.
+case $- in *e*) _zs_errexit=-e ;; *) _zs_errexit=+e ;; esac
+set +e
+[ "$_zs_status" -eq 0 ] || exit "$_zs_status"
+# Without a search path only functions and builtins are found.
+PATH= command -v "$_zs_function" >/dev/null || { command echo missing && exit 1; }
+command echo ready
+while IFS=' ' command read -r _zs_verb _zs_in _zs_out _zs_context; do
+  case $_zs_verb in
+    event) (
+      # A line is NAME=value; quoted, it is not expanded.
+      while IFS= command read -r _zs_pair; do export "$_zs_pair"; done <"$_zs_fd/$_zs_context"
+      set "$_zs_errexit"
+      # Only bash reads a file by itself; in other shells the form is an empty command.
+      if [ -n "${BASH_VERSION-}" ]; then
+        "$_zs_function" "$(<"$_zs_fd/$_zs_in")"
+      else
+        "$_zs_function" "$(cat <"$_zs_fd/$_zs_in")"
+      fi
+    ) <"$_zs_fd/$_zs_in" >"$_zs_fd/$_zs_out" ;;
+    # A hook runs in this shell itself, if the script has it. Its output is log.
+    hook) ! PATH= command -v "$_zs_in" >/dev/null || "$_zs_in" </dev/null >&2 ;;
+  esac
+  command echo "$?"
+done

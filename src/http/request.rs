@@ -1,0 +1,64 @@
+//! What is sent: request heads, chunks, trailers (RFC 9112 §3, §6, §7.1).
+//!
+//! Values come from settings and from the Runtime API's own headers. None can leave its line: a
+//! byte that a header value must not hold is written as `?`.
+
+/// The head of a request, written a line at a time.
+#[derive(Debug)]
+pub struct Request {
+    bytes: Vec<u8>,
+}
+
+impl Request {
+    /// Begins with the request line and Host. `target` is a path made by `runtime_api.rs`.
+    pub fn new(method: &str, target: &str, host: &str) -> Request {
+        let mut request = Request { bytes: Vec::with_capacity(512) };
+        for part in [method, " ", target, " HTTP/1.1\r\n"] {
+            request.bytes.extend_from_slice(part.as_bytes());
+        }
+        request.header("Host", host.as_bytes());
+        request
+    }
+
+    /// Adds one header.
+    pub fn header(&mut self, name: &str, value: &[u8]) {
+        field_line(&mut self.bytes, name, value);
+    }
+
+    /// Adds a Content-Length header.
+    pub fn content_length(&mut self, length: usize) {
+        self.header("Content-Length", length.to_string().as_bytes());
+    }
+
+    /// Ends the head.
+    pub fn finish(mut self) -> Vec<u8> {
+        self.bytes.extend_from_slice(b"\r\n");
+        self.bytes
+    }
+}
+
+/// The line before a chunk of `length` bytes; after the chunk goes CR LF.
+///
+/// A length of 0 would end the body, so whoever writes an empty part must skip it.
+pub fn chunk_size_line(length: usize) -> Vec<u8> {
+    format!("{length:x}\r\n").into_bytes()
+}
+
+/// The end of a chunked body: the chunk of size 0, trailers, and the empty line.
+pub fn last_chunk(trailers: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut bytes = b"0\r\n".to_vec();
+    for (name, value) in trailers {
+        field_line(&mut bytes, name, value);
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes
+}
+
+fn field_line(bytes: &mut Vec<u8>, name: &str, value: &[u8]) {
+    bytes.extend_from_slice(name.as_bytes());
+    bytes.extend_from_slice(b": ");
+    let safe =
+        |byte: &u8| if matches!(byte, b'\t' | b' '..=b'~' | 0x80..=0xff) { *byte } else { b'?' };
+    bytes.extend(value.iter().map(safe));
+    bytes.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,157 @@
+//! An event's context: from the headers of `/next` to the handler's environment.
+
+use std::borrow::Cow;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::error::Kind;
+use crate::http::{head::Head, number};
+
+/// Prefix of the headers that describe an event (AWS, Runtime API, "Next invocation").
+const PREFIX: &str = "lambda-runtime-";
+
+const REQUEST_ID: &str = "LAMBDA_RUNTIME_AWS_REQUEST_ID";
+const DEADLINE: &str = "LAMBDA_RUNTIME_DEADLINE_MS";
+const FUNCTION_ARN: &str = "LAMBDA_RUNTIME_INVOKED_FUNCTION_ARN";
+const TRACE_ID: &str = "LAMBDA_RUNTIME_TRACE_ID";
+const CLIENT_CONTEXT: &str = "LAMBDA_RUNTIME_CLIENT_CONTEXT";
+const IDENTITY: &str = "LAMBDA_RUNTIME_COGNITO_IDENTITY";
+const TENANT_ID: &str = "LAMBDA_RUNTIME_AWS_TENANT_ID";
+const INVOCATION_ID: &str = "LAMBDA_RUNTIME_INVOCATION_ID";
+
+/// Where X-Ray's libraries look for the trace header.
+const XRAY_TRACE_ID: &str = "_X_AMZN_TRACE_ID";
+
+/// Variables that only an event may set: a runtime that finds them in its own environment must
+/// not pass them on, or a handler would take a stale value for its event's.
+pub const EVENT_VARIABLES: [&str; 9] = [
+    REQUEST_ID,
+    DEADLINE,
+    FUNCTION_ARN,
+    TRACE_ID,
+    CLIENT_CONTEXT,
+    IDENTITY,
+    TENANT_ID,
+    INVOCATION_ID,
+    XRAY_TRACE_ID,
+];
+
+/// The context of one event. Everything but the request id is optional.
+#[derive(Debug)]
+pub struct Invocation {
+    request_id: Vec<u8>,
+    /// Environment name and value of each header, in the order they came.
+    variables: Vec<(String, Vec<u8>)>,
+    deadline: Option<SystemTime>,
+}
+
+impl Invocation {
+    /// Reads the headers of a `/next` reply that came at `now`.
+    ///
+    /// A header that is empty counts as absent: Managed Instances sends some so. A deadline that
+    /// is no number, or already past, counts as absent too: cargo lambda sends one of 1970.
+    pub(crate) fn read(head: &Head<'_>, now: SystemTime) -> Result<Invocation, Kind> {
+        let mut variables: Vec<(String, Vec<u8>)> = Vec::with_capacity(8);
+        for (name, value) in head.headers() {
+            let Some(variable) = variable_name(name) else { continue };
+            if variables.iter().any(|(known, _)| *known == variable) {
+                return Err(Kind::Protocol("a header that describes the event stands twice"));
+            }
+            if !value.is_empty() {
+                variables.push((variable, value.to_vec()));
+            }
+        }
+        let get = |name| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+        let request_id = match get(REQUEST_ID).map(Vec::as_slice) {
+            None | Some(b"." | b"..") => {
+                return Err(Kind::Protocol(
+                    "the event has no usable Lambda-Runtime-Aws-Request-Id",
+                ));
+            }
+            Some(id) => id.to_vec(),
+        };
+        let deadline = get(DEADLINE).and_then(|value| number(value, 10));
+        let deadline = deadline.and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms)));
+        Ok(Invocation { request_id, deadline: deadline.filter(|at| *at > now), variables })
+    }
+
+    /// The id that Lambda gave the event. Bytes that are no UTF-8 are replaced.
+    pub fn request_id(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.request_id)
+    }
+
+    /// When Lambda stops waiting for the answer; `None` when unknown or past on arrival.
+    pub fn deadline(&self) -> Option<SystemTime> {
+        self.deadline
+    }
+
+    /// Time left until the deadline, zero once it is past; `None` when it is unknown.
+    pub fn time_left(&self) -> Option<Duration> {
+        Some(self.deadline?.duration_since(SystemTime::now()).unwrap_or_default())
+    }
+
+    /// The ARN by which the function was invoked, version or alias included.
+    pub fn function_arn(&self) -> Option<&[u8]> {
+        self.get(FUNCTION_ARN)
+    }
+
+    /// The X-Ray trace header.
+    pub fn trace_id(&self) -> Option<&[u8]> {
+        self.get(TRACE_ID)
+    }
+
+    /// The caller's client context, JSON text as Lambda passes it.
+    pub fn client_context(&self) -> Option<&[u8]> {
+        self.get(CLIENT_CONTEXT)
+    }
+
+    /// The caller's Cognito identity, JSON text as Lambda passes it.
+    pub fn cognito_identity(&self) -> Option<&[u8]> {
+        self.get(IDENTITY)
+    }
+
+    /// The tenant, for functions with tenant isolation.
+    pub fn tenant_id(&self) -> Option<&[u8]> {
+        self.get(TENANT_ID)
+    }
+
+    /// What a handler's environment says of the event: one variable for each header, and the
+    /// trace header a second time under X-Ray's name. Values may hold any byte but CR and LF.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let xray = self.trace_id().map(|value| (XRAY_TRACE_ID, value));
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_slice())).chain(xray)
+    }
+
+    /// The nonce of this attempt, to be sent back with its answer.
+    pub(crate) fn invocation_id(&self) -> Option<&[u8]> {
+        self.get(INVOCATION_ID)
+    }
+
+    /// The request id as one segment of a path: all but RFC 3986's unreserved is `%XX`.
+    pub(crate) fn path_segment(&self) -> String {
+        let mut segment = String::with_capacity(self.request_id.len());
+        for &byte in &self.request_id {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                segment.push(char::from(byte));
+            } else {
+                segment.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        segment
+    }
+
+    fn get(&self, name: &str) -> Option<&[u8]> {
+        self.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice())
+    }
+}
+
+/// `Lambda-Runtime-Trace-Id` to `LAMBDA_RUNTIME_TRACE_ID`. `None` for another header, and for a
+/// name with anything that a shell would not take in a variable's.
+fn variable_name(header: &[u8]) -> Option<String> {
+    let prefix = header.get(..PREFIX.len())?;
+    let usable = header.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if !usable || !prefix.eq_ignore_ascii_case(PREFIX.as_bytes()) || header.len() == PREFIX.len() {
+        return None;
+    }
+    let name = header.iter().map(|&byte| if byte == b'-' { b'_' } else { byte });
+    Some(name.map(|byte| char::from(byte.to_ascii_uppercase())).collect())
+}

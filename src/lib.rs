@@ -1,0 +1,90 @@
+//! A Lambda function that is its own `bootstrap`: the client of the Runtime API, and the loop.
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     zerostrap::run(|invocation, event| {
+//!         eprintln!("{} bytes for {}", event.len(), invocation.request_id());
+//!         Ok(event.to_vec())
+//!     })
+//! }
+//! ```
+//!
+//! [`run`] serves a function from event to response. For streaming, or to take an event while it
+//! arrives, implement [`Handler`] and call [`serve`]. Synchronous, without dependencies, without
+//! `unsafe`. On Managed Instances each slot is a thread with its own connection.
+#![forbid(unsafe_code)]
+
+// In the order the data flows.
+mod settings;
+
+#[doc(hidden)]
+pub mod http;
+
+mod connection;
+mod runtime_api;
+
+mod invocation;
+mod serve;
+
+mod reply;
+
+mod base64;
+mod error;
+mod failure;
+mod json;
+/// The log, for handlers that want its form and levels.
+pub mod log;
+
+use std::process::ExitCode;
+
+pub use connection::RECONNECT_LIMIT;
+pub use error::Error;
+pub use failure::{ERROR_DOCUMENT_LIMIT, Failure};
+pub use invocation::{EVENT_VARIABLES, Invocation};
+pub use reply::{Answered, Reply, Stream, too_large};
+pub use runtime_api::PAYLOAD_LIMIT;
+pub use serve::{Handler, init_failed, serve};
+pub use settings::{DEADLINE_MARGIN_LIMIT_MS, SLOT_LIMIT, Settings};
+
+/// Serves events with a function, for ever.
+///
+/// It is given an event's context and its bytes, and returns the response or a [`Failure`]; any
+/// error of Rust becomes one by `?`. Several slots call it at once, hence `Sync`: what they share
+/// is what it captures. Returns only when the Runtime API cannot be used, with the exit status.
+pub fn run<F>(function: F) -> ExitCode
+where
+    F: Fn(&Invocation, &[u8]) -> Result<Vec<u8>, Failure> + Sync,
+{
+    match Settings::from_environment() {
+        Ok(settings) => serve(&settings, || {
+            let content_type = settings.content_type.as_str();
+            Ok(Function { function: &function, content_type, event: Vec::new() })
+        }),
+        Err(failure) => init_failed(&failure),
+    }
+}
+
+/// A function as a [`Handler`]: keeps the event's bytes until they are whole.
+struct Function<'a, F> {
+    function: &'a F,
+    content_type: &'a str,
+    event: Vec<u8>,
+}
+
+impl<F> Handler for Function<'_, F>
+where
+    F: Fn(&Invocation, &[u8]) -> Result<Vec<u8>, Failure>,
+{
+    fn receive(&mut self, part: &[u8]) {
+        self.event.extend_from_slice(part);
+    }
+
+    fn handle(&mut self, invocation: &Invocation, reply: Reply<'_>) -> Answered {
+        let result = (self.function)(invocation, &self.event);
+        self.event.clear();
+        match result {
+            Ok(response) => reply.respond(self.content_type, &response),
+            Err(failure) => reply.fail(&failure),
+        }
+    }
+}

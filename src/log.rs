@@ -1,0 +1,141 @@
+//! The log: one line a call, text or JSON, on standard error. Never the event, never the response.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::invocation::Invocation;
+use crate::json;
+
+/// How much a line matters. Lambda's names (AWS, log level filtering).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Level {
+    /// The finest detail.
+    Trace,
+    /// Detail for finding a fault.
+    Debug,
+    /// What happens in the normal course.
+    Info,
+    /// Something was left out or looks wrong, the event goes on.
+    Warn,
+    /// An event failed.
+    Error,
+    /// The runtime cannot go on.
+    Fatal,
+}
+
+impl Level {
+    pub(crate) const ALL: [Level; 6] =
+        [Level::Trace, Level::Debug, Level::Info, Level::Warn, Level::Error, Level::Fatal];
+
+    /// As it stands in the log and in `AWS_LAMBDA_LOG_LEVEL`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Level::Trace => "TRACE",
+            Level::Debug => "DEBUG",
+            Level::Info => "INFO",
+            Level::Warn => "WARN",
+            Level::Error => "ERROR",
+            Level::Fatal => "FATAL",
+        }
+    }
+}
+
+static JSON: AtomicBool = AtomicBool::new(false);
+static LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);
+
+/// Sets form and threshold, once, from the settings.
+pub(crate) fn configure(json: bool, level: Level) {
+    JSON.store(json, Ordering::Relaxed);
+    LEVEL.store(level as u8, Ordering::Relaxed);
+}
+
+/// Whether lines are JSON objects (`AWS_LAMBDA_LOG_FORMAT=JSON`).
+pub fn is_json() -> bool {
+    JSON.load(Ordering::Relaxed)
+}
+
+/// Writes one line about the runtime itself, or about `invocation`.
+///
+/// In text: `bootstrap: LEVEL RequestId: ID MESSAGE`, control characters as spaces. In JSON the
+/// members are timestamp, level, requestId, tenantId and message, and lines below
+/// `AWS_LAMBDA_LOG_LEVEL` are left out. A log that cannot be written is not an error.
+pub fn write(level: Level, invocation: Option<&Invocation>, message: &str) {
+    if is_json() {
+        write_object(level, invocation, message.as_bytes());
+        return;
+    }
+    let mut line = format!("bootstrap: {} ", level.name());
+    if let Some(invocation) = invocation {
+        line.push_str("RequestId: ");
+        line.push_str(&invocation.request_id());
+        line.push(' ');
+    }
+    line.push_str(message);
+    let mut line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    line.push('\n');
+    put(line.as_bytes());
+}
+
+/// Writes a line of a handler's standard error in JSON form: one that is a JSON object already
+/// passes as it is, another is wrapped at level INFO.
+pub fn wrap(invocation: Option<&Invocation>, line: &[u8]) {
+    if json::object(line).is_some() {
+        let mut line = line.to_vec();
+        line.push(b'\n');
+        put(&line);
+    } else {
+        write_object(Level::Info, invocation, line);
+    }
+}
+
+/// Writes bytes as they are: a handler's own standard error on its way through.
+pub fn pass(bytes: &[u8]) {
+    put(bytes);
+}
+
+fn write_object(level: Level, invocation: Option<&Invocation>, message: &[u8]) {
+    if (level as u8) < LEVEL.load(Ordering::Relaxed) {
+        return;
+    }
+    let mut line = b"{".to_vec();
+    json::push_member(&mut line, "timestamp", timestamp(SystemTime::now()).as_bytes());
+    json::push_member(&mut line, "level", level.name().as_bytes());
+    if let Some(invocation) = invocation {
+        json::push_member(&mut line, "requestId", invocation.request_id().as_bytes());
+        if let Some(tenant) = invocation.tenant_id() {
+            json::push_member(&mut line, "tenantId", tenant);
+        }
+    }
+    json::push_member(&mut line, "message", message);
+    line.extend_from_slice(b"}\n");
+    put(&line);
+}
+
+/// One write a line, so that lines of several slots stay apart.
+fn put(line: &[u8]) {
+    let _ = std::io::stderr().lock().write_all(line);
+}
+
+/// RFC 3339 in UTC with milliseconds. The calendar is Howard Hinnant's "civil from days".
+fn timestamp(now: SystemTime) -> String {
+    let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds = since_epoch.as_secs();
+    let (days, second) = (seconds.wrapping_div(86_400), seconds.wrapping_rem(86_400));
+    // Days since 0000-03-01: a year that begins in March has its leap day at its end.
+    let day = days.saturating_add(719_468);
+    let era = day.wrapping_div(146_097);
+    let of_era = day.wrapping_rem(146_097);
+    let leap_days = (of_era / 1_460).saturating_sub(of_era / 36_524) + of_era / 146_096;
+    let year_of_era = of_era.saturating_sub(leap_days) / 365;
+    let before_year = 365 * year_of_era + year_of_era / 4 - year_of_era / 100;
+    let of_year = of_era.saturating_sub(before_year);
+    let march_month = (5 * of_year + 2) / 153;
+    let of_month = of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute) = (second / 3_600, second / 60 % 60);
+    let (second, millis) = (second % 60, since_epoch.subsec_millis());
+    format!("{year:04}-{month:02}-{of_month:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}

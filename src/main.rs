@@ -1,0 +1,98 @@
+//! The `bootstrap` of a Lambda function: runs a shell function or an executable for each event.
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("bootstrap runs on 64-bit Linux, as Lambda does");
+
+mod handler;
+mod sys;
+
+use std::process::ExitCode;
+
+use zerostrap::{Failure, Settings};
+
+const HELP: &str = "\
+bootstrap: runs a Lambda function's handler for each event of the Runtime API.
+
+  bootstrap             serve; needs AWS_LAMBDA_RUNTIME_API and _HANDLER
+  bootstrap --check     find and start the handler as serving would, say what is wrong
+  bootstrap --version   print version, commit, toolchain, target
+  bootstrap --help      print this
+
+_HANDLER is the name of an executable, or SCRIPT.FUNCTION for a function of SCRIPT.sh,
+in LAMBDA_TASK_ROOT. Settings and limits: README.md.
+";
+
+fn main() -> ExitCode {
+    // Emulators pass the handler as an argument: only these three mean anything.
+    let argument = std::env::args_os().nth(1).unwrap_or_default();
+    match argument.to_str() {
+        Some("--version") => print(&version()),
+        Some("--help") => print(HELP),
+        Some("--check") => check(),
+        _ => serve(),
+    }
+}
+
+fn serve() -> ExitCode {
+    if let Err(error) = sys::act_as_init() {
+        let message = format!("as PID 1 no child can be started: {error}");
+        zerostrap::log::write(zerostrap::log::Level::Fatal, None, &message);
+        return ExitCode::FAILURE;
+    }
+    match settings() {
+        Ok(settings) => zerostrap::serve(&settings, || handler::Kind::start(&settings)),
+        Err(failure) => zerostrap::init_failed(&failure),
+    }
+}
+
+/// Starts the handler as serving would. Standard output says what was found or what is wrong.
+fn check() -> ExitCode {
+    let settings = match settings() {
+        Ok(settings) => settings,
+        Err(failure) => return refuse(&failure),
+    };
+    match handler::Kind::start(&settings) {
+        Ok(handler) => print(&format!("ok: {}\n", handler.describe())),
+        Err(failure) => refuse(&failure),
+    }
+}
+
+/// Reads the environment and goes to the task root, where handlers run.
+fn settings() -> Result<Settings, Failure> {
+    let mut settings = Settings::from_environment()?;
+    let gone = std::path::absolute(&settings.task_root).and_then(|root| {
+        std::env::set_current_dir(&root)?;
+        settings.task_root = root;
+        Ok(())
+    });
+    gone.map_err(|error| {
+        let root = settings.task_root.display();
+        Failure::new("Runtime.NoSuchHandler", format!("LAMBDA_TASK_ROOT {root}: {error}"))
+    })?;
+    Ok(settings)
+}
+
+fn version() -> String {
+    let text =
+        |value: Option<&'static str>| value.filter(|text| !text.is_empty()).unwrap_or("unknown");
+    format!(
+        "bootstrap {} (commit {}, {}, {})\n",
+        env!("CARGO_PKG_VERSION"),
+        text(option_env!("ZEROSTRAP_COMMIT")),
+        text(option_env!("ZEROSTRAP_TOOLCHAIN")),
+        text(option_env!("ZEROSTRAP_TARGET")),
+    )
+}
+
+fn refuse(failure: &Failure) -> ExitCode {
+    print(&format!("{}: {}\n", failure.error_type(), failure.message()));
+    ExitCode::FAILURE
+}
+
+/// `println!` would panic on a closed standard output.
+fn print(text: &str) -> ExitCode {
+    match std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}

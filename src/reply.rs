@@ -1,0 +1,149 @@
+//! The one answer to an event.
+//!
+//! A [`Reply`] is made for an event, cannot be copied, and is used up by answering; what comes out
+//! is an [`Answered`], which nothing else makes and which a [`crate::Handler`] must return. So the
+//! compiler refuses a handler that answers twice or not at all.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use crate::error::Error;
+use crate::failure::Failure;
+use crate::invocation::Invocation;
+use crate::log::{self, Level};
+use crate::runtime_api::{PAYLOAD_LIMIT, RuntimeApi};
+
+/// Proof that an event was answered, or that its answer cannot be delivered.
+#[derive(Debug)]
+#[must_use = "the loop must be told that the event was answered"]
+pub struct Answered(pub(crate) Result<(), Error>);
+
+/// The right to answer one event, once.
+#[derive(Debug)]
+#[must_use = "an event must be answered"]
+pub struct Reply<'a> {
+    api: &'a mut RuntimeApi,
+    invocation: &'a Invocation,
+}
+
+impl<'a> Reply<'a> {
+    pub(crate) fn new(api: &'a mut RuntimeApi, invocation: &'a Invocation) -> Reply<'a> {
+        Reply { api, invocation }
+    }
+
+    /// Answers with a whole response of 0 to 6,291,556 bytes; a longer one fails the event with
+    /// `Function.ResponseSizeTooLarge`, as Lambda would.
+    pub fn respond(self, content_type: &str, body: &[u8]) -> Answered {
+        if body.len() > PAYLOAD_LIMIT {
+            return self.fail(&too_large(&format!("{} bytes", body.len())));
+        }
+        Answered(self.api.respond(self.invocation, content_type, body))
+    }
+
+    /// Answers with a failure, and logs it.
+    pub fn fail(self, failure: &Failure) -> Answered {
+        log_failure(self.invocation, failure);
+        Answered(self.api.fail(self.invocation, failure))
+    }
+
+    /// Begins a streamed response: nothing is sent before its first byte.
+    pub fn stream(self, content_type: &'a str) -> Stream<'a> {
+        Stream { reply: self, content_type, state: State::Unsent }
+    }
+}
+
+/// The failure of a response over the limit; `size` says how long it is as far as known.
+pub fn too_large(size: &str) -> Failure {
+    let message = format!(
+        "the response is {size}, the limit is {PAYLOAD_LIMIT} bytes; \
+         return a reference to the data, or stream the response"
+    );
+    Failure::new("Function.ResponseSizeTooLarge", message)
+}
+
+fn log_failure(invocation: &Invocation, failure: &Failure) {
+    let line = format!("{}: {}", failure.error_type(), failure.message());
+    log::write(Level::Error, Some(invocation), &line);
+}
+
+/// A response that is sent while it is made. Each write goes out at once, and waits while the
+/// Runtime API takes no more.
+#[derive(Debug)]
+#[must_use = "a streamed response must be finished or failed"]
+pub struct Stream<'a> {
+    reply: Reply<'a>,
+    content_type: &'a str,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Unsent,
+    Open,
+    Broken,
+}
+
+impl<'a> Stream<'a> {
+    /// Ends the response; one without a byte is sent as an empty one.
+    pub fn finish(mut self) -> Answered {
+        if self.state == State::Unsent
+            && let Err(error) = self.begin()
+        {
+            let failure = Failure::new("Function.StreamFailed", error.to_string());
+            return self.fail(&failure);
+        }
+        Answered(self.reply.api.end_stream(self.reply.invocation, None))
+    }
+
+    /// Fails the event: by an error document of its own while nothing was sent, in the trailers of
+    /// the response afterwards. A stream that the API no longer takes is cut.
+    pub fn fail(self, failure: &Failure) -> Answered {
+        match self.state {
+            State::Unsent => return self.reply.fail(failure),
+            State::Open => {}
+            State::Broken => {
+                log_failure(self.reply.invocation, failure);
+                self.reply.api.cut_stream();
+                return Answered(Ok(()));
+            }
+        }
+        log_failure(self.reply.invocation, failure);
+        Answered(self.reply.api.end_stream(self.reply.invocation, Some(failure)))
+    }
+
+    /// Once the response has begun: becomes readable when the Runtime API ends it by itself.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self.state {
+            State::Open => self.reply.api.descriptor(),
+            State::Unsent | State::Broken => None,
+        }
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        self.reply.api.begin_stream(self.reply.invocation, self.content_type)?;
+        self.state = State::Open;
+        Ok(())
+    }
+}
+
+impl io::Write for Stream<'_> {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        if part.is_empty() {
+            return Ok(0);
+        }
+        let sent = match self.state {
+            State::Unsent => self.begin().and_then(|()| self.reply.api.send_part(part)),
+            State::Open => self.reply.api.send_part(part),
+            State::Broken => Err(io::ErrorKind::BrokenPipe.into()),
+        };
+        if sent.is_err() {
+            self.state = State::Broken;
+        }
+        sent.map(|()| part.len())
+    }
+
+    /// Nothing to do: each write goes out at once.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
