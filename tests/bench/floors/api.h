@@ -20,8 +20,6 @@
 #define HEAD_LIMIT 4096
 
 struct event {
-    char *id;
-    size_t id_size;
     char *body;
     size_t size;
 };
@@ -63,23 +61,31 @@ static void api_send(struct iovec *parts, int count) {
     }
 }
 
-/* Receives one whole reply into `received`; returns its head's size, NUL-ended in place of the last line feed. */
+static char *request_id;
+static size_t request_id_size;
+
+/* The value of the header `line` when its name (with its colon and space) is `name`. */
+static char *header(char *line, const char *name, size_t size) {
+    return memcmp(line, name, size) ? NULL : line + size;
+}
+
+/* Receives one whole reply into `received`; returns the size of its head. */
 static size_t api_receive(const char *status, size_t *body) {
-    size_t size = 0, head = 0, wanted = 0;
+    size_t size = 0, head = 0, line = 0, length = 0;
     do {
         ssize_t got = recv(api, received + size, sizeof received - size, 0);
         if (got <= 0) fail("recv");
         size += got;
-        char *end = head ? NULL : memmem(received, size, "\r\n\r\n", 4);
-        if (end) {
-            head = end - received + 4;
-            end[3] = 0;
-            char *length = strstr(received, "Content-Length: ");
-            if (!length || strncmp(received, status, strlen(status))) fail(received);
-            wanted = head + strtoul(length + 16, NULL, 10);
+        for (char *end; !head && (end = memchr(received + line, '\n', size - line)); line = end + 1 - received) {
+            char *value;
+            if (!line && memcmp(received, status, strlen(status))) fail(received);
+            if (received[line] == '\r') head = line + 2;
+            else if ((value = header(received + line, "Content-Length: ", 16))) length = strtoul(value, NULL, 10);
+            else if ((value = header(received + line, "Lambda-Runtime-Aws-Request-Id: ", 31)))
+                request_id = value, request_id_size = end - 1 - value;
         }
-    } while (!head || size < wanted);
-    *body = wanted - head;
+    } while (!head || size < head + length);
+    *body = length;
     return head;
 }
 
@@ -91,23 +97,28 @@ static void api_ask(void) {
 
 static struct event api_next(void) {
     struct event event;
+    request_id = NULL;
     event.body = received + api_receive("HTTP/1.1 200", &event.size);
-    event.id = strstr(received, "Lambda-Runtime-Aws-Request-Id: ");
-    if (!event.id) fail("no request id");
-    event.id += 31;
-    event.id_size = strcspn(event.id, "\r");
+    if (!request_id) fail("no request id");
     return event;
 }
 
 /* `what` is "response" or "error". */
-static void api_answer(struct event event, const char *what, char *body, size_t size) {
-    char head[512];
-    int head_size = snprintf(head, sizeof head,
-                             "POST /2018-06-01/runtime/invocation/%.*s/%s HTTP/1.1\r\n"
-                             "Host: floor\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
-                             (int)event.id_size, event.id, what, size);
-    struct iovec parts[2] = {{head, head_size}, {body, size}};
+static void api_answer(const char *what, char *body, size_t size) {
+    static char head[1024] = "POST /2018-06-01/runtime/invocation/";
+    char *end = head + strlen("POST /2018-06-01/runtime/invocation/");
     size_t ignored;
+    if (request_id_size > 256) fail("request id");
+    end = mempcpy(end, request_id, request_id_size);
+    *end++ = '/';
+    end = stpcpy(end, what);
+    end = stpcpy(end, " HTTP/1.1\r\nHost: floor\r\nContent-Type: application/json\r\nContent-Length: ");
+    char digits[20], *first = digits + sizeof digits;
+    size_t left = size;
+    do *--first = '0' + left % 10; while (left /= 10);
+    end = mempcpy(end, first, digits + sizeof digits - first);
+    end = stpcpy(end, "\r\n\r\n");
+    struct iovec parts[2] = {{head, end - head}, {body, size}};
     api_send(parts, 2);
     api_receive("HTTP/1.1 202", &ignored);
     api_ask();

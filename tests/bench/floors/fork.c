@@ -46,7 +46,7 @@ int main(void) {
             size += got;
             if (!end) end = memchr(output, 0, size);
         }
-        if (strcmp(end + 1, "0\n")) api_answer(event, "error", "{}", 2);
-        else api_answer(event, "response", output, end - output);
+        if (strcmp(end + 1, "0\n")) api_answer("error", "{}", 2);
+        else api_answer("response", output, end - output);
     }
 }

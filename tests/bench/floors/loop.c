@@ -6,6 +6,6 @@ int main(void) {
     api_ask();
     for (;;) {
         struct event event = api_next();
-        api_answer(event, "response", event.body, event.size);
+        api_answer("response", event.body, event.size);
     }
 }
