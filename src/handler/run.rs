@@ -145,7 +145,15 @@ impl Process {
             false => Err(io::ErrorKind::TimedOut.into()),
         };
         self.taken_along.clear();
+        self.group = 0;
         status
+    }
+}
+
+/// Whoever gives a process up without collecting it ends it, and does not wait.
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill_group();
     }
 }
 
