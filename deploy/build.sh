@@ -1,0 +1,189 @@
+#!/bin/sh
+# Builds dist/ARCH/bootstrap: one static executable on musl, with std rebuilt for it.
+#
+#   deploy/build.sh ARCH        ARCH: x86_64 or arm64
+#
+# In: the source tree and a Rust toolchain: rustup's, or Debian's packages alone. Out:
+# dist/ARCH/bootstrap, and dist/ARCH/recipe, one line that says how it was built. The same tree and
+# the same toolchain give the same bytes in any folder, for any user, on any day.
+# Exit status: 0 built, 1 the build failed, 3 something is missing that this script cannot get; the
+# last line is then the command that gets it.
+set -eu
+
+# The way std is rebuilt is not stable yet; this lets the pinned stable compiler do it.
+export RUSTC_BOOTSTRAP=1
+
+say() { printf 'build: %s\n' "$*" >&2; }
+
+# missing WHAT COMMAND
+missing() {
+    say "$1; run:"
+    say "    $2"
+    exit 3
+}
+
+case ${1-} in
+x86_64) machine=x86_64 ;;
+arm64) machine=aarch64 ;;
+*)
+    say "usage: deploy/build.sh x86_64|arm64"
+    exit 1
+    ;;
+esac
+arch=$1
+target=$machine-unknown-linux-musl
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
+cd "$root"
+target_dir=${CARGO_TARGET_DIR:-target}
+
+# --- The toolchain ---------------------------------------------------------------------------
+
+# Debian's packages for this build, as a command. The compiler of the release itself is too old;
+# the packages named -web are the newer ones that Debian keeps for its web browsers.
+debian_command() {
+    packages="rustc-web cargo-web rust-web-src"
+    case $(uname -m)/$arch in
+    x86_64/x86_64 | aarch64/arm64)
+        echo "apt-get install $packages gcc musl-dev"
+        return
+        ;;
+    */x86_64) debian=amd64 gcc=gcc-x86-64-linux-gnu ;;
+    *) debian=arm64 gcc=gcc-aarch64-linux-gnu ;;
+    esac
+    echo "dpkg --add-architecture $debian && apt-get update &&" \
+        "apt-get install $packages gcc $gcc musl-dev:$debian"
+}
+
+get_command() {
+    if [ ! -e /etc/debian_version ] || is_rustups; then
+        echo "rustup target add $target && rustup component add rust-src    (rustup: rustup.rs)"
+    else
+        debian_command
+    fi
+}
+
+# Whether the cargo that will run is rustup's, for then rustup can add to it what is missing.
+is_rustups() {
+    rustup=$(command -v rustup) && [ "$(dirname "$rustup")" = "$(dirname "$(command -v cargo)")" ]
+}
+
+command -v cargo >/dev/null || missing "there is no cargo on the PATH" "$(get_command)"
+command -v cc >/dev/null || missing "there is no C linker, which build.rs needs" \
+    "apt-get install gcc libc6-dev"
+
+if is_rustups; then
+    by=rustup
+    if ! rustc --version >/dev/null 2>&1; then
+        channel=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
+        rustup toolchain install "$channel" --profile minimal >&2 ||
+            missing "rustup could not install Rust $channel" \
+                "rustup toolchain install $channel --profile minimal"
+    fi
+else
+    by=system
+fi
+
+release=$(rustc -vV | sed -n 's/^release: //p')
+oldest=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+minor() { expr "$1" : '1\.\([0-9]*\)'; }
+[ "$(minor "$release")" -ge "$(minor "$oldest")" ] ||
+    missing "Rust $release is older than $oldest" "$(get_command)"
+
+sysroot=$(rustc --print sysroot)
+source=$sysroot/lib/rustlib/src/rust
+# What the toolchain brings for the target: std, and a musl of its own with its start files.
+own=$sysroot/lib/rustlib/$target/lib
+# What Debian's musl-dev brings.
+debian_musl=/usr/lib/$machine-linux-musl
+
+if [ "$by" = rustup ]; then
+    [ -d "$own/self-contained" ] || rustup target add "$target" >&2 ||
+        say "rustup could not add the target $target"
+    [ -f "$source/library/Cargo.lock" ] || rustup component add rust-src >&2 ||
+        say "rustup could not add rust-src"
+fi
+
+# --- How std is had --------------------------------------------------------------------------
+
+# Cargo's arguments are collected in "$@".
+set -- build --release --locked --bin bootstrap --target "$target" --target-dir "$target_dir"
+
+# std has dependencies of its own, locked beside its source. Debian brings them along; otherwise
+# Cargo fetches them, once, from its registry.
+std=prebuilt
+if [ -f "$source/library/Cargo.lock" ]; then
+    if [ -d "$source/library/vendor" ]; then
+        std=rebuilt
+        set -- "$@" --offline --config "source.crates-io.replace-with = 'std'" \
+            --config "source.std.directory = '$source/library/vendor'"
+    elif cargo fetch --quiet --locked --target "$target" \
+        --manifest-path "$source/library/Cargo.toml" >&2; then
+        std=rebuilt
+    else
+        say "the crates that std's source depends on could not be fetched"
+    fi
+fi
+if [ "$std" = rebuilt ]; then
+    set -- "$@" -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
+elif [ -d "$own/self-contained" ]; then
+    say "std is not rebuilt, as its source is not here: the binary will be about 0.3 MB larger"
+else
+    missing "neither std for $target nor its source is here" "$(get_command)"
+fi
+
+# --- The compiler's flags --------------------------------------------------------------------
+
+# Separated by a character that no path holds, so that folders may have blanks in their names.
+# Setting them here also shuts out whatever RUSTFLAGS the user has.
+separator=$(printf '\037')
+CARGO_ENCODED_RUSTFLAGS=
+flag() {
+    CARGO_ENCODED_RUSTFLAGS=${CARGO_ENCODED_RUSTFLAGS:+$CARGO_ENCODED_RUSTFLAGS$separator}$1
+}
+
+# No folder of the machine in the binary.
+flag "--remap-path-prefix=$root=/zerostrap"
+flag "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+flag "--remap-path-prefix=$source=/rust"
+# A panic ends the process and nothing walks the stack: neither tables nor messages for that.
+flag -Cforce-unwind-tables=no
+if [ "$std" = rebuilt ]; then
+    flag -Zunstable-options
+    flag -Cpanic=immediate-abort
+fi
+
+if [ -d "$own/self-contained" ]; then
+    # The toolchain's own linker and musl: nothing of the machine gets into the binary.
+    linker=rust-lld
+else
+    linker=$machine-linux-gnu-gcc
+    [ -e "$debian_musl/libc.a" ] && command -v "$linker" >/dev/null ||
+        missing "neither the target $target nor Debian's musl for it is here" "$(get_command)"
+    # std names libunwind; with immediate-abort nothing in it is used. An archive of nothing does.
+    mkdir -p "$target_dir/no-unwinder"
+    printf '!<arch>\n' >"$target_dir/no-unwinder/libunwind.a"
+    flag "-Lnative=$(cd "$target_dir/no-unwinder" && pwd -P)"
+    flag "-Lnative=$debian_musl"
+    flag "-Lnative=$(dirname "$("$linker" -print-libgcc-file-name)")"
+    flag -Clink-arg=-Wl,--build-id=none
+fi
+flag "-Clinker=$linker"
+export CARGO_ENCODED_RUSTFLAGS
+
+# What else of the user's could change the bytes.
+export CARGO_INCREMENTAL=0
+for name in $(env | sed -n 's/^\(CARGO_PROFILE_RELEASE_[A-Z_]*\)=.*/\1/p'); do
+    unset "$name"
+done
+
+# --- The build -------------------------------------------------------------------------------
+
+recipe="$target, Rust $release ($by), std $std, linked by $linker"
+say "$recipe"
+cargo "$@"
+
+# Modes are set and not left to the umask. Removing first leaves a copy that is running alone.
+mkdir -p "dist/$arch"
+install -m 0755 "$target_dir/$target/release/bootstrap" "dist/$arch/bootstrap"
+printf '%s\n' "$recipe" >"dist/$arch/recipe"
+say "dist/$arch/bootstrap, $(wc -c <"dist/$arch/bootstrap") bytes"
