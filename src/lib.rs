@@ -43,7 +43,7 @@ pub use failure::{ERROR_DOCUMENT_LIMIT, Failure};
 pub use invocation::{EVENT_VARIABLES, Invocation};
 pub use reply::{Answered, Reply, Stream, too_large};
 pub use runtime_api::PAYLOAD_LIMIT;
-pub use serve::{Handler, init_failed, serve};
+pub use serve::{Extension, Handler, init_failed, serve, serve_slot, stop};
 pub use settings::{DEADLINE_MARGIN_LIMIT_MS, SLOT_LIMIT, Settings};
 
 /// Serves events with a function, for ever.

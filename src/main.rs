@@ -8,7 +8,7 @@ mod sys;
 
 use std::process::ExitCode;
 
-use zerostrap::{Failure, Settings};
+use zerostrap::{Extension, Failure, Settings};
 
 const HELP: &str = "\
 bootstrap: runs a Lambda function's handler for each event of the Runtime API.
@@ -34,14 +34,27 @@ fn main() -> ExitCode {
 }
 
 fn serve() -> ExitCode {
-    if let Err(error) = sys::act_as_init() {
-        let message = format!("as PID 1 no child can be started: {error}");
-        zerostrap::log::write(zerostrap::log::Level::Fatal, None, &message);
-        return ExitCode::FAILURE;
+    let settings = match settings() {
+        Ok(settings) => settings,
+        Err(failure) => return zerostrap::init_failed(&failure),
+    };
+    let _extension = match Extension::register(&settings) {
+        Ok(extension) => extension,
+        Err(error) => return zerostrap::stop(&error),
+    };
+    // Several slots are several processes, so that none can harm another; and PID 1 of a container
+    // has orphans to collect, which a process that waits for events cannot.
+    let supervised = settings.concurrency > 1 || std::process::id() == 1;
+    if supervised && let Err(error) = sys::supervise(settings.concurrency) {
+        let message = format!("a process for a slot cannot be made: {error}");
+        return zerostrap::init_failed(&Failure::new("Runtime.HandlerInitFailed", message));
     }
-    match settings() {
-        Ok(settings) => zerostrap::serve(&settings, || handler::Kind::start(&settings)),
-        Err(failure) => zerostrap::init_failed(&failure),
+    match handler::Kind::start(&settings) {
+        Ok(mut handler) => zerostrap::serve_slot(&settings, &mut handler),
+        Err(failure) => match zerostrap::init_failed(&failure) {
+            _ if supervised => ExitCode::from(sys::INIT_FAILED),
+            status => status,
+        },
     }
 }
 

@@ -57,73 +57,102 @@ pub fn serve<H: Handler>(
         Ok(api) => api,
         Err(error) => return stop(&error),
     };
-    let _extension = match settings.graceful_shutdown.then(register_extension).transpose() {
+    let _extension = match Extension::register(settings) {
         Ok(extension) => extension,
         Err(error) => return stop(&error),
     };
-    let init_failed = Mutex::new(false);
+    let reported = Mutex::new(());
+    let slot = |api: &mut RuntimeApi| {
+        let mut handler = match make() {
+            Ok(handler) => handler,
+            Err(failure) => {
+                // Any slot's init failure is the function's: the first one reports it.
+                let _guard = reported.lock();
+                init_failed(&failure);
+                std::process::exit(1)
+            }
+        };
+        run_slot(api, settings, &mut handler)
+    };
     std::thread::scope(|scope| {
         for _ in 1..settings.concurrency {
-            let slot = || {
-                let api = RuntimeApi::from_environment();
-                let ended =
-                    api.and_then(|mut api| run_slot(&mut api, settings, &make, &init_failed));
-                if let Err(error) = ended {
+            let other = || {
+                if let Err(error) =
+                    RuntimeApi::from_environment().and_then(|mut api| slot(&mut api))
+                {
                     log::write(Level::Fatal, None, &format!("{error}; this slot ends"));
                 }
             };
-            if let Err(error) = std::thread::Builder::new().spawn_scoped(scope, slot) {
+            if let Err(error) = std::thread::Builder::new().spawn_scoped(scope, other) {
                 log::write(Level::Error, None, &format!("a slot cannot be started: {error}"));
             }
         }
-        match run_slot(&mut api, settings, &make, &init_failed) {
+        match slot(&mut api) {
             Ok(()) => ExitCode::FAILURE,
             Err(error) => stop(&error),
         }
     })
 }
 
+/// Serves events for ever in one slot, whatever the settings say of concurrency: for a process that
+/// is a slot itself. Returns as [`serve`] does.
+pub fn serve_slot<H: Handler>(settings: &Settings, handler: &mut H) -> ExitCode {
+    match RuntimeApi::from_environment().and_then(|mut api| run_slot(&mut api, settings, handler)) {
+        Ok(()) => ExitCode::FAILURE,
+        Err(error) => stop(&error),
+    }
+}
+
 /// Reports a failure before the first event, logs it, and gives the exit status.
 pub fn init_failed(failure: &Failure) -> ExitCode {
-    log::write(Level::Fatal, None, &format!("{}: {}", failure.error_type(), failure.message()));
+    log_fatal(failure);
     match RuntimeApi::from_environment().and_then(|mut api| api.init_error(failure)) {
         Ok(()) => ExitCode::FAILURE,
         Err(error) => stop(&error),
     }
 }
 
-fn stop(error: &Error) -> ExitCode {
+/// Logs why the runtime cannot go on, and gives the exit status.
+pub fn stop(error: &Error) -> ExitCode {
     log::write(Level::Fatal, None, &error.to_string());
     ExitCode::FAILURE
 }
 
-fn register_extension() -> Result<RuntimeApi, Error> {
-    let mut api = RuntimeApi::from_environment()?;
-    api.register_extension()?;
-    Ok(api)
+/// The internal extension that makes Lambda send SIGTERM; registered as long as this lives.
+#[derive(Debug)]
+pub struct Extension {
+    _connection: RuntimeApi,
 }
 
-/// One slot: its init, then its events until it cannot go on.
+impl Extension {
+    /// Registers it, if the settings ask for it. Must be done before the first event is asked for.
+    ///
+    /// # Errors
+    /// The Runtime API cannot be used.
+    pub fn register(settings: &Settings) -> Result<Option<Extension>, Error> {
+        if !settings.graceful_shutdown {
+            return Ok(None);
+        }
+        let mut api = RuntimeApi::from_environment()?;
+        api.register_extension()?;
+        Ok(Some(Extension { _connection: api }))
+    }
+}
+
+/// One slot: its restore, if there is one, then its events until it cannot go on.
 fn run_slot<H: Handler>(
     api: &mut RuntimeApi,
     settings: &Settings,
-    make: &impl Fn() -> Result<H, Failure>,
-    init_failed: &Mutex<bool>,
+    handler: &mut H,
 ) -> Result<(), Error> {
-    let made = make().and_then(|mut handler| {
-        if settings.snap_start {
-            handler.before_snapshot()?;
-        }
-        Ok(handler)
-    });
-    let mut handler = match made {
-        Ok(handler) => handler,
-        Err(failure) => exit_in_init(api, &failure, init_failed),
-    };
     if settings.snap_start {
+        if let Err(failure) = handler.before_snapshot() {
+            log_fatal(&failure);
+            return api.init_error(&failure);
+        }
         api.restore_next()?;
         if let Err(failure) = handler.after_restore() {
-            log::write(Level::Fatal, None, failure.message());
+            log_fatal(&failure);
             return api.restore_error(&failure);
         }
     }
@@ -131,20 +160,12 @@ fn run_slot<H: Handler>(
         let invocation = api.next(&mut |part| handler.receive(part))?;
         handler.handle(&invocation, Reply::new(api, &invocation)).0?;
         if let Err(failure) = handler.recover() {
-            let message = format!("{}: {}", failure.error_type(), failure.message());
-            log::write(Level::Fatal, None, &message);
+            log_fatal(&failure);
             return Ok(());
         }
     }
 }
 
-/// Any slot's init failure is the function's: the first one reports it and ends the process.
-fn exit_in_init(api: &mut RuntimeApi, failure: &Failure, init_failed: &Mutex<bool>) -> ! {
-    let guard = init_failed.lock();
+fn log_fatal(failure: &Failure) {
     log::write(Level::Fatal, None, &format!("{}: {}", failure.error_type(), failure.message()));
-    if let Err(error) = api.init_error(failure) {
-        log::write(Level::Fatal, None, &error.to_string());
-    }
-    drop(guard);
-    std::process::exit(1)
 }

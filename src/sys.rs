@@ -4,27 +4,55 @@
 //! Linux) and wrapped so that its caller needs no `unsafe`.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, c_int, c_long, c_uint, c_ulong};
+use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uint, c_ulong};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 mod libc {
-    use super::{PollFd, c_int, c_long, c_uint, c_ulong};
+    use super::*;
 
-    // SAFETY: the signatures are those of <signal.h>, <unistd.h>, <poll.h>, <sys/wait.h> and
-    // <sys/mman.h>. Those marked safe take and return numbers only, and the kernel checks them.
+    // SAFETY: the signatures are those of <signal.h>, <spawn.h>, <unistd.h>, <poll.h>,
+    // <sys/wait.h>, <sys/prctl.h> and <sys/mman.h>. Those marked safe take and return numbers and
+    // functions only, and the kernel checks the numbers.
     unsafe extern "C" {
         pub(super) safe fn kill(pid: c_int, signal: c_int) -> c_int;
         pub(super) safe fn fork() -> c_int;
         pub(super) safe fn _exit(status: c_int) -> !;
         pub(super) safe fn signal(signal: c_int, handler: extern "C" fn(c_int)) -> usize;
+        pub(super) fn prctl(option: c_int, ...) -> c_int;
         pub(super) fn poll(fds: *mut PollFd, count: c_ulong, timeout_ms: c_int) -> c_int;
         pub(super) fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
-        pub(super) fn memfd_create(name: *const std::ffi::c_char, flags: c_uint) -> c_int;
+        pub(super) fn memfd_create(name: *const c_char, flags: c_uint) -> c_int;
         pub(super) fn syscall(number: c_long, ...) -> c_long;
+        pub(super) fn sigfillset(set: *mut Opaque) -> c_int;
+        pub(super) fn sigemptyset(set: *mut Opaque) -> c_int;
+        pub(super) fn posix_spawnattr_init(attributes: *mut Opaque) -> c_int;
+        pub(super) fn posix_spawnattr_setflags(attributes: *mut Opaque, flags: i16) -> c_int;
+        pub(super) fn posix_spawnattr_setpgroup(attributes: *mut Opaque, group: c_int) -> c_int;
+        pub(super) fn posix_spawnattr_setsigdefault(attr: *mut Opaque, set: *const Opaque)
+        -> c_int;
+        pub(super) fn posix_spawnattr_setsigmask(attr: *mut Opaque, set: *const Opaque) -> c_int;
+        pub(super) fn posix_spawnattr_destroy(attributes: *mut Opaque) -> c_int;
+        pub(super) fn posix_spawn_file_actions_init(actions: *mut Opaque) -> c_int;
+        pub(super) fn posix_spawn_file_actions_adddup2(
+            actions: *mut Opaque,
+            from: c_int,
+            to: c_int,
+        ) -> c_int;
+        pub(super) fn posix_spawn_file_actions_destroy(actions: *mut Opaque) -> c_int;
+        pub(super) fn posix_spawn(
+            pid: *mut c_int,
+            path: *const c_char,
+            actions: *const Opaque,
+            attributes: *const Opaque,
+            arguments: *const *const c_char,
+            environment: *const *const c_char,
+        ) -> c_int;
     }
 }
 
@@ -34,8 +62,16 @@ pub(crate) const SIGTERM: i32 = 15;
 
 const WNOHANG: c_int = 1;
 const MFD_CLOEXEC: c_uint = 1;
+const PR_SET_PDEATHSIG: c_int = 1;
 /// The same number on x86_64 and aarch64.
 const SYS_PIDFD_OPEN: c_long = 434;
+/// POSIX_SPAWN_SETPGROUP, SETSIGDEF and SETSIGMASK.
+const SPAWN_FLAGS: i16 = 2 | 4 | 8;
+
+/// Room for a structure of libc that only libc looks into: signal sets have 128 bytes, spawn's file
+/// actions 80 and its attributes 336, in musl and in glibc.
+#[repr(C, align(16))]
+struct Opaque([u8; 512]);
 
 /// One thing to wait for. The layout of `struct pollfd`.
 #[derive(Debug)]
@@ -102,7 +138,7 @@ pub(crate) fn signal_group(group: i32, signal: i32) {
 }
 
 /// A descriptor that becomes readable when the process ends. It must not be waited for before.
-pub(crate) fn process_descriptor(pid: u32) -> io::Result<OwnedFd> {
+pub(crate) fn process_descriptor(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: pidfd_open(2) takes two numbers.
     owned(unsafe { libc::syscall(SYS_PIDFD_OPEN, c_long::from(pid), 0 as c_long) })
 }
@@ -122,120 +158,179 @@ fn owned(descriptor: c_long) -> io::Result<OwnedFd> {
     }
 }
 
-/// Process groups that must not outlive this process, one place for each slot; 0 is a free place.
-static GROUPS: [AtomicI32; zerostrap::SLOT_LIMIT] =
-    [const { AtomicI32::new(0) }; zerostrap::SLOT_LIMIT];
+/// Starts `path` with these arguments and environment, as leader of a process group of its own,
+/// with these descriptors as 0, 1 and 2 and, since all others are close-on-exec, no other. Signals
+/// are at their defaults and none is blocked, whatever this process inherited or set.
+pub(crate) fn spawn(
+    path: &CStr,
+    arguments: &[&CStr],
+    environment: &[CString],
+    descriptors: [BorrowedFd<'_>; 3],
+) -> io::Result<i32> {
+    let arguments = null_terminated(arguments.iter().copied());
+    let environment = null_terminated(environment.iter().map(CString::as_c_str));
+    let [mut signals, mut attributes, mut actions] =
+        [const { std::mem::MaybeUninit::<Opaque>::zeroed() }; 3];
+    let (signals, attributes, actions) =
+        (signals.as_mut_ptr(), attributes.as_mut_ptr(), actions.as_mut_ptr());
+    let mut pid = 0;
+    // SAFETY: the three structures have room for what libc keeps in them, are initialised before
+    // they are used, and live until after the last call, as do both arrays, which end in a null
+    // pointer, and the strings they point to. libc copies signal sets.
+    let result = unsafe {
+        libc::posix_spawnattr_init(attributes);
+        libc::posix_spawnattr_setflags(attributes, SPAWN_FLAGS);
+        libc::posix_spawnattr_setpgroup(attributes, 0);
+        libc::sigfillset(signals);
+        libc::posix_spawnattr_setsigdefault(attributes, signals);
+        libc::sigemptyset(signals);
+        libc::posix_spawnattr_setsigmask(attributes, signals);
+        let mut result = libc::posix_spawn_file_actions_init(actions);
+        for (descriptor, to) in descriptors.iter().zip(0..) {
+            if result == 0 {
+                let from = descriptor.as_raw_fd();
+                result = libc::posix_spawn_file_actions_adddup2(actions, from, to);
+            }
+        }
+        if result == 0 {
+            result = libc::posix_spawn(
+                &raw mut pid,
+                path.as_ptr(),
+                actions,
+                attributes,
+                arguments.as_ptr(),
+                environment.as_ptr(),
+            );
+        }
+        libc::posix_spawn_file_actions_destroy(actions);
+        libc::posix_spawnattr_destroy(attributes);
+        result
+    };
+    if result == 0 { Ok(pid) } else { Err(io::Error::from_raw_os_error(result)) }
+}
+
+/// The form of `argv` and `environ`: pointers, the last one null.
+fn null_terminated<'a>(strings: impl Iterator<Item = &'a CStr>) -> Vec<*const c_char> {
+    strings.map(CStr::as_ptr).chain(std::iter::once(std::ptr::null())).collect()
+}
+
+/// Collects an ended child, and waits for one that is not. After this the id may be another's.
+pub(crate) fn wait(pid: i32) -> io::Result<ExitStatus> {
+    let mut status = 0;
+    loop {
+        // SAFETY: the pointer is of a live integer.
+        if unsafe { libc::waitpid(pid, &raw mut status, 0) } == pid {
+            return Ok(ExitStatus::from_raw(status));
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// The group of this slot's handler, which must not outlive this process; 0 while there is none,
+/// -1 before the first.
+static HANDLER: AtomicI32 = AtomicI32::new(-1);
 
 /// How long handlers have after SIGTERM. Lambda kills the runtime 500 ms after its own SIGTERM
 /// (AWS, execution environment, "Shutdown phase").
 const SHUTDOWN_GRACE_MS: c_int = 400;
 const SHUTDOWN_STEP_MS: c_int = 10;
 
-/// A group that is ended when this process gets SIGTERM or SIGINT. Dropped: no longer.
-#[derive(Debug)]
-pub(crate) struct TakenAlong {
-    place: &'static AtomicI32,
-}
-
-impl TakenAlong {
-    /// Reserves a place. `None` if there are more than slots, which is a bug.
-    pub(crate) fn reserve() -> Option<TakenAlong> {
-        let free = |place: &&AtomicI32| {
-            place.compare_exchange(0, -1, Ordering::SeqCst, Ordering::SeqCst).is_ok()
-        };
-        GROUPS.iter().find(free).map(|place| TakenAlong { place })
+/// From now on SIGTERM and SIGINT end this group first, and then this process. 0: only it.
+pub(crate) fn take_along(group: i32) {
+    if HANDLER.swap(group, Ordering::SeqCst) == -1 {
+        libc::signal(SIGTERM, end_handler);
+        libc::signal(SIGINT, end_handler);
     }
-
-    /// Names the group that is alive now.
-    pub(crate) fn set(&self, group: i32) {
-        self.place.store(group, Ordering::SeqCst);
-    }
-
-    /// Says that no group is alive now.
-    pub(crate) fn clear(&self) {
-        self.place.store(-1, Ordering::SeqCst);
-    }
-}
-
-impl Drop for TakenAlong {
-    fn drop(&mut self) {
-        self.place.store(0, Ordering::SeqCst);
-    }
-}
-
-/// From now on SIGTERM and SIGINT end the handlers' groups first, and then this process.
-pub(crate) fn take_handlers_along() {
-    libc::signal(SIGTERM, end_groups);
-    libc::signal(SIGINT, end_groups);
 }
 
 /// Runs in a signal handler: only system calls that signal-safety(7) lists, no memory is taken.
-extern "C" fn end_groups(signal: c_int) {
+extern "C" fn end_handler(signal: c_int) {
+    let group = HANDLER.load(Ordering::SeqCst);
+    signal_group(group, SIGTERM);
     let mut waited = 0;
-    signal_groups(SIGTERM);
-    while waited < SHUTDOWN_GRACE_MS && signal_groups(0) {
+    while waited < SHUTDOWN_GRACE_MS && is_alive(group) {
         // SAFETY: no descriptors are given, the call only waits.
         unsafe { libc::poll(std::ptr::null_mut(), 0, SHUTDOWN_STEP_MS) };
         waited = waited.saturating_add(SHUTDOWN_STEP_MS);
     }
-    signal_groups(SIGKILL);
+    signal_group(group, SIGKILL);
     libc::_exit(128_i32.saturating_add(signal))
 }
 
-/// Signals each group, 0 only asks; true if one is alive. Ended leaders are collected, since as
-/// zombies they would count as alive.
-fn signal_groups(signal: c_int) -> bool {
-    let mut alive = false;
-    for place in &GROUPS {
-        let group = place.load(Ordering::SeqCst);
-        if group == 0 {
-            break;
-        }
-        if group > 1 {
-            // SAFETY: waitpid(2) may be given no place for the status.
-            unsafe { libc::waitpid(group, std::ptr::null_mut(), WNOHANG) };
-            alive |= libc::kill(group.saturating_neg(), signal) == 0;
-        }
+/// Whether someone of the group is left. An ended leader is collected, since as a zombie it would
+/// count.
+fn is_alive(group: i32) -> bool {
+    if group <= 1 {
+        return false;
     }
-    alive
+    // SAFETY: waitpid(2) may be given no place for the status.
+    unsafe { libc::waitpid(group, std::ptr::null_mut(), WNOHANG) };
+    libc::kill(group.saturating_neg(), 0) == 0
 }
 
-/// The child that [`act_as_init`] forwards signals to.
-static RUNTIME: AtomicI32 = AtomicI32::new(0);
+/// The processes that [`supervise`] made, one a slot; 0 where there is none.
+static SLOTS: [AtomicI32; zerostrap::SLOT_LIMIT] =
+    [const { AtomicI32::new(0) }; zerostrap::SLOT_LIMIT];
 
-/// As PID 1 of a container this process inherits every orphan, and must collect it when it ends.
-/// So PID 1 does that and nothing else, and the runtime goes on in a child. Returns in the runtime;
-/// elsewhere than in PID 1 it does nothing. Must be called while there is one thread.
+/// The exit status by which a slot says that the function cannot be initialised.
+pub(crate) const INIT_FAILED: u8 = 2;
+
+/// Makes a process for each slot and returns in each of them; this process stays behind, passes
+/// SIGTERM and SIGINT on, and collects who ended. As PID 1 of a container these are also orphans of
+/// handlers, which become its children. It ends when the last slot did, or one failed at init.
+///
+/// Must be called while there is one thread.
 ///
 /// # Errors
-/// There can be no child.
-pub(crate) fn act_as_init() -> io::Result<()> {
-    if std::process::id() != 1 {
-        return Ok(());
+/// There can be no such process.
+pub(crate) fn supervise(slots: usize) -> io::Result<()> {
+    for place in SLOTS.iter().take(slots) {
+        match libc::fork() {
+            0 => {
+                // SAFETY: this option takes one number. Should the supervisor be killed, the slot
+                // ends its handler and itself.
+                unsafe { libc::prctl(PR_SET_PDEATHSIG, c_long::from(SIGTERM)) };
+                return Ok(());
+            }
+            pid @ 1.. => place.store(pid, Ordering::SeqCst),
+            _ => {
+                let error = io::Error::last_os_error();
+                signal_slots(SIGKILL);
+                return Err(error);
+            }
+        }
     }
-    libc::signal(SIGTERM, forward);
-    libc::signal(SIGINT, forward);
-    let runtime = libc::fork();
-    match runtime {
-        0 => return Ok(()),
-        1.. => RUNTIME.store(runtime, Ordering::SeqCst),
-        _ => return Err(io::Error::last_os_error()),
-    }
+    libc::signal(SIGTERM, signal_slots);
+    libc::signal(SIGINT, signal_slots);
+    let mut left = slots;
     loop {
         let mut status: c_int = 0;
         // SAFETY: the pointer is of a live integer.
         let ended = unsafe { libc::waitpid(-1, &raw mut status, 0) };
-        // When PID 1 ends, the kernel ends everyone else in the container.
-        if ended == runtime {
-            let (signal, code) = (status & 0x7f, status >> 8 & 0xff);
+        let place = SLOTS.iter().find(|place| ended > 0 && place.load(Ordering::SeqCst) == ended);
+        let Some(place) = place else { continue };
+        place.store(0, Ordering::SeqCst);
+        left = left.saturating_sub(1);
+        let (signal, code) = (status & 0x7f, status >> 8 & 0xff);
+        if code == c_int::from(INIT_FAILED) {
+            signal_slots(SIGTERM);
+            libc::_exit(1);
+        }
+        // When PID 1 ends, the kernel ends everyone else in its container.
+        if left == 0 {
             libc::_exit(if signal == 0 { code } else { signal.saturating_add(128) });
         }
     }
 }
 
-extern "C" fn forward(signal: c_int) {
-    let runtime = RUNTIME.load(Ordering::SeqCst);
-    if runtime > 1 {
-        libc::kill(runtime, signal);
+extern "C" fn signal_slots(signal: c_int) {
+    for place in &SLOTS {
+        let slot = place.load(Ordering::SeqCst);
+        if slot > 1 {
+            libc::kill(slot, signal);
+        }
     }
 }

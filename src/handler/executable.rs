@@ -1,9 +1,10 @@
 //! An executable: a process per event, the event on its standard input, the response from its
 //! standard output, nothing of it left when the next event is asked for.
 
+use std::ffi::CString;
 use std::io::{self, PipeReader};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::os::fd::AsFd;
+use std::path::Path;
 
 use zerostrap::{Answered, Failure, Invocation, Reply, Settings, log};
 
@@ -15,7 +16,9 @@ use super::run::{self, Ending, Event, Process, Watch};
 #[derive(Debug)]
 pub(crate) struct Executable<'a> {
     settings: &'a Settings,
-    path: PathBuf,
+    path: CString,
+    /// What every event's environment begins with; made at the first event.
+    environment: Vec<CString>,
     pub(super) event: Event,
     buffer: Buffer,
 }
@@ -28,20 +31,21 @@ struct Started {
 }
 
 impl<'a> Executable<'a> {
-    pub(crate) fn new(settings: &'a Settings, path: PathBuf) -> Executable<'a> {
-        let path = super::with_folder(&path);
-        Executable { settings, path, event: Event::default(), buffer: Buffer::default() }
+    pub(crate) fn new(settings: &'a Settings, path: &Path) -> Executable<'a> {
+        let (event, buffer) = (Event::default(), Buffer::default());
+        let path = super::path_string(path);
+        Executable { settings, path, environment: Vec::new(), event, buffer }
     }
 
     pub(crate) fn describe(&self) -> String {
-        format!("executable {}", self.path.display())
+        format!("executable {}", self.path.to_string_lossy())
     }
 
     pub(crate) fn handle(&mut self, invocation: &Invocation, reply: Reply<'_>) -> Answered {
         let Started { process, mut pipe, mut log } = match self.start(invocation) {
             Ok(started) => started,
             Err(error) => {
-                let message = format!("{} cannot be started: {error}", self.path.display());
+                let message = format!("{} cannot be started: {error}", self.path.to_string_lossy());
                 return reply.fail(&Failure::new("Runtime.HandlerStartFailed", message));
             }
         };
@@ -67,18 +71,17 @@ impl<'a> Executable<'a> {
     fn start(&mut self, invocation: &Invocation) -> io::Result<Started> {
         let event = self.event.take()?;
         let (pipe, stdout) = io::pipe()?;
-        let mut command = Command::new(&self.path);
-        run::clean_environment(&mut command);
-        command.envs(run::variables(invocation)).stdin(event).stdout(stdout);
-        let mut log = None;
-        if log::is_json() {
-            let (reader, writer) = io::pipe()?;
-            command.stderr(writer);
-            log = Some(Pump::new(reader));
-        } else {
-            command.stderr(Stdio::inherit());
+        if self.environment.is_empty() {
+            self.environment = run::base_environment();
         }
-        let process = Process::spawn(&mut command)?;
-        Ok(Started { process, pipe, log })
+        let base = self.environment.len();
+        self.environment.extend(run::variables(invocation));
+        let log = if log::is_json() { Some(io::pipe()?) } else { None };
+        let inherited = io::stderr();
+        let stderr = log.as_ref().map_or(inherited.as_fd(), |(_, writer)| writer.as_fd());
+        let descriptors = [event.as_fd(), stdout.as_fd(), stderr];
+        let process = Process::spawn(&self.path, &[&self.path], &self.environment, descriptors);
+        self.environment.truncate(base);
+        Ok(Started { process: process?, pipe, log: log.map(|(reader, _)| Pump::new(reader)) })
     }
 }

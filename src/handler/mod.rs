@@ -7,6 +7,7 @@ mod program;
 mod run;
 mod shell;
 
+use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -28,7 +29,7 @@ impl<'a> Kind<'a> {
         match resolve(settings)? {
             Found::File(path) => {
                 program::check(&path)?;
-                Ok(Kind::Executable(executable::Executable::new(settings, path)))
+                Ok(Kind::Executable(executable::Executable::new(settings, &path)))
             }
             Found::Function { script, name } => {
                 Ok(Kind::Shell(shell::Shell::start(settings, script, name)?))
@@ -133,11 +134,7 @@ fn is_function_name(name: &str) -> bool {
     is_word && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
 }
 
-/// An absolute or a `./` path, so that no search path is consulted for it.
-fn with_folder(path: &Path) -> PathBuf {
-    if path.as_os_str().as_bytes().contains(&b'/') {
-        path.to_owned()
-    } else {
-        Path::new(".").join(path)
-    }
+/// A path as system calls want it. None that the environment or a file gave us has a NUL in it.
+fn path_string(path: &Path) -> CString {
+    CString::new(path.as_os_str().as_bytes()).unwrap_or_default()
 }

@@ -4,15 +4,14 @@
 //! wait without a way out. The process is known by a pidfd and collected last: until then its id,
 //! and its group's, can be nobody else's.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::{self, PipeReader, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus};
-use std::sync::Once;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::{Duration, SystemTime};
 
 use zerostrap::log::{self, Level};
@@ -20,7 +19,7 @@ use zerostrap::{Answered, EVENT_VARIABLES, Failure, Invocation, PAYLOAD_LIMIT, t
 
 use super::logs::Pump;
 use super::output::{Output, Taken};
-use crate::sys::{self, PollFd, TakenAlong};
+use crate::sys::{self, PollFd};
 
 /// Longest string that an environment can hold, name, `=` and the final NUL included
 /// (`MAX_ARG_STRLEN` of execve(2)).
@@ -31,6 +30,9 @@ const PIPE_LIMIT: usize = 1_048_576;
 
 /// How long to wait for a killed process. One that takes longer hangs in the kernel.
 const KILL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Seen in /proc only.
+const EVENT_NAME: &CStr = c"event";
 
 /// An event's bytes, in a file without a name: a handler reads them at its own pace, or not at
 /// all, and nobody waits for it.
@@ -43,7 +45,7 @@ pub(crate) struct Event {
 impl Event {
     /// Adds a part. A failure is kept until [`Event::take`].
     pub(crate) fn receive(&mut self, part: &[u8]) {
-        let file = self.file.get_or_insert_with(|| memory_file(c"event"));
+        let file = self.file.get_or_insert_with(|| sys::memory_file(EVENT_NAME));
         let written = match file {
             // Written at a place, the file's own offset stays at the start, where the handler reads.
             Ok(file) => file.write_all_at(part, self.length),
@@ -58,95 +60,96 @@ impl Event {
     /// The whole event, or why it could not be kept.
     pub(crate) fn take(&mut self) -> io::Result<File> {
         self.length = 0;
-        self.file.take().unwrap_or_else(|| memory_file(c"event"))
+        self.file.take().unwrap_or_else(|| sys::memory_file(EVENT_NAME))
     }
 }
 
-fn memory_file(name: &CStr) -> io::Result<File> {
-    sys::memory_file(name)
-}
-
-/// What an event adds to a handler's environment. What no environment can hold is left out.
-pub(crate) fn variables(invocation: &Invocation) -> impl Iterator<Item = (&str, &OsStr)> {
+/// What an event adds to a handler's environment, as `NAME=value`. What no environment can hold is
+/// left out.
+pub(crate) fn variables(invocation: &Invocation) -> impl Iterator<Item = CString> {
     invocation.variables().filter_map(move |(name, value)| {
-        let length = name.len().saturating_add(value.len()).saturating_add(2);
-        let why = if value.contains(&0) {
-            "has a NUL"
-        } else if length > VARIABLE_LIMIT {
-            "is over 128 KiB"
-        } else {
-            return Some((name, OsStr::from_bytes(value)));
-        };
-        let message = format!("{name} is left out of the handler's environment: its value {why}");
-        log::write(Level::Warn, Some(invocation), &message);
-        None
+        let pair = pair(name.as_bytes(), value);
+        let fits = |pair: &CString| pair.as_bytes_with_nul().len() <= VARIABLE_LIMIT;
+        if pair.is_none() || !pair.as_ref().is_some_and(fits) {
+            let why = if pair.is_none() { "has a NUL" } else { "is over 128 KiB" };
+            let message = format!("{name} is not in the handler's environment: its value {why}");
+            log::write(Level::Warn, Some(invocation), &message);
+            return None;
+        }
+        pair
     })
 }
 
-/// Takes out of a command's environment what only an event may set, and what is not a handler's.
-pub(crate) fn clean_environment(command: &mut Command) {
-    for name in EVENT_VARIABLES {
-        command.env_remove(name);
-    }
-    command.env_remove("_LAMBDA_TELEMETRY_LOG_FD");
+/// The environment that every event's handler has: this process's own, without what only an event
+/// may set and what is not a handler's.
+pub(crate) fn base_environment() -> Vec<CString> {
+    let not_a_handlers = |name: &OsStr| {
+        name == "_LAMBDA_TELEMETRY_LOG_FD" || EVENT_VARIABLES.iter().any(|known| name == *known)
+    };
+    let own = std::env::vars_os().filter(|(name, _)| !not_a_handlers(name));
+    own.filter_map(|(name, value)| pair(name.as_bytes(), value.as_bytes())).collect()
+}
+
+/// `NAME=value`; `None` for a value with a NUL.
+pub(crate) fn pair(name: &[u8], value: &[u8]) -> Option<CString> {
+    CString::new([name, b"=", value].concat()).ok()
 }
 
 /// A child that leads a process group of its own.
 #[derive(Debug)]
 pub(crate) struct Process {
-    child: Child,
     descriptor: OwnedFd,
-    group: i32,
-    taken_along: TakenAlong,
+    pid: i32,
 }
 
 impl Process {
-    /// Starts a command in a new group, which from then on does not outlive this process.
-    pub(crate) fn spawn(command: &mut Command) -> io::Result<Process> {
-        static SIGNALS: Once = Once::new();
-        SIGNALS.call_once(sys::take_handlers_along);
-        let taken_along = TakenAlong::reserve().ok_or(io::ErrorKind::QuotaExceeded)?;
-        let mut child = command.process_group(0).spawn()?;
-        let group = i32::try_from(child.id()).unwrap_or(0);
-        taken_along.set(group);
-        match sys::process_descriptor(child.id()) {
-            Ok(descriptor) => Ok(Process { child, descriptor, group, taken_along }),
+    /// Starts a program in a new group, which does not outlive this process.
+    pub(crate) fn spawn(
+        path: &CStr,
+        arguments: &[&CStr],
+        environment: &[CString],
+        descriptors: [BorrowedFd<'_>; 3],
+    ) -> io::Result<Process> {
+        let pid = sys::spawn(path, arguments, environment, descriptors)?;
+        sys::take_along(pid);
+        match sys::process_descriptor(pid) {
+            Ok(descriptor) => Ok(Process { descriptor, pid }),
             Err(error) => {
-                sys::signal_group(group, sys::SIGKILL);
-                let _ = child.wait();
+                sys::signal_group(pid, sys::SIGKILL);
+                let _ = sys::wait(pid);
+                sys::take_along(0);
                 Err(error)
             }
         }
     }
 
     /// For waiting on its end.
-    pub(crate) fn descriptor(&self) -> &OwnedFd {
-        &self.descriptor
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
     }
 
     /// Asks the group to end, and ends it after `grace`.
     fn terminate(&self, grace: Duration) {
-        sys::signal_group(self.group, sys::SIGTERM);
-        let _ = sys::poll(&mut [PollFd::readable(self.descriptor.as_fd())], Some(grace));
+        sys::signal_group(self.pid, sys::SIGTERM);
+        let _ = sys::poll(&mut [PollFd::readable(self.descriptor())], Some(grace));
         self.kill_group();
     }
 
     /// Ends everyone in the group: the leader, and what it left behind.
     pub(crate) fn kill_group(&self) {
-        sys::signal_group(self.group, sys::SIGKILL);
+        sys::signal_group(self.pid, sys::SIGKILL);
     }
 
     /// Collects the ended process. After this its id may be somebody else's.
     pub(crate) fn collect(mut self) -> io::Result<ExitStatus> {
-        let mut ended = [PollFd::readable(self.descriptor.as_fd())];
+        let mut ended = [PollFd::readable(self.descriptor())];
         sys::poll(&mut ended, Some(KILL_TIMEOUT))?;
-        let status = match ended.iter().all(PollFd::is_ready) {
-            true => self.child.wait(),
-            false => Err(io::ErrorKind::TimedOut.into()),
-        };
-        self.taken_along.clear();
-        self.group = 0;
-        status
+        if !ended.iter().all(PollFd::is_ready) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        sys::take_along(0);
+        let pid = std::mem::take(&mut self.pid);
+        sys::wait(pid)
     }
 }
 
@@ -227,7 +230,7 @@ impl Watch<'_> {
             let mut fds = [
                 PollFd::maybe(self.log.as_ref().and_then(|log| log.descriptor())),
                 PollFd::maybe(self.word.as_ref().map(|word| word.as_fd())),
-                PollFd::readable(self.process.descriptor().as_fd()),
+                PollFd::readable(self.process.descriptor()),
                 PollFd::maybe(open.then(|| self.pipe.as_fd())),
                 PollFd::maybe(output.descriptor()),
             ];

@@ -1,14 +1,13 @@
 //! A shell function: the script is sourced once, into a shell that stays; each event runs in a
 //! subshell of it, forked by it. Whatever happens to that shell, the next event finds a new one.
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use zerostrap::{Answered, Failure, Invocation, Reply, Settings, log};
 
@@ -58,7 +57,6 @@ impl<'a> Shell<'a> {
         script: PathBuf,
         function: String,
     ) -> Result<Shell<'a>, Failure> {
-        let script = super::with_folder(&script);
         let (event, buffer) = (Event::default(), Buffer::default());
         let mut shell = Shell { settings, script, function, warm: None, event, buffer };
         shell.recover()?;
@@ -140,10 +138,8 @@ impl<'a> Shell<'a> {
         let event = self.event.take()?;
         let context = sys::memory_file(c"context")?;
         let mut text = Vec::with_capacity(512);
-        for (name, value) in run::variables(invocation) {
-            text.extend_from_slice(name.as_bytes());
-            text.push(b'=');
-            text.extend_from_slice(value.as_bytes());
+        for pair in run::variables(invocation) {
+            text.extend_from_slice(pair.as_bytes());
             text.push(b'\n');
         }
         context.write_all_at(&text, 0)?;
@@ -164,15 +160,15 @@ impl Warm {
             let (stdin, commands) = io::pipe()?;
             let (words, stdout) = io::pipe()?;
             let (log, log_writer) = io::pipe()?;
-            let mut command = Command::new(&shell);
-            run::clean_environment(&mut command);
-            command.args(["-c", PROGRAM, "bootstrap"]).arg(script).arg(function);
-            command.arg(log_writer.as_raw_fd().to_string()).stdin(stdin).stdout(stdout);
-            match log::is_json() {
-                true => command.stderr(log_writer.try_clone()?),
-                false => command.stderr(Stdio::inherit()),
-            };
-            let process = Process::spawn(&mut command)?;
+            let log_fd = CString::new(log_writer.as_raw_fd().to_string())?;
+            let (path, script) = (super::path_string(&shell), super::path_string(script));
+            let (program, function) = (CString::new(PROGRAM)?, CString::new(function)?);
+            let arguments = [&path, c"-c", &program, c"bootstrap", &script, &function, &log_fd];
+            let inherited = io::stderr();
+            let stderr = if log::is_json() { log_writer.as_fd() } else { inherited.as_fd() };
+            let descriptors = [stdin.as_fd(), stdout.as_fd(), stderr];
+            let environment = run::base_environment();
+            let process = Process::spawn(&path, &arguments, &environment, descriptors)?;
             Ok((Warm { process, commands, words, log: Pump::new(log) }, log_writer))
         };
         let failed = |why: String| {
@@ -210,7 +206,7 @@ impl Warm {
             let mut fds = [
                 PollFd::maybe(self.log.descriptor()),
                 PollFd::readable(self.words.as_fd()),
-                PollFd::readable(self.process.descriptor().as_fd()),
+                PollFd::readable(self.process.descriptor()),
             ];
             sys::poll(&mut fds, None)?;
             let [log, word, process] = fds.map(|fd| fd.is_ready());
