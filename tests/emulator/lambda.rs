@@ -1,0 +1,211 @@
+//! A bootstrap on an API: one execution environment, as the tests use it.
+
+use super::api::{Action, Api, Options};
+use super::event::Event;
+use super::folder::Folder;
+use super::process::{self, Bootstrap, Log};
+use super::record::{Endpoint, Progress, Request};
+use super::state::State;
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+/// Bound of every wait. Far more than anything here takes, so that a busy machine fails no test.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The binary under test.
+pub(crate) const BOOTSTRAP: &str = env!("CARGO_BIN_EXE_bootstrap");
+
+/// An environment that is not started yet.
+pub(crate) struct Setup {
+    command: Command,
+    options: Options,
+    launcher: Option<String>,
+    set_address: bool,
+}
+
+impl Setup {
+    /// A function in `task`; the environment is Lambda's, nothing of the test's own is in it.
+    pub(crate) fn new(task: &Path, handler: &str) -> Setup {
+        let mut command = Command::new(BOOTSTRAP);
+        command.env_clear().current_dir(task);
+        command.env("PATH", env::var_os("PATH").unwrap_or_default());
+        command.env("LAMBDA_TASK_ROOT", task).env("_HANDLER", handler);
+        command.env("AWS_LAMBDA_FUNCTION_NAME", "function");
+        command.env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST");
+        command.env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128");
+        Setup { command, options: Options::default(), launcher: None, set_address: true }
+    }
+
+    /// A function of `tests/handlers`.
+    pub(crate) fn fixture(handler: &str) -> Setup {
+        Setup::new(&handlers(), handler)
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Setup {
+        self.command.env(name, value);
+        self.set_address &= name != "AWS_LAMBDA_RUNTIME_API";
+        self
+    }
+
+    pub(crate) fn without_env(mut self, name: &str) -> Setup {
+        self.command.env_remove(name);
+        self.set_address &= name != "AWS_LAMBDA_RUNTIME_API";
+        self
+    }
+
+    /// The bootstrap's current folder; otherwise that of the function.
+    pub(crate) fn current_dir(mut self, path: &Path) -> Setup {
+        self.command.current_dir(path);
+        self
+    }
+
+    pub(crate) fn argument(mut self, argument: &str) -> Setup {
+        self.command.arg(argument);
+        self
+    }
+
+    pub(crate) fn options(mut self, options: Options) -> Setup {
+        self.options = options;
+        self
+    }
+
+    /// What to do with a request instead of what Lambda would; see `api::Script`.
+    pub(crate) fn script(
+        mut self,
+        script: impl Fn(&Request, usize) -> Action + Send + Sync + 'static,
+    ) -> Setup {
+        self.options.script = Box::new(script);
+        self
+    }
+
+    /// Has a shell start the bootstrap, which is `"$@"`, after these commands.
+    pub(crate) fn launched_by(mut self, commands: &str) -> Setup {
+        self.launcher = Some(format!("{commands}\nexec \"$@\""));
+        self
+    }
+
+    pub(crate) fn start(self) -> Lambda {
+        let Setup { mut command, options, launcher, set_address } = self;
+        let prefix = options.prefix.clone();
+        let api = Api::start(options).expect("a port of this machine can be listened on");
+        let temp = Folder::new();
+        command.env("TMPDIR", temp.path());
+        if set_address {
+            let scheme = if prefix.is_empty() { "" } else { "http://" };
+            let address = format!("{scheme}{}{prefix}", api.address);
+            command.env("AWS_LAMBDA_RUNTIME_API", address);
+        }
+        if let Some(script) = launcher {
+            command = through_shell(&command, &script);
+        }
+        let started = Bootstrap::start(command, process::new_tag(), Log::Kept, api.waker());
+        let bootstrap = started.expect("the bootstrap can be started");
+        Lambda { bootstrap, api, temp }
+    }
+}
+
+/// The folder of the fixtures.
+pub(crate) fn handlers() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/handlers")
+}
+
+fn through_shell(command: &Command, script: &str) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", script, "sh"]).arg(command.get_program()).args(command.get_args());
+    shell.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(folder) = command.get_current_dir() {
+        shell.current_dir(folder);
+    }
+    shell
+}
+
+/// A running environment. It ends, with every process in it, when this is dropped.
+pub(crate) struct Lambda {
+    // Dropped in this order: the process ends before its API does.
+    pub(crate) bootstrap: Bootstrap,
+    pub(crate) api: Api,
+    /// What `TMPDIR` of the bootstrap is.
+    pub(crate) temp: Folder,
+}
+
+impl Lambda {
+    /// Queues an event and waits for the answer to it.
+    pub(crate) fn invoke(&self, event: Event) -> Request {
+        let id = self.api.push(event);
+        self.answer(&id)
+    }
+
+    /// The same with an event of which only the body matters.
+    pub(crate) fn call(&self, body: impl AsRef<[u8]>) -> Request {
+        self.invoke(Event::new(body))
+    }
+
+    /// Waits for the answer to an event.
+    pub(crate) fn answer(&self, id: &str) -> Request {
+        self.wait(&format!("an answer to {id}"), |state| state.answer(id).cloned())
+    }
+
+    /// Waits until an event is delivered.
+    pub(crate) fn wait_delivered(&self, id: &str) {
+        self.wait(&format!("the delivery of {id}"), |state| state.delivered(id));
+    }
+
+    /// Waits until the bootstrap waits for an event.
+    pub(crate) fn wait_idle(&self) {
+        self.wait("GET /next", |state| (state.idle > 0).then_some(()));
+    }
+
+    /// Waits for a complete request to an endpoint.
+    pub(crate) fn request(&self, endpoint: &Endpoint) -> Request {
+        self.wait(&format!("{endpoint:?}"), |state| {
+            let mut requests = state.requests.values();
+            requests.find(|r| r.endpoint == *endpoint && r.progress == Progress::Taken).cloned()
+        })
+    }
+
+    /// Waits until something is found in the state; fails with the log when it is not.
+    pub(crate) fn wait<T>(&self, what: &str, found: impl FnMut(&State) -> Option<T>) -> T {
+        self.api.wait(Instant::now() + PATIENCE, found).unwrap_or_else(|| {
+            let exit = self.bootstrap.exit();
+            panic!("waited in vain for {what}; exit: {exit:?}; log:\n{}", self.bootstrap.log())
+        })
+    }
+
+    /// Waits until the bootstrap ended.
+    pub(crate) fn wait_exit(&self) -> ExitStatus {
+        self.bootstrap
+            .wait_exit(PATIENCE)
+            .unwrap_or_else(|| panic!("the bootstrap goes on; log:\n{}", self.bootstrap.log()))
+    }
+
+    /// Waits until a text is in the log.
+    pub(crate) fn wait_log(&self, text: &str) {
+        let found = self.bootstrap.wait_log(text, PATIENCE);
+        assert!(found, "not in the log: {text:?}; log:\n{}", self.bootstrap.log());
+    }
+
+    /// The processes of the environment, the bootstrap among them.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        process::tagged(&self.bootstrap.tag)
+    }
+
+    /// The open descriptors of the bootstrap.
+    pub(crate) fn descriptors(&self) -> Vec<String> {
+        let links = fs::read_dir(format!("/proc/{}/fd", self.bootstrap.pid));
+        let links = links.expect("the bootstrap runs");
+        links.flatten().map(|link| link.file_name().to_string_lossy().into_owned()).collect()
+    }
+}
+
+impl Drop for Lambda {
+    fn drop(&mut self) {
+        // Whatever a test is about: what the bootstrap sent must have been HTTP.
+        if !std::thread::panicking() {
+            assert_eq!(self.api.faults(), [""; 0], "malformed requests");
+        }
+    }
+}
