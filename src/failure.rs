@@ -17,6 +17,12 @@ const TEXT_LIMIT: usize = 20_000;
 /// It becomes `{"errorType":…,"errorMessage":…,"stackTrace":[…]}`.
 #[derive(Debug)]
 pub struct Failure {
+    // Behind a pointer, since it is returned through many hands and rarely exists.
+    inner: Box<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     error_type: &'static str,
     message: String,
     stack_trace: Vec<Vec<u8>>,
@@ -36,14 +42,15 @@ impl Failure {
     /// `error_type` should be `Function.` or `Runtime.` and a word in letters: another one goes
     /// into the document as it is, and to Lambda's own metrics as `Function.Unknown`.
     pub fn new(error_type: &'static str, message: impl Into<String>) -> Failure {
-        Failure { error_type, message: message.into(), stack_trace: Vec::new(), document: None }
+        let (message, stack_trace, document) = (message.into(), Vec::new(), None);
+        Failure { inner: Box::new(Inner { error_type, message, stack_trace, document }) }
     }
 
     /// Adds a line to the stack trace. Past 20,000 bytes in all, lines are left out.
     pub fn with_trace_line(mut self, line: &[u8]) -> Failure {
-        let length: usize = self.stack_trace.iter().map(Vec::len).sum();
+        let length: usize = self.inner.stack_trace.iter().map(Vec::len).sum();
         if length.saturating_add(line.len()) <= TEXT_LIMIT {
-            self.stack_trace.push(line.to_vec());
+            self.inner.stack_trace.push(line.to_vec());
         }
         self
     }
@@ -56,36 +63,36 @@ impl Failure {
         if fields.error_type.is_some() || fields.has_message {
             let named = fields.error_type.filter(|name| is_error_type(name));
             let error_type = named.map(|name| String::from_utf8_lossy(name).into_owned());
-            self.document = Some(Document { json: output.to_vec(), error_type });
+            self.inner.document = Some(Document { json: output.to_vec(), error_type });
         }
         self
     }
 
     /// What went wrong, in a sentence.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.inner.message
     }
 
     /// The type for the `Lambda-Runtime-Function-Error-Type` header: always of the form
     /// `(Runtime|Function)\.[A-Z][a-zA-Z]+`, which Lambda passes on unchanged.
     pub fn error_type(&self) -> &str {
-        if let Some(Document { error_type: Some(own), .. }) = &self.document {
+        if let Some(Document { error_type: Some(own), .. }) = &self.inner.document {
             return own;
         }
-        if is_error_type(self.error_type.as_bytes()) { self.error_type } else { "Function.Unknown" }
+        if is_error_type(self.inner.error_type.as_bytes()) { self.inner.error_type } else { "Function.Unknown" }
     }
 
     /// The error document, valid JSON of at most [`ERROR_DOCUMENT_LIMIT`] bytes.
     pub fn to_json(&self) -> Vec<u8> {
-        if let Some(document) = &self.document {
+        if let Some(document) = &self.inner.document {
             return document.json.clone();
         }
         let mut out = b"{".to_vec();
-        json::push_member(&mut out, "errorType", self.error_type.as_bytes());
-        let message = self.message.as_bytes();
+        json::push_member(&mut out, "errorType", self.inner.error_type.as_bytes());
+        let message = self.inner.message.as_bytes();
         json::push_member(&mut out, "errorMessage", message.get(..TEXT_LIMIT).unwrap_or(message));
         out.extend_from_slice(b",\"stackTrace\":[");
-        for (index, line) in self.stack_trace.iter().enumerate() {
+        for (index, line) in self.inner.stack_trace.iter().enumerate() {
             if index > 0 {
                 out.push(b',');
             }

@@ -1,0 +1,36 @@
+//! A streamed response: what is written is sent at once. One handler for each slot.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use zerostrap::{Answered, Failure, Handler, Invocation, Reply, Settings};
+
+/// Sends an event back, a line at a time.
+#[derive(Default)]
+struct Lines {
+    event: Vec<u8>,
+}
+
+impl Handler for Lines {
+    fn receive(&mut self, part: &[u8]) {
+        self.event.extend_from_slice(part);
+    }
+
+    fn handle(&mut self, _invocation: &Invocation, reply: Reply<'_>) -> Answered {
+        let event = std::mem::take(&mut self.event);
+        let mut stream = reply.stream("text/plain");
+        for line in event.split_inclusive(|&byte| byte == b'\n') {
+            if let Err(error) = stream.write_all(line) {
+                return stream.fail(&Failure::from(error));
+            }
+        }
+        stream.finish()
+    }
+}
+
+fn main() -> ExitCode {
+    match Settings::from_environment() {
+        Ok(settings) => zerostrap::serve(&settings, || Ok(Lines::default())),
+        Err(failure) => zerostrap::init_failed(&failure),
+    }
+}
