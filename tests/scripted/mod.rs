@@ -264,13 +264,17 @@ fn field(line: &str) -> (String, String) {
 /// Appends what there is to read; 0 at the end of the connection, however it came about.
 fn read_some(stream: &mut TcpStream, received: &mut Vec<u8>) -> usize {
     let mut piece = [0; 65536];
-    match stream.read(&mut piece) {
-        Ok(count) => {
-            received.extend_from_slice(&piece[..count]);
-            count
+    loop {
+        match stream.read(&mut piece) {
+            Ok(count) => {
+                received.extend_from_slice(&piece[..count]);
+                return count;
+            }
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return 0,
+            // The end of any child interrupts a read that has a bound.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => panic!("waited {PATIENCE:?} for bytes of a request: {error}"),
         }
-        Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
-        Err(error) => panic!("waited {PATIENCE:?} for bytes of a request: {error}"),
     }
 }
 
@@ -509,7 +513,10 @@ impl Scene {
         let mut seen = vec![0; 65536];
         let mut part = None;
         wait_until("the request has come so far", || {
-            let length = self.stream().peek(&mut seen).expect("bytes to look at");
+            let length = match self.stream().peek(&mut seen) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => return false,
+                length => length.expect("bytes to look at"),
+            };
             part = wanted(&seen[..length]);
             part.is_some()
         });
