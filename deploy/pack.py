@@ -446,7 +446,8 @@ def preflight(package, arguments):
         lay_out(package, folder)
         program = arguments.check_with or os.path.join(folder, "bootstrap")
         status, words = run_check(os.path.abspath(program), folder, arguments.handler)
-        said = words.decode("utf-8", "replace").replace(folder, arguments.task).strip()
+        # The last line is the bootstrap's own; what the script wrote comes before it.
+        lines = words.decode("utf-8", "replace").replace(folder, arguments.task).splitlines()
     if status is None:
         raise Refused(
             f"handler {arguments.handler} of {arguments.task} was not ready after {CHECK_SECONDS} "
@@ -454,32 +455,40 @@ def preflight(package, arguments):
         )
     if status != 0:
         raise Refused(
-            f"handler {arguments.handler} of {arguments.task} does not start (bootstrap --check "
-            f"gave {status}): mend what it says: {said or 'nothing'}"
+            f"handler {arguments.handler} of {arguments.task} would not start on Lambda: "
+            f"{lines[-1] if lines else f'bootstrap --check gave {status} and no word.'}"
         )
 
 
 def run_check(program, folder, handler):
-    """The exit status, or None when it did not end in time, and its standard error."""
-    # A group of its own, so that a shell that hangs in its init ends with the bootstrap.
+    """The exit status, or None when it did not end in time, and what it said."""
+    # A session of its own, by which everything that it starts can be found and ended.
     child = subprocess.Popen(
         [program, "--check"],
         cwd=folder,
         env=dict(os.environ, LAMBDA_TASK_ROOT=folder, _HANDLER=handler),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         start_new_session=True,
     )
     try:
-        _, words = child.communicate(timeout=CHECK_SECONDS)
+        words, _ = child.communicate(timeout=CHECK_SECONDS)
         return child.returncode, words
     except subprocess.TimeoutExpired:
         return None, b""
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
+        end_session(child.pid)
         child.wait()
+
+
+def end_session(session):
+    """A script's shell has a group of its own but stays in the session. The number cannot be taken
+    by another one before its first process was waited for."""
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(ValueError, ProcessLookupError):
+            if os.getsid(int(name)) == session:
+                os.kill(int(name), signal.SIGKILL)
 
 
 def staged(out):

@@ -1,0 +1,550 @@
+"""deploy/pack.py from outside: the same bytes everywhere, and one refusal for each mistake."""
+
+import base64
+import contextlib
+import hashlib
+import io
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import unittest
+import zipfile
+from unittest import mock
+
+import support
+from elf import LOADERS, elf, elf32
+from support import HERE, OTHER, run, write
+
+sys.path.insert(0, support.DEPLOY)
+import pack  # noqa: E402
+
+SCRIPT = '#!/bin/bash\nhandler() { printf %s "$1"; }\n'
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        holder = tempfile.TemporaryDirectory()
+        self.addCleanup(holder.cleanup)
+        # As a user who is not root sees it too.
+        os.chmod(holder.name, 0o755)
+        self.folder = holder.name
+        self.task = os.path.join(self.folder, "task")
+        self.out = os.path.join(self.folder, "out", "function.zip")
+        os.makedirs(os.path.dirname(self.out))
+
+    def file(self, name, content, mode=0o644):
+        return write(os.path.join(self.task, name), content, mode)
+
+    def script(self, text=SCRIPT):
+        return self.file("function.sh", text)
+
+    def words(self, handler="function.handler", arch=HERE, command="zip", **more):
+        options = {
+            "bootstrap": support.bootstrap() if arch == HERE else self.stand_in(arch),
+            "task": self.task,
+            "handler": handler,
+            "arch": arch,
+            "out": self.out,
+            **more,
+        }
+        pairs = [(f"--{name.replace('_', '-')}", value) for name, value in options.items()]
+        return [sys.executable, support.PACK, command] + [
+            word for pair in pairs for word in pair if word is not True
+        ]
+
+    def stand_in(self, arch):
+        """A static program for a machine that is not this one."""
+        return write(os.path.join(self.folder, f"bootstrap-{arch}"), elf(arch), 0o755)
+
+    def pack(self, *arguments, **more):
+        done = run(self.words(*arguments, **more))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done
+
+    def modes(self):
+        with zipfile.ZipFile(self.out) as packed:
+            return {info.filename: info.external_attr >> 16 for info in packed.infolist()}
+
+
+class Same(Case):
+    def fill(self, task):
+        self.task = task
+        self.script()
+        self.file("data/größe.txt", "ü\n")
+        self.file("bin/run", "#!/bin/sh\n", 0o755)
+        os.symlink("run", os.path.join(task, "bin", "again"))
+        os.makedirs(os.path.join(task, "empty"))
+
+    def test_pack_in_another_folder_umask_zone_day_and_user_has_the_same_bytes(self):
+        self.fill(os.path.join(self.folder, "one"))
+        self.pack()
+        first, said = support.sha256(self.out), self.pack().stdout
+        self.assertIn(first, said)
+
+        # Made the other way round, by another user, with other modes and times.
+        other = os.path.join(self.folder, "a", "longer", "way")
+        os.makedirs(os.path.dirname(other))
+        shutil.copytree(self.task, other, symlinks=True)
+        for folder, _, files in os.walk(other):
+            for leaf in files:
+                path = os.path.join(folder, leaf)
+                if not os.path.islink(path):
+                    os.chmod(path, os.stat(path).st_mode & ~0o077)
+                    os.utime(path, (1_000_000_000, 1_000_000_000))
+        as_user = {}
+        if os.geteuid() == 0:
+            for folder, folders, files in os.walk(self.folder):
+                for leaf in [*folders, *files]:
+                    os.chown(os.path.join(folder, leaf), 65534, 65534, follow_symlinks=False)
+            as_user = {"user": 65534, "group": 65534, "extra_groups": []}
+        # A copy, as a user without rights may not be allowed to look into this checkout.
+        pack = shutil.copy(support.PACK, self.folder)
+        binary = shutil.copy(support.bootstrap(), self.folder)
+        os.chmod(binary, 0o755)
+        self.task = other
+        words = self.words(bootstrap=binary)
+        words[1] = pack
+        words[0] = shutil.which("python3", path="/usr/bin:/bin") or sys.executable
+        done = run(
+            words,
+            cwd=self.folder,
+            umask=0o077,
+            env=support.environment(TZ="Asia/Tokyo", LC_ALL="C", HOME="/nowhere"),
+            **as_user,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(support.sha256(self.out), first)
+
+    def test_pack_of_a_known_folder_has_the_known_hash(self):
+        """Guards the format from one release to the next; the bootstrap is a stand-in."""
+        self.fill(os.path.join(self.folder, "known"))
+        known = {"arch": "arm64", "bootstrap": self.stand_in("arm64"), "no_check": True}
+        stored = "14bf269d5dfcb9bc3abf3aee739e8d132f2d404127d690183f0a9d5305597d78"
+        self.assertIn(stored, self.pack(stored=True, **known).stdout)
+        done = self.pack(**known)
+        if "packs otherwise than" in done.stderr:
+            self.skipTest(done.stderr.splitlines()[-1])
+        deflated = "43f7a622859b9717c97206cfc08e05c149f088facb08058bf3b4fe9729b84a23"
+        self.assertIn(deflated, done.stdout)
+
+    def test_printed_size_and_hashes_are_those_of_the_file(self):
+        self.script()
+        path, size, hexadecimal, in_base64 = self.pack().stdout.splitlines()
+        with open(self.out, "rb") as file:
+            content = file.read()
+        digest = hashlib.sha256(content)
+        self.assertEqual(path, self.out)
+        self.assertEqual(size.split(), ["size", str(len(content))])
+        self.assertEqual(hexadecimal.split(), ["sha256", digest.hexdigest()])
+        self.assertEqual(in_base64.split(), ["base64", base64.b64encode(digest.digest()).decode()])
+
+    def test_zlib_that_packs_otherwise_is_told_and_stored_needs_none(self):
+        self.script()
+        with mock.patch.object(pack, "USUAL_DEFLATE", "another"):
+            for words, told in ((self.words(), True), (self.words(stored=True), False)):
+                said = io.StringIO()
+                with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+                    self.assertEqual(pack.main(words[2:]), 0)
+                self.assertEqual("packs otherwise than" in said.getvalue(), told)
+
+
+class Content(Case):
+    def test_bootstrap_is_at_the_root_first_and_executable(self):
+        self.script()
+        self.pack()
+        with zipfile.ZipFile(self.out) as packed:
+            self.assertEqual(packed.namelist()[0], "bootstrap")
+            with open(support.bootstrap(), "rb") as file:
+                self.assertEqual(packed.read("bootstrap"), file.read())
+        self.assertEqual(stat.S_IMODE(self.modes()["bootstrap"]), 0o755)
+
+    def test_modes_come_from_what_a_file_is(self):
+        self.script()
+        self.file("marked", "text", 0o744)
+        self.file("lost", "#!/bin/sh\n", 0o644)
+        self.file("program", elf(HERE), 0o600)
+        self.file("plain.txt", "text", 0o666)
+        self.file("sub/private", "text", 0o600)
+        self.pack()
+        modes = {name: stat.S_IMODE(mode) for name, mode in self.modes().items()}
+        self.assertEqual(
+            modes,
+            {
+                "bootstrap": 0o755,
+                "function.sh": 0o755,
+                "lost": 0o755,
+                "marked": 0o755,
+                "plain.txt": 0o644,
+                "program": 0o755,
+                "sub/": 0o755,
+                "sub/private": 0o644,
+            },
+        )
+
+    def test_entries_are_sorted_and_dated_1980(self):
+        self.script()
+        for name in ("b", "a", "B", "a.d/x", "ä"):
+            self.file(name, name)
+        self.pack()
+        with zipfile.ZipFile(self.out) as packed:
+            names = packed.namelist()[1:]
+            self.assertEqual(names, sorted(names, key=lambda n: n.rstrip("/").encode()))
+            self.assertEqual({info.date_time for info in packed.infolist()}, {(1980, 1, 1, 0, 0, 0)})
+            self.assertEqual({info.create_system for info in packed.infolist()}, {3})
+            self.assertIsNone(packed.testzip())
+
+    def test_link_inside_of_the_folder_stays_a_link(self):
+        self.file("lib/libx.so.1.2", "x")
+        os.symlink("libx.so.1.2", os.path.join(self.task, "lib", "libx.so.1"))
+        self.script()
+        self.pack()
+        self.assertTrue(stat.S_ISLNK(self.modes()["lib/libx.so.1"]))
+        with zipfile.ZipFile(self.out) as packed:
+            self.assertEqual(packed.read("lib/libx.so.1"), b"libx.so.1.2")
+
+    def test_handler_may_be_a_link_to_a_program(self):
+        self.file("bin/app", "#!/bin/sh\n")
+        os.symlink("bin/app", os.path.join(self.task, "app"))
+        self.pack("app", no_check=True)
+        self.assertTrue(stat.S_ISLNK(self.modes()["app"]))
+
+    def test_bootstrap_already_in_the_folder_is_packed_once(self):
+        self.script()
+        shutil.copy(support.bootstrap(), os.path.join(self.task, "bootstrap"))
+        self.pack()
+        self.assertEqual(list(self.modes()).count("bootstrap"), 1)
+
+    def test_zip_runs_after_unpacking(self):
+        """The handler's x bit was lost on the way here; the package has it again."""
+        self.file("app", "#!/bin/sh\ncat\n", 0o644)
+        self.pack("app")
+
+    def test_bootstrap_alone_fits_its_budget(self):
+        done = run(
+            [sys.executable, support.PACK, "layer", "--bootstrap", support.bootstrap()]
+            + ["--out", self.out]
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(list(self.modes()), ["bootstrap"])
+        size = os.path.getsize(self.out)
+        self.assertLessEqual(size, 65_536, f"the zip with the bootstrap alone has {size} bytes")
+
+    def test_tree_is_what_the_zip_holds(self):
+        self.script()
+        self.file("sub/data", "x", 0o600)
+        os.symlink("data", os.path.join(self.task, "sub", "link"))
+        self.pack()
+        tree = os.path.join(self.folder, "tree")
+        self.pack(command="tree", out=tree)
+        found = {}
+        for folder, folders, files in os.walk(tree):
+            for leaf in folders + files:
+                path = os.path.join(folder, leaf)
+                name = os.path.relpath(path, tree) + ("/" if os.path.isdir(path) else "")
+                found[name] = os.lstat(path).st_mode
+                self.assertEqual(os.lstat(path).st_mtime, 315_532_800)
+        self.assertEqual(found, self.modes())
+
+    def test_function_for_another_machine_is_packed_and_checked_with_a_bootstrap_of_this_one(self):
+        self.script()
+        self.assertIn("was not run", self.pack(arch=OTHER).stderr)
+        done = self.pack(arch=OTHER, check_with=support.bootstrap())
+        self.assertNotIn("was not run", done.stderr)
+        done = run(self.words("function.missing", arch=OTHER, check_with=support.bootstrap()))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("missing", done.stderr)
+
+    def test_interpreter_that_lambda_lacks_is_told(self):
+        self.file("app", "#!/usr/bin/env python3\n")
+        self.assertIn("is run by python3", self.pack("app", no_check=True).stderr)
+
+    def test_libraries_of_the_runtime_the_folder_and_a_layer_are_accepted(self):
+        loader = LOADERS[HERE]
+        self.file(
+            "app",
+            elf(
+                HERE,
+                loader,
+                ["libc.so.6", "libown.so.1", "libnear.so", "liblayer.so.2"],
+                [("libc.so.6", "GLIBC_2.34"), ("libc.so.6", "GLIBC_2.2.5")],
+                runpath="$ORIGIN/near:/usr/lib",
+            ),
+        )
+        self.file("lib/libown.so.1", elf(HERE, needed=["libdeeper.so"], kind=3))
+        self.file("libdeeper.so", elf(HERE, kind=3))
+        self.file("near/libnear.so", elf(HERE, kind=3))
+        self.pack("app", no_check=True, library="liblayer.so.2")
+
+    def test_library_for_another_machine_beside_the_right_one_does_no_harm(self):
+        self.script()
+        self.file(f"prebuilt/{OTHER}/addon.node", elf(OTHER, needed=["libc.so.6"], kind=3))
+        self.pack()
+
+    def test_windows_line_ends_in_data_are_left_alone(self):
+        self.script()
+        self.file("table.csv", "a,b\r\n1,2\r\n")
+        self.file("tool.py", "#!/usr/bin/python3\nprint(1)\r\n")
+        self.pack()
+
+
+class Refused(Case):
+    def refused(self, *parts, handler="function.handler", **more):
+        """One sentence on standard error, status 1, and nothing new beside the result."""
+        beside = os.path.dirname(self.out)
+        write(self.out, "the package of yesterday")
+        done = run(self.words(handler, **more))
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertEqual(done.stdout, "")
+        lines = [line for line in done.stderr.splitlines() if not line.startswith("note: ")]
+        self.assertEqual(len(lines), 1, done.stderr)
+        self.assertTrue(lines[0].startswith("pack: "), lines[0])
+        for part in parts:
+            self.assertIn(part, lines[0])
+        self.assertEqual(os.listdir(beside), ["function.zip"])
+        self.assertEqual(support.read(self.out), "the package of yesterday")
+
+    def test_handler_without_a_file_is_refused(self):
+        self.script()
+        self.refused("handler other.handler", "other.sh", "SCRIPT.FUNCTION", handler="other.handler")
+
+    def test_handler_that_names_the_script_with_its_ending_is_packed_as_a_program(self):
+        self.file("function.sh", "handler() { :; }\n")
+        self.refused("function.sh", "#!", handler="function.sh")
+
+    def test_handler_out_of_the_folder_is_refused(self):
+        self.script()
+        write(os.path.join(self.folder, "app"), "#!/bin/sh\n", 0o755)
+        self.refused("../app", "neither", handler="../app")
+        self.refused("/bin/sh", "neither", handler="/bin/sh")
+
+    def test_handler_with_a_space_is_refused(self):
+        self.script()
+        self.refused("without a space", handler="function handler")
+
+    def test_function_missing_in_the_script_is_refused(self):
+        self.script()
+        self.refused("function.other", "does not define other", handler="function.other")
+
+    def test_script_that_fails_when_it_is_loaded_is_refused(self):
+        self.script("handler() { :; }\nfalse\n")
+        self.refused("function.handler", self.task)
+
+    def test_script_with_a_syntax_error_is_refused(self):
+        self.script("handler() {\n")
+        self.refused("function.handler", self.task)
+
+    def test_handler_that_is_no_program_is_refused(self):
+        self.file("app", "print('hello')\n", 0o755)
+        self.refused("app is the handler", "#!", handler="app")
+
+    def test_windows_line_end_of_the_first_line_is_refused(self):
+        self.file("app", "#!/usr/bin/env python3\r\nprint(1)\n")
+        self.refused("app has a Windows line end", "line 1", "sed -i", handler="app")
+
+    def test_windows_line_end_in_a_script_is_refused(self):
+        self.script("#!/bin/bash\nhandler() {\n  echo ok\r\n}\n")
+        self.refused("function.sh has a Windows line end", "line 3")
+
+    def test_windows_line_end_in_a_sourced_file_is_refused(self):
+        self.script()
+        self.file("lib/more.sh", "more() { :; }\r\n")
+        self.refused("lib/more.sh has a Windows line end", "line 1")
+
+    def test_program_for_another_machine_is_refused(self):
+        self.file("app", elf(OTHER))
+        self.refused("app is a program for " + OTHER, "--arch", handler="app")
+
+    def test_position_independent_program_for_another_machine_is_refused(self):
+        self.file("app", elf(OTHER, LOADERS[OTHER], ["libc.so.6"], kind=3))
+        self.refused("app is a program for " + OTHER, handler="app")
+
+    def test_program_that_is_not_the_handler_is_checked_as_well(self):
+        self.script()
+        self.file("bin/jq", elf(OTHER))
+        self.refused("bin/jq is a program for " + OTHER)
+
+    def test_program_for_32_bits_is_refused(self):
+        self.file("app", elf32())
+        self.refused("32-bit", handler="app")
+
+    def test_damaged_program_is_refused(self):
+        self.file("app", elf(HERE, LOADERS[HERE], ["libc.so.6"])[:100])
+        self.refused("app is a damaged ELF file", handler="app")
+
+    def test_program_for_musl_as_a_library_is_refused(self):
+        self.file("app", elf(HERE, "/lib/ld-musl-x86_64.so.1", ["libc.musl-x86_64.so.1"]))
+        self.refused("app is started by /lib/ld-musl", "statically", handler="app")
+
+    def test_program_with_a_missing_library_is_refused(self):
+        self.file("app", elf(HERE, LOADERS[HERE], ["libc.so.6", "libssl.so.1.1"]))
+        self.refused("app needs libssl.so.1.1", "lib/", "--library", handler="app")
+
+    def test_missing_library_of_a_library_is_refused(self):
+        self.file("app", elf(HERE, LOADERS[HERE], ["libown.so"]))
+        self.file("lib/libown.so", elf(HERE, needed=["libicu.so.70"], kind=3))
+        self.refused("lib/libown.so needs libicu.so.70", handler="app")
+
+    def test_library_for_another_machine_is_no_library(self):
+        self.file("app", elf(HERE, LOADERS[HERE], ["libown.so"]))
+        self.file("lib/libown.so", elf(OTHER, kind=3))
+        self.refused("app needs libown.so", handler="app")
+
+    def test_program_built_against_a_newer_glibc_is_refused(self):
+        versions = [("libc.so.6", "GLIBC_2.2.5"), ("libc.so.6", "GLIBC_2.38")]
+        self.file("app", elf(HERE, LOADERS[HERE], ["libc.so.6"], versions))
+        self.refused("app needs GLIBC_2.38", "GLIBC_2.34", "statically", handler="app")
+
+    def test_program_built_against_a_newer_c_plus_plus_is_refused(self):
+        versions = [("libstdc++.so.6", "GLIBCXX_3.4.32")]
+        self.file("app", elf(HERE, LOADERS[HERE], ["libstdc++.so.6"], versions))
+        self.refused("app needs GLIBCXX_3.4.32", handler="app")
+
+    def test_link_out_of_the_folder_is_refused(self):
+        self.script()
+        write(os.path.join(self.folder, "secret"), "x")
+        os.symlink("../secret", os.path.join(self.task, "data"))
+        self.refused("data is a link to ../secret", "out of the folder")
+
+    def test_absolute_link_is_refused(self):
+        path = self.script()
+        os.symlink(path, os.path.join(self.task, "again.sh"))
+        self.refused("again.sh is a link to", "out of the folder")
+
+    def test_link_to_a_folder_outside_is_refused(self):
+        self.script()
+        os.symlink("../out", os.path.join(self.task, "shared"))
+        self.refused("shared is a link to ../out")
+
+    def test_link_to_nothing_is_refused(self):
+        self.script()
+        os.symlink("gone", os.path.join(self.task, "data"))
+        self.refused("data is a link to gone", "not there")
+
+    def test_pipe_in_the_folder_is_refused(self):
+        self.script()
+        os.mkfifo(os.path.join(self.task, "pipe"))
+        self.refused("pipe is neither a file")
+
+    def test_name_that_is_not_utf8_is_refused(self):
+        self.script()
+        write(os.path.join(os.fsencode(self.task), b"caf\xe9").decode("utf-8", "surrogateescape"), "")
+        self.refused("not UTF-8")
+
+    def test_more_than_250_mb_unpacked_is_refused_and_the_limit_itself_is_not(self):
+        self.script()
+        over = self.file("model.bin", "")
+        rest = os.path.getsize(support.bootstrap()) + len(SCRIPT)
+        # Sparse: the size is all that is looked at.
+        os.truncate(over, 262_144_000 - rest + 1)
+        self.refused("262144001 bytes", "262144000", "model.bin")
+        os.truncate(over, 262_144_000 - rest)
+        self.pack()
+
+    def test_missing_bootstrap_is_refused(self):
+        self.script()
+        self.refused("nowhere is not there", "make ARCH=", bootstrap="nowhere")
+
+    def test_bootstrap_for_another_machine_is_refused(self):
+        self.script()
+        self.refused(f"is a bootstrap for {OTHER}", bootstrap=self.stand_in(OTHER))
+
+    def test_bootstrap_that_is_a_script_or_not_static_is_refused(self):
+        self.script()
+        path = write(os.path.join(self.folder, "b"), "#!/bin/sh\n", 0o755)
+        self.refused("not a static program", bootstrap=path)
+        write(path, elf(HERE, LOADERS[HERE], ["libc.so.6"]))
+        self.refused("not a static program", bootstrap=path)
+
+    def test_another_bootstrap_in_the_folder_is_refused(self):
+        self.script()
+        self.file("bootstrap", "#!/bin/sh\n", 0o755)
+        self.refused("bootstrap is another bootstrap", "remove it")
+
+    def test_missing_folder_is_refused(self):
+        self.refused("is not a folder", task=os.path.join(self.folder, "nowhere"))
+
+    def test_result_within_the_folder_is_refused(self):
+        self.script()
+        out = os.path.join(self.task, "function.zip")
+        done = run(self.words(out=out))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("would be packed itself", done.stderr)
+        self.assertFalse(os.path.exists(out))
+
+    def test_tree_into_a_folder_with_files_is_refused(self):
+        self.script()
+        tree = os.path.join(self.folder, "tree")
+        write(os.path.join(tree, "mine"), "x")
+        done = run(self.words(command="tree", out=tree))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("is not an empty folder", done.stderr)
+        self.assertEqual(os.listdir(tree), ["mine"])
+
+    @unittest.skipIf(os.geteuid() == 0 and not hasattr(os, "setuid"), "needs a user without rights")
+    def test_file_that_may_not_be_read_is_refused(self):
+        self.script()
+        os.chmod(self.file("secret", "x"), 0)
+        as_user = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+        out = os.path.join(self.folder, "out", "x.zip")
+        os.chmod(os.path.dirname(out), 0o777)
+        pack = shutil.copy(support.PACK, self.folder)
+        binary = shutil.copy(support.bootstrap(), self.folder)
+        words = self.words(bootstrap=binary, out=out)
+        words[0] = shutil.which("python3", path="/usr/bin:/bin") or sys.executable
+        words[1] = pack
+        done = run(words, **as_user)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("secret cannot be read", done.stderr)
+        self.assertEqual(os.listdir(os.path.dirname(out)), [])
+
+    def test_pack_that_is_ended_leaves_nothing_behind(self):
+        """It is ended while the check runs, in a script that never comes to its end."""
+        mark = os.path.join(self.folder, "mark")
+        self.script(f"sleep 1000 & echo $! > {mark}.new; mv {mark}.new {mark}; wait\n{SCRIPT}")
+        child = subprocess.Popen(self.words(), env=support.environment())
+        self.addCleanup(child.wait)
+        self.addCleanup(child.kill)
+        sleeper = int(support.until(lambda: support.read(mark), 30, "the script to be loaded"))
+        child.send_signal(signal.SIGTERM)
+        self.assertEqual(child.wait(30), 143)
+        self.assertEqual(os.listdir(os.path.dirname(self.out)), [])
+        support.until(lambda: not alive(sleeper), 10, "the script to be ended")
+
+
+def alive(pid):
+    """Whether a process runs; one that only waits to be collected does not."""
+    state = support.read(f"/proc/{pid}/stat")
+    return state is not None and state.rsplit(")", 1)[1].split()[0] != "Z"
+
+
+class Reader(unittest.TestCase):
+    """The ELF reader against readelf, over the programs of this machine."""
+
+    def test_reader_sees_what_readelf_sees(self):
+        if shutil.which("readelf") is None:
+            self.skipTest("readelf is not installed (binutils)")
+        seen = 0
+        for name in sorted(os.listdir("/usr/bin"))[:200]:
+            path = os.path.realpath(os.path.join("/usr/bin", name))
+            with contextlib.suppress(OSError), open(path, "rb") as file:
+                content = file.read()
+                if not content.startswith(b"\x7fELF"):
+                    continue
+                elf_file = pack.elf_of(path, content)
+                said = run(["readelf", "-d", "-l", "-W", "-V", path]).stdout
+                needed = [l.split("[")[1].split("]")[0] for l in said.splitlines() if "(NEEDED)" in l]
+                versions = {
+                    line.split("Name: ")[1].split()[0]
+                    for line in said.splitlines()
+                    if "Name: " in line and "Flags: " in line and "Version: " in line
+                }
+                self.assertEqual(elf_file.needed, needed, path)
+                self.assertEqual({symbol for _, symbol in elf_file.versions}, versions, path)
+                loader = [l.split(": ")[1].rstrip("]") for l in said.splitlines() if "interpreter:" in l]
+                self.assertEqual([elf_file.interpreter] if elf_file.interpreter else [], loader, path)
+                seen += 1
+        self.assertGreater(seen, 20)
