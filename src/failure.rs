@@ -79,7 +79,11 @@ impl Failure {
         if let Some(Document { error_type: Some(own), .. }) = &self.inner.document {
             return own;
         }
-        if is_error_type(self.inner.error_type.as_bytes()) { self.inner.error_type } else { "Function.Unknown" }
+        if is_error_type(self.inner.error_type.as_bytes()) {
+            self.inner.error_type
+        } else {
+            "Function.Unknown"
+        }
     }
 
     /// The error document, valid JSON of at most [`ERROR_DOCUMENT_LIMIT`] bytes.

@@ -118,24 +118,44 @@ fn put(line: &[u8]) {
     let _ = std::io::stderr().lock().write_all(line);
 }
 
-/// RFC 3339 in UTC with milliseconds. The calendar is Howard Hinnant's "civil from days".
+/// Days from 1970-01-01 to 9999-12-31, the last that the format below can show.
+const LAST_DAY: u64 = 2_932_896;
+
+/// RFC 3339 in UTC with milliseconds.
 fn timestamp(now: SystemTime) -> String {
     let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = since_epoch.as_secs();
-    let (days, second) = (seconds.wrapping_div(86_400), seconds.wrapping_rem(86_400));
-    // Days since 0000-03-01: a year that begins in March has its leap day at its end.
-    let day = days.saturating_add(719_468);
-    let era = day.wrapping_div(146_097);
-    let of_era = day.wrapping_rem(146_097);
-    let leap_days = (of_era / 1_460).saturating_sub(of_era / 36_524) + of_era / 146_096;
-    let year_of_era = of_era.saturating_sub(leap_days) / 365;
-    let before_year = 365 * year_of_era + year_of_era / 4 - year_of_era / 100;
-    let of_year = of_era.saturating_sub(before_year);
-    let march_month = (5 * of_year + 2) / 153;
-    let of_month = of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute) = (second / 3_600, second / 60 % 60);
-    let (second, millis) = (second % 60, since_epoch.subsec_millis());
-    format!("{year:04}-{month:02}-{of_month:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    let (mut day, second) = ((seconds / 86_400).min(LAST_DAY), seconds % 86_400);
+    let every = |years: u64, year: u64| year.is_multiple_of(years);
+    let is_leap = |year| every(4, year) && (!every(100, year) || every(400, year));
+    let mut year: u64 = 1970;
+    while let Some(rest) = day.checked_sub(if is_leap(year) { 366 } else { 365 }) {
+        (day, year) = (rest, year.saturating_add(1));
+    }
+    let february = if is_leap(year) { 29 } else { 28 };
+    let mut month: u64 = 1;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+        let Some(rest) = day.checked_sub(length) else { break };
+        (day, month) = (rest, month.saturating_add(1));
+    }
+    let day = day.saturating_add(1);
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    let millis = since_epoch.subsec_millis();
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    #[test]
+    fn timestamp_of_known_instants_is_that_of_the_calendar() {
+        let at = |ms| super::timestamp(UNIX_EPOCH + Duration::from_millis(ms));
+        assert_eq!(at(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(at(951_782_400_123), "2000-02-29T00:00:00.123Z");
+        assert_eq!(at(951_868_800_000), "2000-03-01T00:00:00.000Z");
+        assert_eq!(at(1_735_689_599_999), "2024-12-31T23:59:59.999Z");
+        assert_eq!(at(4_107_542_400_000), "2100-03-01T00:00:00.000Z");
+        assert_eq!(super::timestamp(UNIX_EPOCH - Duration::from_secs(1)), at(0));
+    }
 }

@@ -1,4 +1,12 @@
 //! The `bootstrap` of a Lambda function: runs a shell function or an executable for each event.
+// No panic is reachable from any input: nothing that could panic is written at all.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("bootstrap runs on 64-bit Linux, as Lambda does");

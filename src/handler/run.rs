@@ -199,7 +199,7 @@ impl Watch<'_> {
     pub(crate) fn run(&mut self, output: &mut Output<'_>) -> Ending {
         let margin = match (self.margin, self.invocation.time_left()) {
             // A deadline nearer than two margins leaves half of the time to the handler.
-            (Some(margin), Some(left)) => Some(margin.min(left / 2)),
+            (Some(margin), Some(left)) => Some(margin.min(half(left))),
             _ => None,
         };
         let deadline = self.invocation.deadline();
@@ -208,7 +208,7 @@ impl Watch<'_> {
         match &ending {
             Ending::Exited(_) | Ending::Killed(_) => {}
             Ending::ProcessEnded => self.process.kill_group(),
-            Ending::TimedOut => self.process.terminate(margin.unwrap_or_default() / 2),
+            Ending::TimedOut => self.process.terminate(half(margin.unwrap_or_default())),
             Ending::TooLarge | Ending::Refused(_) | Ending::Unknown(_) => self.process.kill_group(),
         }
         match self.drain(output) {
@@ -311,6 +311,10 @@ impl Watch<'_> {
             None => Ending::Unknown(io::ErrorKind::InvalidData.into()),
         }
     }
+}
+
+fn half(time: Duration) -> Duration {
+    time.checked_div(2).unwrap_or_default()
 }
 
 /// A write that took too long is the deadline's doing: it bounds the write.
