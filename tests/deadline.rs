@@ -1,0 +1,429 @@
+//! The deadline watchdog from outside: what overruns is stopped and reported before Lambda's own
+//! limit, with everyone it started, and the same process answers the next event.
+
+#[path = "scripted/mod.rs"]
+mod scripted;
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use scripted::{
+    ACCEPTED, Kind, PAYLOAD_LIMIT, Scene, Scratch, Setup, event, missing, now_ms, wait_until,
+};
+
+/// How far away the deadlines below are, and how long before them handlers are stopped. Far
+/// apart from each other and from what a loaded machine adds.
+const DEADLINE_MS: u64 = 1_200;
+const MARGIN_MS: u64 = 600;
+const MARGIN: (&str, &str) = ("BOOTSTRAP_DEADLINE_MARGIN_MS", "600");
+
+/// The clocks of two processes and rounding to milliseconds.
+const CLOCK_MS: u64 = 2;
+
+/// A handler that does as `overrun` says when its event asks for it, and else answers `alive`.
+fn handler(overrun: &str) -> String {
+    format!(
+        "if [ \"${{LAMBDA_RUNTIME_CLIENT_CONTEXT-}}\" = overrun ]; then\n{overrun}\nelse\n\
+         echo alive\nfi"
+    )
+}
+
+fn overrunning_event(deadline_ms: u64, body: &[u8]) -> Vec<u8> {
+    let headers = format!(
+        "Lambda-Runtime-Deadline-Ms: {deadline_ms}\r\nLambda-Runtime-Client-Context: overrun\r\n"
+    );
+    event("overrun", &headers, body)
+}
+
+/// The next event finds the same process, in step.
+fn assert_alive(scene: &mut Scene, kind: Kind) {
+    scene.serve("after", "{}", if kind == Kind::Executable { "alive\n" } else { "alive" });
+    scene.expect_next();
+    assert!(!scene.has_ended());
+}
+
+/// Nobody is left but the bootstrap and its warm shell.
+fn assert_nobody_left(scene: &Scene, kind: Kind) {
+    let kept = if kind == Kind::Executable { 1 } else { 2 };
+    wait_until("everyone whom the handler started is gone", || scene.processes().len() == kept);
+}
+
+/// Plays one overrun and checks all that must hold for it.
+fn stop_in_time(kind: Kind, overrun: &str) -> Scene {
+    let body = handler(overrun);
+    let mut scene = Scene::start(&Setup { kind, body: &body, environment: &[MARGIN], under: &[] });
+    scene.expect_next();
+    let deadline = now_ms() + DEADLINE_MS;
+    // As long as can be: the handler need not read it to be stopped.
+    scene.send(&overrunning_event(deadline, &vec![b'x'; PAYLOAD_LIMIT]));
+    let answer = scene.expect_answer("overrun", "error");
+    let answered = now_ms();
+    let stop = deadline - MARGIN_MS;
+    assert!(answered + CLOCK_MS >= stop, "{kind:?}: {} ms too early", stop - answered);
+    assert!(answered < deadline, "{kind:?}: {} ms after the deadline", answered - deadline);
+    let error_type = answer.header("Lambda-Runtime-Function-Error-Type");
+    assert_eq!(error_type, Some("Function.TimedOut"), "{kind:?}: {}", answer.text());
+    assert!(answer.text().starts_with("{\"errorType\":\"Function.TimedOut\""), "{}", answer.text());
+    let lines = scene.log_lines();
+    assert_eq!(lines.len(), 1, "{kind:?}: {lines:?}");
+    let prefix = "bootstrap: ERROR RequestId: overrun Function.TimedOut: ";
+    assert!(lines[0].starts_with(prefix), "{kind:?}: {lines:?}");
+    scene.send(ACCEPTED);
+    assert_alive(&mut scene, kind);
+    scene
+}
+
+fn stop_each_kind(overrun: &str) {
+    with_each_kind(|kind| {
+        let scene = stop_in_time(kind, overrun);
+        assert_nobody_left(&scene, kind);
+    });
+}
+
+/// Side by side: nearly all of the time is waiting.
+fn with_each_kind(check: impl Fn(Kind) + Sync) {
+    std::thread::scope(|scope| {
+        for kind in Kind::ALL {
+            let check = &check;
+            scope.spawn(move || check(kind));
+        }
+    });
+}
+
+#[test]
+fn handler_that_sleeps_is_stopped_in_time() {
+    stop_each_kind("sleep 40");
+}
+
+#[test]
+fn handler_that_computes_is_stopped_in_time() {
+    stop_each_kind("while :; do :; done");
+}
+
+#[test]
+fn handler_that_ignores_term_is_stopped_in_time() {
+    stop_each_kind("trap '' TERM; while :; do sleep 40; done");
+}
+
+#[test]
+fn handler_whose_children_hold_its_output_is_stopped_in_time() {
+    stop_each_kind("sleep 40 & sleep 40");
+}
+
+#[test]
+fn handler_whose_children_ignore_term_is_stopped_in_time() {
+    stop_each_kind("(trap '' TERM; sleep 40) & (trap '' TERM; sleep 40 & sleep 40)");
+}
+
+#[test]
+fn handler_that_closed_its_output_is_stopped_in_time() {
+    stop_each_kind("echo a; exec >&-; sleep 40");
+}
+
+#[test]
+fn handler_that_closed_all_it_has_is_stopped_in_time() {
+    stop_each_kind("exec <&- >&- 2>&-; sleep 40");
+}
+
+#[test]
+fn handler_that_writes_slowly_for_ever_is_stopped_in_time() {
+    stop_each_kind("while :; do echo x; sleep 0.01; done");
+}
+
+#[test]
+fn handler_that_logs_for_ever_is_stopped_in_time() {
+    stop_each_kind("while :; do echo x >&2; sleep 0.01; done");
+}
+
+/// In a shell function `$$` is the warm shell: the one that should say how the event ended.
+#[test]
+fn handler_that_stops_the_warm_shell_is_stopped_in_time() {
+    stop_each_kind("kill -STOP $$; sleep 40");
+}
+
+#[test]
+fn handler_in_the_background_of_a_stopped_one_is_stopped_in_time() {
+    stop_each_kind("(while :; do echo x; sleep 0.01; done) & kill -STOP $$; sleep 40");
+}
+
+/// A process that left the group and the session lives on, as the README says; it delays nothing.
+#[test]
+fn handler_whose_child_left_its_session_is_stopped_in_time() {
+    with_each_kind(|kind| {
+        let scene = stop_in_time(kind, "setsid sleep 40 & sleep 41");
+        let kept = if kind == Kind::Executable { 2 } else { 3 };
+        wait_until("the group is gone", || scene.processes().len() == kept);
+        let lines = scene.command_lines();
+        assert!(lines.contains(&"sleep 40".to_owned()), "{kind:?}: {lines:?}");
+        assert!(!lines.contains(&"sleep 41".to_owned()), "{kind:?}: {lines:?}");
+    });
+}
+
+#[test]
+fn handler_that_handles_term_is_given_time_for_it() {
+    let overrun = "trap 'sleep 0.1; echo cleaned >\"$FOLDER/cleaned\"; exit 0' TERM\n\
+        sleep 40 & wait";
+    with_each_kind(|kind| {
+        let scene = stop_in_time(kind, overrun);
+        assert_nobody_left(&scene, kind);
+        assert_eq!(scene.folder.read("cleaned"), "cleaned\n", "{kind:?}: no time for its trap");
+    });
+}
+
+/// The six shapes that take a 6 MiB event and are done before their deadline.
+#[test]
+fn handler_that_is_done_in_time_is_not_stopped() {
+    let event_bytes = vec![b'x'; PAYLOAD_LIMIT];
+    let shapes: [(&str, &[u8]); 6] = [
+        ("cat >/dev/null; echo hi", b"hi\n"),
+        ("cat", &event_bytes),
+        ("true", b""),
+        ("sleep 40 & echo hi", b"hi\n"),
+        ("setsid sleep 40 & echo hi", b"hi\n"),
+        ("echo a; exec >&-", b"a\n"),
+    ];
+    with_each_kind(|kind| {
+        for (shape, response) in shapes {
+            let body = handler(shape);
+            let mut scene = Scene::with(kind, &body);
+            scene.deliver(&overrunning_event(now_ms() + 20_000, &event_bytes));
+            let answer = scene.expect_answer("overrun", "response");
+            let expected = match kind {
+                Kind::Executable => response,
+                Kind::Bash | Kind::PosixShell => response.trim_ascii_end(),
+            };
+            assert!(answer.body == expected, "{kind:?} {shape}: {} bytes", answer.body.len());
+            scene.send(ACCEPTED);
+            assert_alive(&mut scene, kind);
+        }
+    });
+}
+
+#[test]
+fn streamed_response_is_stopped_in_time_with_an_error_in_its_trailers() {
+    with_each_kind(|kind| {
+        let body = handler("echo begun; sleep 40");
+        let environment = [MARGIN, ("BOOTSTRAP_RESPONSE_MODE", "streaming")];
+        let setup = Setup { kind, body: &body, environment: &environment, under: &[] };
+        let mut scene = Scene::start(&setup);
+        let deadline = now_ms() + DEADLINE_MS;
+        scene.deliver(&overrunning_event(deadline, b"{}"));
+        let answer = scene.expect_answer("overrun", "response");
+        assert!(now_ms() < deadline, "{kind:?}");
+        assert_eq!(answer.text(), "begun\n");
+        let trailer = answer.trailers.iter().find(|(name, _)| name.ends_with("Error-Type"));
+        assert_eq!(trailer.map(|(_, value)| value.as_str()), Some("Function.TimedOut"), "{kind:?}");
+        scene.send(ACCEPTED);
+        scene.serve("after", "{}", "alive\n");
+        assert_nobody_left(&scene, kind);
+    });
+}
+
+/// Back-pressure: the API takes nothing of a stream. The handler must not outlive its deadline.
+#[test]
+fn streamed_response_that_the_api_does_not_take_is_stopped_in_time() {
+    with_each_kind(|kind| {
+        let body =
+            handler("while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done");
+        let environment = [MARGIN, ("BOOTSTRAP_RESPONSE_MODE", "streaming")];
+        let setup = Setup { kind, body: &body, environment: &environment, under: &[] };
+        let mut scene = Scene::start(&setup);
+        let deadline = now_ms() + DEADLINE_MS;
+        scene.deliver(&overrunning_event(deadline, b"{}"));
+        scene.take_head_of_request();
+        let started = if kind == Kind::Executable { 2 } else { 3 };
+        wait_until("the handler runs", || scene.processes().len() >= started);
+        wait_until("the handler is gone", || scene.processes().len() < started);
+        let gone = now_ms();
+        assert!(gone < deadline, "{kind:?}: {} ms after the deadline", gone - deadline);
+        scene.close();
+        scene.serve("after", "{}", "alive\n");
+    });
+}
+
+#[test]
+fn deadline_that_is_absent_or_past_means_none() {
+    let past = (now_ms() - 1_000).to_string();
+    for kind in [Kind::Executable, Kind::Bash] {
+        for deadline in ["", "0", "1", past.as_str()] {
+            let mut scene = Scene::with(kind, "sleep 0.4; echo done");
+            let header = match deadline {
+                "" => String::new(),
+                deadline => format!("Lambda-Runtime-Deadline-Ms: {deadline}\r\n"),
+            };
+            scene.deliver(&event("late", &header, b"{}"));
+            let answer = scene.expect_answer("late", "response");
+            assert_eq!(answer.text().trim_end(), "done", "{kind:?}, deadline {deadline:?}");
+        }
+    }
+}
+
+#[test]
+fn margin_of_zero_stops_nobody() {
+    let environment = [("BOOTSTRAP_DEADLINE_MARGIN_MS", "0")];
+    for kind in [Kind::Executable, Kind::Bash] {
+        let body = "sleep 0.6; echo done";
+        let mut scene = Scene::start(&Setup { kind, body, environment: &environment, under: &[] });
+        scene.expect_next();
+        let deadline = now_ms() + 200;
+        let header = format!("Lambda-Runtime-Deadline-Ms: {deadline}\r\n");
+        scene.send(&event("late", &header, b"{}"));
+        let answer = scene.expect_answer("late", "response");
+        assert!(now_ms() > deadline, "the handler was to overrun");
+        assert_eq!(answer.text().trim_end(), "done", "{kind:?}");
+    }
+}
+
+/// The default, the ends of the range, and one that is longer than all the time there is: then
+/// half of it is the handler's.
+#[test]
+fn margin_decides_when_a_handler_is_stopped() {
+    for (margin, least_ms) in [(None, 1_000), (Some("1"), 1_199), (Some("60000"), 600)] {
+        let environment: Vec<_> =
+            margin.iter().map(|margin| ("BOOTSTRAP_DEADLINE_MARGIN_MS", *margin)).collect();
+        let body = handler("exec sleep 40");
+        let kind = Kind::Executable;
+        let mut scene =
+            Scene::start(&Setup { kind, body: &body, environment: &environment, under: &[] });
+        scene.expect_next();
+        let sent = now_ms();
+        scene.send(&overrunning_event(sent + 1_200, b"{}"));
+        scene.expect_answer("overrun", "error");
+        let took = now_ms() - sent;
+        assert!(took + CLOCK_MS >= least_ms, "margin {margin:?}: stopped after {took} ms");
+        // The next margin's least time is far off; only 1 ms of margin leaves no room.
+        let most_ms = if margin == Some("1") { u64::MAX } else { least_ms + 200 };
+        assert!(took < most_ms, "margin {margin:?}: stopped after {took} ms");
+    }
+}
+
+#[test]
+fn margin_that_is_no_number_in_range_is_an_init_error_that_names_it() {
+    for value in
+        ["-1", "+5", "1.5", "60001", "18446744073709551616", "200ms", " 200", "0x10", "off"]
+    {
+        let folder = Scratch::new();
+        let handler = Kind::Executable.write(&folder, "cat");
+        let environment = [("BOOTSTRAP_DEADLINE_MARGIN_MS", value)];
+        let mut scene = Scene::start_in(folder, handler, &environment, &[]);
+        let report = scene.request().expect("a report");
+        assert_eq!(report.path, "/2018-06-01/runtime/init/error");
+        let error_type = report.header("Lambda-Runtime-Function-Error-Type");
+        assert_eq!(error_type, Some("Runtime.ConfigInvalid"));
+        for part in ["BOOTSTRAP_DEADLINE_MARGIN_MS", value, "0 to 60000"] {
+            assert!(report.text().contains(part), "{part:?} is not in {}", report.text());
+        }
+        scene.send(ACCEPTED);
+        assert_eq!(scene.exit_code(), 1);
+    }
+}
+
+/// While a handler runs nobody looks at the clock: fewer than 20 system calls in 5 s.
+#[test]
+fn waiting_for_a_handler_takes_few_system_calls() {
+    if let Some(why) = missing(&["strace", "-qq", "-o", "/dev/null", "true"]) {
+        eprintln!("skipped: waiting_for_a_handler_takes_few_system_calls: {why}");
+        return;
+    }
+    let buffered: &[(&str, &str)] = &[];
+    let streaming: &[_] = &[("BOOTSTRAP_RESPONSE_MODE", "streaming")];
+    let json: &[_] = &[("AWS_LAMBDA_LOG_FORMAT", "JSON")];
+    std::thread::scope(|scope| {
+        for kind in [Kind::Executable, Kind::Bash] {
+            for environment in [buffered, streaming, json] {
+                scope.spawn(move || {
+                    let calls = calls_in_five_seconds(kind, environment);
+                    let count = calls.lines().count();
+                    println!("{kind:?} {environment:?}: {count} system calls in 5 s\n{calls}");
+                    assert!(count < 20, "{kind:?} {environment:?}: {count}\n{calls}");
+                });
+            }
+        }
+    });
+}
+
+/// Traces the bootstrap for 5 s in the middle of an event that takes longer.
+fn calls_in_five_seconds(kind: Kind, environment: &[(&str, &str)]) -> String {
+    let body = "echo begun >\"$FOLDER/begun\"; exec sleep 40";
+    let mut scene = Scene::start(&Setup { kind, body, environment, under: &[] });
+    scene.expect_next();
+    let header = format!("Lambda-Runtime-Deadline-Ms: {}\r\n", now_ms() + 30_000);
+    scene.send(&event("long", &header, b"{}"));
+    wait_until("the handler runs", || scene.folder.read("begun") == "begun\n");
+    let trace = scene.folder.path().join("trace");
+    let mut strace = Command::new("timeout");
+    strace.args(["5", "strace", "-qq", "-o"]).arg(&trace).args(["-p", &scene.pid().to_string()]);
+    let status = strace.status().expect("timeout(1)");
+    assert_eq!(status.code(), Some(124), "strace ended before its time: {status}");
+    fs::read_to_string(trace).expect("a trace")
+}
+
+/// Not a check but a measurement, on request: how exact the watchdog is on a loaded machine.
+#[test]
+fn measure_overruns_on_a_loaded_machine() {
+    if std::env::var_os("ZEROSTRAP_MEASURE").is_none() {
+        eprintln!("skipped: measure_overruns_on_a_loaded_machine: ZEROSTRAP_MEASURE is not set");
+        return;
+    }
+    let _load = [Load::start(), Load::start()];
+    println!("100 overruns of each, margin 200 ms, two busy loops on this machine; ms:");
+    for kind in [Kind::Executable, Kind::Bash] {
+        for (name, overrun) in [
+            ("ends at TERM", "sleep 40"),
+            ("ignores TERM", "trap '' TERM; while :; do sleep 40; done"),
+        ] {
+            let mut scene = Scene::with(kind, &handler(overrun));
+            let (mut after_stop, mut before_deadline) = (Vec::new(), Vec::new());
+            for _ in 0..100 {
+                scene.expect_next();
+                let deadline = now_ms() + 450;
+                scene.send(&overrunning_event(deadline, b"{}"));
+                scene.expect_answer("overrun", "error");
+                let answered = now_ms();
+                after_stop.push(i128::from(answered) - i128::from(deadline - 200));
+                before_deadline.push(i128::from(deadline) - i128::from(answered));
+                scene.send(ACCEPTED);
+            }
+            println!("{kind:?}, {name}: margin to POST {}", figures(&mut after_stop));
+            println!("{kind:?}, {name}: POST to deadline {}", figures(&mut before_deadline));
+        }
+    }
+}
+
+fn figures(values: &mut [i128]) -> String {
+    values.sort_unstable();
+    let at = |share: usize| values[(values.len() - 1) * share / 100];
+    format!("min {} median {} p99 {} max {}", at(0), at(50), at(99), at(100))
+}
+
+/// A process that does nothing but use a processor.
+struct Load(Child);
+
+impl Load {
+    fn start() -> Load {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "while :; do :; done"]).stdin(Stdio::null());
+        Load(shell.spawn().expect("a shell"))
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.kill().expect("a busy loop stopped");
+        self.0.wait().expect("its end");
+    }
+}
+
+/// A handler that is stopped leaves the time of the next one alone.
+#[test]
+fn overrun_does_not_shorten_the_next_event() {
+    with_each_kind(|kind| {
+        let mut scene = stop_in_time(kind, "sleep 40");
+        let begin = Instant::now();
+        let header = format!("Lambda-Runtime-Deadline-Ms: {}\r\n", now_ms() + 20_000);
+        scene.send(&event("next", &header, b"{}"));
+        scene.expect_answer("next", "response");
+        assert!(begin.elapsed() < Duration::from_secs(10), "{kind:?}");
+    });
+}
