@@ -18,6 +18,20 @@ impl Folder {
         Folder(path)
     }
 
+    /// A folder with a script `function.sh`.
+    pub(crate) fn with_script(text: &str) -> Folder {
+        let folder = Folder::new();
+        folder.file("function.sh", text);
+        folder
+    }
+
+    /// A folder with an executable `app`, which is a script for `/bin/sh`.
+    pub(crate) fn with_app(text: &str) -> Folder {
+        let folder = Folder::new();
+        folder.executable("app", format!("#!/bin/sh\n{text}"));
+        folder
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }

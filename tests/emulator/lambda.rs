@@ -11,6 +11,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Bound of every wait. Far more than anything here takes, so that a busy machine fails no test.
@@ -43,6 +44,16 @@ impl Setup {
     /// A function of `tests/handlers`.
     pub(crate) fn fixture(handler: &str) -> Setup {
         Setup::new(&handlers(), handler)
+    }
+
+    /// The function `handler` of a folder with a `function.sh`.
+    pub(crate) fn function(folder: &Folder) -> Setup {
+        Setup::new(folder.path(), "function.handler")
+    }
+
+    /// The executable of a folder with an `app`.
+    pub(crate) fn app(folder: &Folder) -> Setup {
+        Setup::new(folder.path(), "app")
     }
 
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Setup {
@@ -106,6 +117,13 @@ impl Setup {
         let bootstrap = started.expect("the bootstrap can be started");
         Lambda { bootstrap, api, temp }
     }
+}
+
+/// First lines of scripts, one for each shell that functions are tested in: bash, and the strictest
+/// POSIX shell of this machine.
+pub(crate) fn shells() -> [&'static str; 2] {
+    let dash = Path::new("/bin/dash").exists();
+    ["#!/usr/bin/env bash\n", if dash { "#!/bin/dash\n" } else { "#!/bin/sh\n" }]
 }
 
 /// The folder of the fixtures.
@@ -184,13 +202,40 @@ impl Lambda {
 
     /// Waits until a text is in the log.
     pub(crate) fn wait_log(&self, text: &str) {
-        let found = self.bootstrap.wait_log(text, PATIENCE);
+        self.wait_log_times(text, 1);
+    }
+
+    /// Waits until a text is in the log so many times.
+    pub(crate) fn wait_log_times(&self, text: &str, times: usize) {
+        let found = self.bootstrap.wait_log(text, times, PATIENCE);
         assert!(found, "not in the log: {text:?}; log:\n{}", self.bootstrap.log());
+    }
+
+    /// Ends every process, and returns the complete log.
+    pub(crate) fn end(&self) -> String {
+        process::kill_tagged(&self.bootstrap.tag);
+        let complete = self.bootstrap.wait_log_closed(PATIENCE);
+        assert!(complete, "somebody holds the log");
+        self.bootstrap.log()
     }
 
     /// The processes of the environment, the bootstrap among them.
     pub(crate) fn processes(&self) -> Vec<u32> {
         process::tagged(&self.bootstrap.tag)
+    }
+
+    /// Waits until so many processes are left. One that is killed is not gone at once; what it is
+    /// not any more is running.
+    pub(crate) fn wait_processes(&self, count: usize) -> Vec<u32> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let processes = self.processes();
+            if processes.len() == count {
+                return processes;
+            }
+            assert!(Instant::now() < until, "processes: {processes:?} instead of {count}");
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// The open descriptors of the bootstrap.
@@ -204,7 +249,7 @@ impl Lambda {
 impl Drop for Lambda {
     fn drop(&mut self) {
         // Whatever a test is about: what the bootstrap sent must have been HTTP.
-        if !std::thread::panicking() {
+        if !thread::panicking() {
             assert_eq!(self.api.faults(), [""; 0], "malformed requests");
         }
     }

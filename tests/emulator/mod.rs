@@ -11,6 +11,7 @@
 //! - `api`: the server that joins these; `connection`: one connection of it.
 //! - `process`: the bootstrap's process, its log, and everything it started.
 //! - `lambda`: a bootstrap on an API, which is one execution environment; for tests.
+//! - `failure`, `json`: what a response or a failure has to look like; for tests.
 //! - `folder`: a function's folder, removed after the test.
 
 // Several test crates and the command line include this module, and each uses a part of it.
@@ -20,8 +21,10 @@ pub(crate) mod api;
 pub(crate) mod base64;
 pub(crate) mod connection;
 pub(crate) mod event;
+pub(crate) mod failure;
 pub(crate) mod folder;
 pub(crate) mod http;
+pub(crate) mod json;
 pub(crate) mod lambda;
 pub(crate) mod process;
 pub(crate) mod record;

@@ -132,15 +132,15 @@ impl Bootstrap {
         self.wait(at_most, |seen| seen.exit)
     }
 
-    /// What was logged so far.
+    /// What of the log was read so far; more may be on its way.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&lock(&self.seen.0).log).into_owned()
     }
 
-    /// Waits until the log holds a text. Whether it does.
-    pub(crate) fn wait_log(&self, text: &str, at_most: Duration) -> bool {
-        let holds = |seen: &Seen| String::from_utf8_lossy(&seen.log).contains(text);
-        self.wait(at_most, |seen| holds(seen).then_some(())).is_some()
+    /// Waits until the log holds a text so many times. Whether it does.
+    pub(crate) fn wait_log(&self, text: &str, times: usize, at_most: Duration) -> bool {
+        let held = |seen: &Seen| String::from_utf8_lossy(&seen.log).matches(text).count();
+        self.wait(at_most, |seen| (held(seen) >= times).then_some(())).is_some()
     }
 
     /// Waits until nobody has the log open any more: then it is complete.

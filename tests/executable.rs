@@ -1,0 +1,243 @@
+//! Executables as handlers: contract §3 and §4.
+
+mod emulator;
+
+use emulator::failure::{assert_failure, assert_response};
+use emulator::folder::Folder;
+use emulator::lambda::{Lambda, Setup};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
+/// Starts an executable `app`, a script for `/bin/sh`.
+fn start(script: &str) -> (Folder, Lambda) {
+    let folder = Folder::with_app(script);
+    let lambda = Setup::app(&folder).start();
+    (folder, lambda)
+}
+
+#[test]
+fn response_is_standard_output_byte_for_byte() {
+    let all: Vec<u8> = (0..=255).collect();
+    let (_folder, lambda) = start("exec cat");
+    for event in [&all[..], b"", b"\n", b"a\n\n", b"\0", b"\r\n"] {
+        assert_response(&lambda.call(event), event);
+    }
+}
+
+#[test]
+fn program_that_is_no_script_is_run() {
+    let folder = Folder::new();
+    let program = fs::read("/bin/cat").unwrap();
+    folder.executable("app", program);
+    let lambda = Setup::app(&folder).start();
+    assert_eq!(lambda.call("through cat").text(), "through cat");
+}
+
+#[test]
+fn each_event_has_a_process_of_its_own_that_leads_its_group() {
+    // Fields 1 and 5 of /proc/self/stat: process id, and the id of its group.
+    let (_folder, lambda) = start("read -r id _ _ _ group _ </proc/self/stat; echo $$ $id $group");
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let text = lambda.call("1").text();
+        let ids: Vec<&str> = text.split_whitespace().collect();
+        assert!(ids[0] == ids[1] && ids[1] == ids[2], "{text}");
+        assert!(!seen.contains(&text), "{text} again");
+        seen.push(text);
+    }
+}
+
+#[test]
+fn current_folder_is_the_task_root() {
+    let folder = Folder::with_app("pwd -P; cd /");
+    // Wherever the bootstrap itself was started.
+    let lambda = Setup::app(&folder).current_dir("/".as_ref()).start();
+    let root = fs::canonicalize(folder.path()).unwrap().display().to_string();
+    for _ in 0..2 {
+        assert_eq!(lambda.call("1").text(), format!("{root}\n"));
+    }
+}
+
+// Defect 12: which of the two outputs is the response?
+#[test]
+fn standard_output_is_the_response_and_standard_error_the_log() {
+    let (_folder, lambda) = start("echo out; echo err >&2");
+    assert_eq!(lambda.call("1").text(), "out\n");
+    assert_eq!(lambda.end(), "err\n");
+}
+
+#[test]
+fn leftovers_are_killed_before_the_next_event_and_delay_nothing() {
+    // They hold every descriptor; one ignores all signals but KILL, one is a child of a child.
+    let script = "
+        sleep 600 &
+        (trap '' TERM HUP INT; while :; do sleep 600; done) &
+        sh -c 'sleep 600 & sleep 600' &
+        echo done";
+    let (_folder, lambda) = start(script);
+    for _ in 0..3 {
+        assert_eq!(lambda.call("1").text(), "done\n");
+        lambda.wait_idle();
+        assert_eq!(lambda.wait_processes(1), [lambda.bootstrap.pid]);
+    }
+}
+
+#[test]
+fn leftovers_of_a_failed_event_are_killed_too() {
+    let (_folder, lambda) = start("sleep 600 & exit 3");
+    assert_failure(&lambda.call("1"), "Function.ExitNonZero", "status 3");
+    lambda.wait_idle();
+    assert_eq!(lambda.wait_processes(1), [lambda.bootstrap.pid]);
+}
+
+// Defect 9: a handler that ignores its event or closes early must not end or hang the loop.
+#[test]
+fn program_that_reads_nothing_of_a_large_event_or_closes_its_output_is_answered() {
+    for script in [
+        "echo done",
+        "echo done; exec >&-; cat >/dev/null",
+        "echo done; exec <&- >&-",
+        "echo done; exec <&-; exit 0",
+        "head -c 1 >/dev/null; echo done",
+    ] {
+        let (_folder, lambda) = start(script);
+        assert_response(&lambda.call(vec![b'x'; 6_291_556]), b"done\n");
+        assert_response(&lambda.call("1"), b"done\n");
+    }
+}
+
+#[test]
+fn program_that_works_on_after_closing_its_output_is_waited_for() {
+    let (folder, lambda) = start("echo done; exec >&-; sleep 0.1; : >worked");
+    assert_eq!(lambda.call("1").text(), "done\n");
+    assert!(folder.path().join("worked").exists());
+}
+
+#[test]
+fn every_status_is_answered_as_what_it_is() {
+    let (_folder, lambda) = start("read -r status; echo ok; exit $status");
+    assert_eq!(lambda.call("0\n").text(), "ok\n");
+    for status in 1..=255 {
+        let answer = lambda.call(format!("{status}\n"));
+        assert_failure(&answer, "Function.ExitNonZero", &format!("status {status};"));
+    }
+}
+
+#[test]
+fn signal_that_ends_the_program_is_named() {
+    let (_folder, lambda) = start("read -r signal; echo partial; kill -s $signal $$; sleep 600");
+    let named = ["HUP", "INT", "QUIT", "ABRT", "KILL", "USR1", "SEGV", "PIPE", "ALRM", "TERM"];
+    for signal in named {
+        let answer = lambda.call(format!("{signal}\n"));
+        assert_failure(&answer, "Function.KilledBySignal", &format!("SIG{signal}"));
+    }
+    // A real-time signal has no name that is the same everywhere.
+    assert_failure(&lambda.call("40\n"), "Function.KilledBySignal", "40");
+}
+
+// Defect 16: stable types to route on; the handler's own where it has one.
+#[test]
+fn error_document_of_the_program_is_passed_on() {
+    let (_folder, lambda) = start("cat; exit 7");
+    for (document, error_type) in [
+        (r#"{"errorType":"Function.Own","errorMessage":"own","extra":[1]}"#, "Function.Own"),
+        (r#"{"errorType":"Runtime.Own"}"#, "Runtime.Own"),
+        (" {\n\"errorMessage\" : \"\\u00e9 \u{e9}\"} \n", "Function.ExitNonZero"),
+        // A type that Lambda would not keep is in the document, and another one in the header.
+        (r#"{"errorType":"MyError","errorMessage":"own"}"#, "Function.ExitNonZero"),
+        (r#"{"errorType":"Function.lower"}"#, "Function.ExitNonZero"),
+        ("{\"errorType\":\"Function.Own\\r\\nX-Injected: 1\"}", "Function.ExitNonZero"),
+    ] {
+        let answer = lambda.call(document);
+        assert_eq!((answer.is_error(), answer.text().as_str()), (true, document));
+        assert_eq!(answer.error_type(), error_type, "{document}");
+        assert_eq!(answer.header("X-Injected"), None);
+    }
+}
+
+#[test]
+fn output_that_is_no_error_document_is_not_passed_on() {
+    let (_folder, lambda) = start("cat; exit 7");
+    for output in [
+        "secret half of a response",
+        r#"["errorType","secret"]"#,
+        r#"{"errorType":1,"secret":1}"#,
+        r#"{"errorMessage":null,"secret":1}"#,
+        r#"{"inner":{"errorType":"secret"}}"#,
+        r#"{"errorType":"secret"} more"#,
+        r#"{"errorType":"secret""#,
+        "{\"errorType\":\"secret\u{1}\"}",
+        r#"{"errorType":"secret",}"#,
+        r#""errorType""#,
+        "{}",
+        "",
+    ] {
+        let answer = lambda.call(output);
+        assert_failure(&answer, "Function.ExitNonZero", "status 7");
+        assert!(!answer.text().contains("secret"), "{}", answer.text());
+    }
+    // Not valid UTF-8, so not JSON.
+    let answer = lambda.call(b"{\"errorType\":\"secret\xff\"}");
+    assert_failure(&answer, "Function.ExitNonZero", "status 7");
+}
+
+#[test]
+fn error_document_of_a_successful_program_is_a_response() {
+    let (_folder, lambda) = start("cat");
+    let document = br#"{"errorType":"Function.Own","errorMessage":"own"}"#;
+    assert_response(&lambda.call(document), document);
+}
+
+#[test]
+fn error_document_of_the_limit_is_passed_on_and_a_longer_one_is_not() {
+    let document = |length: usize| {
+        let frame = r#"{"errorMessage":""}"#;
+        let text = "x".repeat(length - frame.len());
+        format!(r#"{{"errorMessage":"{text}"}}"#)
+    };
+    let (_folder, lambda) = start("cat; exit 1");
+    assert_eq!(lambda.call(document(262_144)).body.len(), 262_144);
+    assert_failure(&lambda.call(document(262_145)), "Function.ExitNonZero", "status 1");
+}
+
+// Defects 6 and 7: the size is looked at before posting, and costs that event only.
+#[test]
+fn response_of_the_limit_arrives_and_one_byte_more_is_too_large() {
+    let (_folder, lambda) = start("read -r size; exec head -c $size /dev/zero");
+    assert_response(&lambda.call("6291556\n"), &vec![0; 6_291_556]);
+    let answer = lambda.call("6291557\n");
+    assert_failure(&answer, "Function.ResponseSizeTooLarge", "6291557");
+    assert_failure(&answer, "Function.ResponseSizeTooLarge", "6291556");
+    assert_response(&lambda.call("3\n"), &[0; 3]);
+    // One POST for each event.
+    assert_eq!(lambda.api.counts().posts, 3);
+}
+
+#[test]
+fn program_with_an_endless_response_is_stopped() {
+    let (_folder, lambda) = start("(trap '' TERM; yes) & yes");
+    let answer = lambda.call("1");
+    assert_failure(&answer, "Function.ResponseSizeTooLarge", "6291556");
+    lambda.wait_idle();
+    assert_eq!(lambda.wait_processes(1), [lambda.bootstrap.pid]);
+}
+
+#[test]
+fn program_that_cannot_be_started_costs_that_event_only() {
+    let (folder, lambda) = start("echo done");
+    let app = folder.path().join("app");
+    assert_eq!(lambda.call("1").text(), "done\n");
+    fs::set_permissions(&app, Permissions::from_mode(0o644)).unwrap();
+    assert_failure(&lambda.call("2"), "Runtime.HandlerStartFailed", "app");
+    let text = fs::read(&app).unwrap();
+    fs::remove_file(&app).unwrap();
+    assert_failure(&lambda.call("3"), "Runtime.HandlerStartFailed", "app");
+    folder.executable("app", text);
+    assert_eq!(lambda.call("4").text(), "done\n");
+}
+
+#[test]
+fn program_finds_an_empty_event_at_its_end() {
+    let (_folder, lambda) = start("cat; echo end");
+    assert_eq!(lambda.call("").text(), "end\n");
+}

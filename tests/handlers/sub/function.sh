@@ -1,0 +1,4 @@
+# In a folder below the task root.
+handler() {
+    echo sub
+}

@@ -1,0 +1,389 @@
+//! Shell functions as handlers, in bash and in a POSIX shell: contract §3 and §4.
+
+mod emulator;
+
+use emulator::event::Event;
+use emulator::failure::{assert_failure, assert_response};
+use emulator::folder::Folder;
+use emulator::lambda::{Lambda, Setup, handlers, shells};
+use std::fs;
+
+/// Starts the function `handler` of a script.
+fn start(script: &str) -> (Folder, Lambda) {
+    let folder = Folder::with_script(script);
+    let lambda = Setup::function(&folder).start();
+    (folder, lambda)
+}
+
+#[test]
+fn tutorial_script_with_handler_variable_works_unchanged_in_each_shell() {
+    let script = fs::read_to_string(handlers().join("tutorial.sh")).unwrap();
+    for shell in shells() {
+        let folder = Folder::new();
+        folder.file("tutorial.sh", format!("{shell}{script}"));
+        // As the tutorial's image has it: HANDLER, and no _HANDLER.
+        let setup = Setup::new(folder.path(), "").without_env("_HANDLER");
+        let lambda = setup.env("HANDLER", "tutorial.handler").start();
+        let answer = lambda.call(r#"{"a": 1}"#);
+        assert_eq!(answer.text(), r#"Echoing request: '{"a": 1}'"#, "{shell}");
+        lambda.wait_log("{\"a\": 1}\n");
+    }
+}
+
+#[test]
+fn script_is_sourced_once_and_before_the_first_event() {
+    for shell in shells() {
+        let script = "echo sourced; at_init=init; handler() { echo \"$at_init\"; }";
+        let (_folder, lambda) = start(&format!("{shell}{script}"));
+        lambda.wait_log("sourced\n");
+        assert_eq!(lambda.api.counts().posts, 0);
+        for _ in 0..3 {
+            assert_eq!(lambda.call("1").text(), "init", "{shell}");
+        }
+        assert_eq!(lambda.end(), "sourced\n", "{shell}");
+    }
+}
+
+#[test]
+fn script_is_sourced_with_nothing_on_standard_input() {
+    for shell in shells() {
+        let script = "at_init=$(cat)!; handler() { echo \"$at_init\"; }";
+        let (_folder, lambda) = start(&format!("{shell}{script}"));
+        assert_eq!(lambda.call("1").text(), "!", "{shell}");
+    }
+}
+
+#[test]
+fn options_of_the_tutorial_are_on() {
+    for shell in shells() {
+        for failing in ["false; echo on", "echo \"$nobody_set_this\"; echo on"] {
+            let (_folder, lambda) = start(&format!("{shell}handler() {{ {failing}; }}"));
+            let answer = lambda.call("1");
+            assert!(answer.is_error(), "{shell}{failing}: {}", answer.text());
+        }
+    }
+    // POSIX knows no pipefail: it is promised for bash alone.
+    let (_folder, lambda) = start(&format!("{}handler() {{ false | true; }}", shells()[0]));
+    assert_failure(&lambda.call("1"), "Function.ExitNonZero", "status 1");
+}
+
+#[test]
+fn option_that_the_script_turns_off_is_off_in_its_function() {
+    for shell in shells() {
+        let (_folder, lambda) =
+            start(&format!("{shell}set +eu\nhandler() {{ false; echo on$x; }}"));
+        assert_eq!(lambda.call("1").text(), "on", "{shell}");
+    }
+}
+
+#[test]
+fn what_one_event_sets_is_gone_at_the_next() {
+    // Each event shows what it finds, then changes all of it.
+    let script = "
+        variable=init
+        export exported=init
+        other() { echo init; }
+        handler() {
+            echo \"$variable $exported $(other) $PWD $(umask) $-\"
+            variable=event exported=event
+            other() { echo event; }
+            cd /
+            umask 0
+            set +e -f
+        }";
+    for shell in shells() {
+        let (folder, lambda) = start(&format!("{shell}umask 022{script}"));
+        let first = lambda.call("1").text();
+        let found = format!("init init init {} 0022", folder.path().display());
+        assert!(first.starts_with(&found), "{shell}{first}");
+        assert_eq!(lambda.call("2").text(), first, "{shell}");
+    }
+}
+
+#[test]
+fn event_is_the_argument_and_standard_input() {
+    for shell in shells() {
+        let script = "handler() { printf '%s|' \"$#\" \"$1\"; cat; }";
+        let (_folder, lambda) = start(&format!("{shell}{script}"));
+        // What an `echo` or a `printf` might take for an option, an escape or a format.
+        let events = [r#"{"a":1}"#, "", "-n", "-e", r"\n\0101", "%s", "a  b\tc", "*", "\u{e9}\\"];
+        for event in events {
+            assert_eq!(lambda.call(event).text(), format!("1|{event}|{event}"), "{shell}");
+        }
+    }
+}
+
+#[test]
+fn every_byte_of_an_event_arrives_on_standard_input() {
+    let all: Vec<u8> = (0..=255).collect();
+    for shell in shells() {
+        let (_folder, lambda) = start(&format!("{shell}handler() {{ cat; echo; }}"));
+        assert_eq!(lambda.call(&all).body, all, "{shell}");
+        // All bytes but NUL can also be an argument.
+        let (_folder, lambda) = start(&format!("{shell}handler() {{ printf '%s' \"$1\"; }}"));
+        assert_eq!(lambda.call(&all[1..]).body, all[1..], "{shell}");
+    }
+}
+
+#[test]
+fn trailing_newlines_of_the_response_are_dropped() {
+    for shell in shells() {
+        let (_folder, lambda) = start(&format!("{shell}handler() {{ printf \"$1\"; }}"));
+        for (printed, response) in [
+            (r"a\n\nb\n\n\n", "a\n\nb"),
+            (r"\na", "\na"),
+            (r"\n\n", ""),
+            (r"a\r\n", "a\r"),
+            (r"a \n", "a "),
+            ("a", "a"),
+            ("", ""),
+        ] {
+            assert_eq!(lambda.call(printed).text(), response, "{shell}{printed}");
+        }
+    }
+}
+
+// Defect 12 of the survey: which of the two outputs is the response?
+#[test]
+fn standard_output_is_the_response_and_standard_error_the_log() {
+    for shell in shells() {
+        let script = "handler() { echo out; echo err >&2; }";
+        let (_folder, lambda) = start(&format!("{shell}{script}"));
+        assert_eq!(lambda.call("1").text(), "out", "{shell}");
+        assert_eq!(lambda.end(), "err\n", "{shell}");
+    }
+}
+
+#[test]
+fn leftover_that_holds_the_response_delays_nothing_and_goes_on() {
+    // The leftover holds all three of its descriptors for as long as the test takes.
+    let script = "handler() { sleep 600 & echo \"$!\"; }";
+    for shell in shells() {
+        let (_folder, lambda) = start(&format!("{shell}{script}"));
+        let leftovers = [lambda.call("1").text(), lambda.call("2").text()];
+        lambda.wait_idle();
+        let processes = lambda.processes();
+        for leftover in leftovers {
+            assert!(processes.contains(&leftover.parse().unwrap()), "{shell}{leftover} is gone");
+        }
+    }
+}
+
+#[test]
+fn leftover_that_writes_late_is_not_heard_in_another_response() {
+    // The second event waits until the leftover of the first has written.
+    let script = "
+        handler() {
+            if [ \"$1\" = first ]; then
+                ( trap '' PIPE
+                  until [ -e go ]; do sleep 0.01; done
+                  echo late || :
+                  : >written ) &
+                return
+            fi
+            : >go
+            until [ -e written ]; do sleep 0.01; done
+            echo second
+        }";
+    for shell in shells() {
+        let (_folder, lambda) = start(&format!("{shell}{script}"));
+        assert_eq!(lambda.call("first").text(), "", "{shell}");
+        assert_eq!(lambda.call("second").text(), "second", "{shell}");
+    }
+}
+
+#[test]
+fn function_that_reads_nothing_of_a_large_event_or_closes_its_output_is_answered() {
+    for shell in shells() {
+        for body in ["echo done", "echo done; exec >&-; cat >/dev/null", "echo done; exec <&- >&-"]
+        {
+            let (_folder, lambda) = start(&format!("{shell}handler() {{ {body}; }}"));
+            assert_response(&lambda.call(vec![b'x'; 6_291_556]), b"done");
+            assert_eq!(lambda.call("1").text(), "done", "{shell}{body}");
+        }
+    }
+}
+
+// Defect 9: nothing that a handler does may end the loop.
+#[test]
+fn function_that_kills_its_own_shell_costs_that_event_only() {
+    let script = "
+        echo sourced >&2
+        count=$$
+        handler() {
+            case $1 in
+                pid) echo \"$count\" ;;
+                *) echo partial; kill -s \"$1\" $$; sleep 600 ;;
+            esac
+        }";
+    for shell in shells() {
+        let (_folder, lambda) = start(&format!("{shell}{script}"));
+        let mut before = lambda.call("pid").text();
+        for (sourced, signal) in [(2, "KILL"), (3, "TERM"), (4, "SEGV")] {
+            let named = format!("SIG{signal}");
+            assert_failure(&lambda.call(signal), "Function.KilledBySignal", &named);
+            // A new one sources the script before the next event is asked for.
+            lambda.wait_log_times("sourced\n", sourced);
+            let now = lambda.call("pid").text();
+            assert_ne!(now, before, "{shell}");
+            before = now;
+        }
+        assert_eq!(lambda.api.counts().connections, 1, "{shell}");
+    }
+}
+
+#[test]
+fn shell_that_dies_between_two_events_costs_one_event_at_most() {
+    for shell in shells() {
+        let (_folder, lambda) = start(&format!("{shell}handler() {{ echo $$; }}"));
+        let pid: u32 = lambda.call("1").text().parse().unwrap();
+        lambda.wait_idle();
+        emulator::process::signal("KILL", &[pid]);
+        lambda.call("2");
+        assert_ne!(lambda.call("3").text(), pid.to_string(), "{shell}");
+    }
+}
+
+#[test]
+fn every_status_is_answered_as_what_it_is() {
+    for shell in shells() {
+        let (_folder, lambda) = start(&format!("{shell}handler() {{ echo ok; exit \"$1\"; }}"));
+        assert_eq!(lambda.call("0").text(), "ok", "{shell}");
+        for status in 1..=255 {
+            let answer = lambda.call(status.to_string());
+            // From 129 on this is how a shell says that a signal ended something; there are 64.
+            match status {
+                129..=192 => assert_failure(&answer, "Function.KilledBySignal", "killed by"),
+                _ => assert_failure(&answer, "Function.ExitNonZero", &format!("status {status};")),
+            }
+        }
+    }
+}
+
+#[test]
+fn signal_that_ends_the_function_is_named() {
+    for shell in shells() {
+        let script = "handler() { sh -c \"kill -s $1 \\$PPID\"; sleep 600; }";
+        let (_folder, lambda) = start(&format!("{shell}{script}"));
+        for signal in ["HUP", "QUIT", "ABRT", "KILL", "USR1", "SEGV", "PIPE", "ALRM", "TERM"] {
+            let named = format!("SIG{signal}");
+            assert_failure(&lambda.call(signal), "Function.KilledBySignal", &named);
+        }
+    }
+}
+
+#[test]
+fn error_document_of_the_function_is_passed_on() {
+    let script = "handler() { cat; return 7; }";
+    for shell in shells() {
+        let (_folder, lambda) = start(&format!("{shell}{script}"));
+        let document = r#"{"errorType":"Function.Own","errorMessage":"own","extra":[1]}"#;
+        let answer = lambda.call(document);
+        assert_eq!((answer.is_error(), answer.text().as_str()), (true, document), "{shell}");
+        assert_eq!(answer.error_type(), "Function.Own", "{shell}");
+    }
+}
+
+#[test]
+fn output_without_a_document_is_not_passed_on() {
+    let script = "handler() { cat; return 7; }";
+    let (_folder, lambda) = start(script);
+    for output in ["half a response", r#"["errorType"]"#, r#"{"errorType":1}"#, "{}", ""] {
+        let answer = lambda.call(output);
+        assert_failure(&answer, "Function.ExitNonZero", "status 7");
+        assert!(output.is_empty() || !answer.text().contains("half"), "{}", answer.text());
+    }
+}
+
+#[test]
+fn functions_and_settings_of_the_script_do_not_get_in_the_way() {
+    let definitions = "
+        IFS=,
+        read() { return 1; }
+        echo() { return 1; }
+        set_up() { :; }
+        cat() { printf 'not cat'; }
+        PATH=/nowhere:$PATH
+        event=1 status=2 script=3 function=4";
+    for shell in shells() {
+        let script = format!("{shell}{definitions}\nhandler() {{ printf '%s' \"$1\"; }}");
+        let (_folder, lambda) = start(&script);
+        for event in ["a,b c", "second"] {
+            assert_eq!(lambda.call(event).text(), event, "{shell}");
+        }
+    }
+}
+
+#[test]
+fn function_of_bash_needs_no_search_path() {
+    // Nothing but bash itself is run for an event.
+    let folder = Folder::with_script("#!/bin/bash\nhandler() { echo \"$1\"; exit \"$1\"; }");
+    let lambda = Setup::function(&folder).env("PATH", "").start();
+    assert_eq!(lambda.call("0").text(), "0");
+    assert_failure(&lambda.call("3"), "Function.ExitNonZero", "status 3");
+}
+
+#[test]
+fn response_of_the_limit_arrives_and_one_byte_more_is_too_large() {
+    // The newlines at the end are dropped before the response is measured.
+    let script = "
+        handler() {
+            head -c \"$1\" /dev/zero
+            echo
+        }";
+    for shell in shells() {
+        let (_folder, lambda) = start(&format!("{shell}{script}"));
+        assert_response(&lambda.call("6291556"), &vec![0; 6_291_556]);
+        let answer = lambda.call("6291557");
+        assert_failure(&answer, "Function.ResponseSizeTooLarge", "6291556");
+        assert_response(&lambda.call("3"), &[0; 3]);
+    }
+}
+
+#[test]
+fn function_with_an_endless_response_is_stopped() {
+    let script = "handler() { echo \"$$\" >pid; yes; }";
+    let (folder, lambda) = start(script);
+    assert_failure(&lambda.call("1"), "Function.ResponseSizeTooLarge", "6291556");
+    lambda.wait_idle();
+    let shell: u32 = fs::read_to_string(folder.path().join("pid")).unwrap().trim().parse().unwrap();
+    // The bootstrap, and the new shell.
+    let processes = lambda.wait_processes(2);
+    assert!(!processes.contains(&shell));
+}
+
+#[test]
+fn interpreter_is_that_of_the_first_line_else_bash_else_sh() {
+    // A shell says what it is by the file that it runs from; `$$` is that of the warm shell.
+    let script = "handler() { cd -P \"/proc/$$\"; readlink exe; }";
+    let file = |path: &str| fs::canonicalize(path).unwrap().display().to_string();
+    let (bash, sh) = (file("/bin/bash"), file("/bin/sh"));
+    let no_bash = Folder::new();
+    std::os::unix::fs::symlink("/usr/bin/readlink", no_bash.path().join("readlink")).unwrap();
+    let no_bash = no_bash.path().to_str().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    for (first_line, path, runs_in) in [
+        ("#!/bin/sh\n", path.as_str(), &sh),
+        ("#!/bin/sh -x\n", &path, &sh),
+        ("#! /bin/bash\n", &path, &bash),
+        ("#!/usr/bin/env bash\n", &path, &bash),
+        ("#!/usr/bin/env sh\n", &path, &sh),
+        ("#!/usr/bin/python3\n", &path, &bash),
+        ("", &path, &bash),
+        ("", no_bash, &sh),
+    ] {
+        let folder = Folder::with_script(&format!("{first_line}{script}"));
+        let lambda = Setup::function(&folder).env("PATH", path).start();
+        assert_eq!(lambda.call("1").text(), **runs_in, "{first_line:?} {path}");
+    }
+}
+
+#[test]
+fn log_line_of_a_failure_names_type_and_request() {
+    // Defect 15: an error that is returned to the caller must be seen in the log.
+    let (_folder, lambda) = start("handler() { echo out; exit 3; }");
+    lambda.invoke(Event::new("1").id("the-id"));
+    let log = lambda.end();
+    assert_eq!(log.lines().count(), 1, "{log}");
+    assert!(log.starts_with("bootstrap: ERROR RequestId: the-id Function.ExitNonZero:"), "{log}");
+}
