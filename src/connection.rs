@@ -4,7 +4,7 @@
 //! that could have been received, unless the caller says that the request may be repeated.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -68,22 +68,17 @@ impl Address {
         }
     }
 
-    /// A number needs no look-up; a name may have several addresses, the first that answers wins.
+    /// An address of digits needs no look-up; a name may have several, and the first that answers
+    /// is taken.
     fn connect(&self) -> io::Result<TcpStream> {
-        let stream = match self.host.parse::<IpAddr>() {
-            Ok(ip) => TcpStream::connect_timeout(&SocketAddr::new(ip, self.port), CONNECT_TIMEOUT)?,
-            Err(_) => {
-                let addresses = (self.host.as_str(), self.port).to_socket_addrs()?;
-                let mut result = Err(io::ErrorKind::NotFound.into());
-                for address in addresses {
-                    result = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT);
-                    if result.is_ok() {
-                        break;
-                    }
-                }
-                result?
+        let mut result = Err(io::ErrorKind::NotFound.into());
+        for address in (self.host.as_str(), self.port).to_socket_addrs()? {
+            result = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT);
+            if result.is_ok() {
+                break;
             }
-        };
+        }
+        let stream = result?;
         // A request is one write where it fits; what follows it must not wait for an
         // acknowledgement.
         stream.set_nodelay(true)?;

@@ -81,15 +81,14 @@ fn check() -> ExitCode {
 /// Reads the environment and goes to the task root, where handlers run.
 fn settings() -> Result<Settings, Failure> {
     let mut settings = Settings::from_environment()?;
-    let gone = std::path::absolute(&settings.task_root).and_then(|root| {
-        std::env::set_current_dir(&root)?;
-        settings.task_root = root;
-        Ok(())
-    });
-    gone.map_err(|error| {
+    if let Err(error) = std::env::set_current_dir(&settings.task_root) {
         let root = settings.task_root.display();
-        Failure::new("Runtime.NoSuchHandler", format!("LAMBDA_TASK_ROOT {root}: {error}"))
-    })?;
+        let message = format!("LAMBDA_TASK_ROOT {root}: {error}; set it to the function's folder");
+        return Err(Failure::new("Runtime.NoSuchHandler", message));
+    }
+    if settings.task_root.is_relative() {
+        settings.task_root = ".".into();
+    }
     Ok(settings)
 }
 

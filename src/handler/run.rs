@@ -354,7 +354,7 @@ pub(crate) fn answer(ending: Ending, output: Output<'_>, margin: Option<Duration
             format!(
                 "the handler was not done {} ms before the deadline and was stopped; give the \
                  function more time, or change BOOTSTRAP_DEADLINE_MARGIN_MS",
-                margin.unwrap_or_default().as_millis()
+                u64::try_from(margin.unwrap_or_default().as_millis()).unwrap_or_default()
             ),
         ),
         Ending::TooLarge => {

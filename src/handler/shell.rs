@@ -118,7 +118,7 @@ impl<'a> Shell<'a> {
     /// Runs a function in the warm shell itself, if the script defines it.
     pub(crate) fn hook(&mut self, name: &str, error_type: &'static str) -> Result<(), Failure> {
         let result = self.warm.as_mut().ok_or(io::ErrorKind::NotFound.into()).and_then(|warm| {
-            writeln!(warm.commands, "hook {name}")?;
+            warm.commands.write_all(format!("hook {name}\n").as_bytes())?;
             warm.word()
         });
         let failed = |why: String| Failure::new(error_type, format!("the hook {name} {why}"));
@@ -160,9 +160,10 @@ impl Warm {
             let (stdin, commands) = io::pipe()?;
             let (words, stdout) = io::pipe()?;
             let (log, log_writer) = io::pipe()?;
-            let log_fd = CString::new(log_writer.as_raw_fd().to_string())?;
+            let log_fd = log_writer.as_raw_fd().to_string();
             let (path, script) = (super::path_string(&shell), super::path_string(script));
-            let (program, function) = (CString::new(PROGRAM)?, CString::new(function)?);
+            let [program, function, log_fd] =
+                [PROGRAM, function, &log_fd].map(|text| CString::new(text).unwrap_or_default());
             let arguments = [&path, c"-c", &program, c"bootstrap", &script, &function, &log_fd];
             let inherited = io::stderr();
             let stderr = if log::is_json() { log_writer.as_fd() } else { inherited.as_fd() };
