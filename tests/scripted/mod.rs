@@ -360,10 +360,13 @@ impl Scene {
         self.folder.read("log")
     }
 
-    /// The lines of the bootstrap itself.
+    /// The lines of the bootstrap itself: `bootstrap: LEVEL …`.
     pub(crate) fn log_lines(&self) -> Vec<String> {
-        let log = self.log();
-        log.lines().filter(|line| line.starts_with("bootstrap: ")).map(str::to_owned).collect()
+        let is_own = |line: &&str| {
+            let level = line.strip_prefix("bootstrap: ").and_then(|rest| rest.split(' ').next());
+            level.is_some_and(|level| ["INFO", "WARN", "ERROR", "FATAL"].contains(&level))
+        };
+        self.log().lines().filter(is_own).map(str::to_owned).collect()
     }
 
     /// The next request, on the open connection or on a new one. `None`: the bootstrap ended.
@@ -423,7 +426,8 @@ impl Scene {
         let Some(request) = request else { panic!("ended, no answer to {id}: {}", self.log()) };
         let answer = request.answer();
         let log = self.log();
-        assert_eq!(answer, Some((id, what)), "{}; log: {log}", request.text());
+        let start: String = request.text().chars().take(2_000).collect();
+        assert_eq!(answer, Some((id, what)), "{start}; log: {log}");
         request
     }
 
@@ -487,9 +491,15 @@ impl Scene {
         wait_until("a connection comes", || self.open.is_some() || self.accept());
     }
 
-    /// Leaves the connection open and unread for good; the next request comes on another.
+    /// Puts the connection aside, open and unread; the next request comes on another.
     pub(crate) fn park(&mut self) {
         self.parked.extend(self.open.take());
+    }
+
+    /// Takes back the connection that was put aside first.
+    pub(crate) fn unpark(&mut self) {
+        self.park();
+        self.open = Some(self.parked.remove(0));
     }
 
     /// Waits for a request and leaves its last byte unread. Closing then resets the connection
