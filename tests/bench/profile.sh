@@ -6,12 +6,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/../../dist/bench"
 
-for need in strace:strace readelf:binutils size:binutils valgrind:valgrind; do
+for need in strace:strace readelf:binutils size:binutils; do
     if ! command -v "${need%:*}" > /dev/null; then
         echo "profile: needs ${need%:*}; run: apt-get install ${need#*:}" >&2
         exit 1
     fi
 done
+
+gcc -std=gnu17 -O2 -Wall -Wextra -Werror -o steps ../../tests/bench/steps.c
 
 # TITLE PROGRAM HANDLER BYTES: the start-up, and the third event.
 calls() {
@@ -30,11 +32,11 @@ calls() {
         }' profile.strace
 }
 
-# TITLE PROGRAM HANDLER: instructions of the main process, by callgrind, in all of a run of so many events.
+# PROGRAM HANDLER EVENTS: the user-space instructions of the main process in a run of so many events.
 instructions() {
-    ./measure trace "$4" 64 "$1:$3:$PWD/task:$(command -v valgrind):--tool=callgrind:--callgrind-out-file=$PWD/profile.callgrind:$PWD/$2" \
-        2> profile.log || { cat profile.log; exit 1; }
-    awk '/^(summary|totals): / { sum = $2 } END { print sum }' profile.callgrind
+    ./measure trace "$3" 64 "$1:$2:$PWD/task:$PWD/steps:$PWD/profile.steps:$PWD/$1" 2> profile.log ||
+        { cat profile.log >&2; exit 1; }
+    cat profile.steps
 }
 
 calls "C, the loop alone" loop echo 64
@@ -46,13 +48,13 @@ calls "executable, 6 MB" bootstrap echo 6291456
 calls "C, warm bash" fork function.handler 64
 calls "shell function" bootstrap function.handler 64
 
-printf '\n== instructions of the main process: exec to exit without an event, then for each event\n\n'
+printf '\n== instructions of the main process: exec to exit with one event, then for each event more\n\n'
 for one in "loop echo" "library echo" "spawn ./echo" "bootstrap echo" "fork function.handler" "bootstrap function.handler"; do
     read -r program handler <<< "$one"
     [ -x "$program" ] || continue
-    none=$(instructions none "$program" "$handler" 0)
-    many=$(instructions many "$program" "$handler" 100)
-    printf '%-32s %10d %10d\n' "$one" "$none" $(((many - none) / 100))
+    none=$(instructions "$program" "$handler" 1)
+    many=$(instructions "$program" "$handler" 3)
+    printf '%-32s %10d %10d\n' "$one" "$none" $(((many - none) / 2))
 done
 
 printf '\n== page faults before the first event and after the last, with the peak in KiB\n\n'
