@@ -39,8 +39,8 @@ pub const EVENT_VARIABLES: [&str; 9] = [
 #[derive(Debug)]
 pub struct Invocation {
     request_id: Vec<u8>,
-    /// Environment name and value of each header, in the order they came.
-    variables: Vec<(String, Vec<u8>)>,
+    /// `NAME=value` of each header, in the order they came.
+    variables: Vec<Vec<u8>>,
     deadline: Option<SystemTime>,
 }
 
@@ -50,18 +50,19 @@ impl Invocation {
     /// A header that is empty counts as absent: Managed Instances sends some so. A deadline that
     /// is no number, or already past, counts as absent too: cargo lambda sends one of 1970.
     pub(crate) fn read(head: &Head<'_>, now: SystemTime) -> Result<Invocation, Kind> {
-        let mut variables: Vec<(String, Vec<u8>)> = Vec::with_capacity(8);
-        for (name, value) in head.headers() {
-            let Some(variable) = variable_name(name) else { continue };
-            if variables.iter().any(|(known, _)| *known == variable) {
+        let mut variables: Vec<Vec<u8>> = Vec::with_capacity(10);
+        for (header, value) in head.headers() {
+            let Some(mut variable) = variable_name(header) else { continue };
+            if find(&variables, &variable).is_some() {
                 return Err(Kind::Protocol("a header that describes the event stands twice"));
             }
             if !value.is_empty() {
-                variables.push((variable, value.to_vec()));
+                variable.push(b'=');
+                variable.extend_from_slice(value);
+                variables.push(variable);
             }
         }
-        let get = |name| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value);
-        let request_id = match get(REQUEST_ID).map(Vec::as_slice) {
+        let request_id = match find(&variables, REQUEST_ID.as_bytes()) {
             None | Some(b"." | b"..") => {
                 return Err(Kind::Protocol(
                     "the event has no usable Lambda-Runtime-Aws-Request-Id",
@@ -69,8 +70,11 @@ impl Invocation {
             }
             Some(id) => id.to_vec(),
         };
-        let deadline = get(DEADLINE).and_then(|value| number(value, 10));
+        let deadline = find(&variables, DEADLINE.as_bytes()).and_then(|value| number(value, 10));
         let deadline = deadline.and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms)));
+        if let Some(trace_id) = find(&variables, TRACE_ID.as_bytes()) {
+            variables.push([XRAY_TRACE_ID.as_bytes(), b"=", trace_id].concat());
+        }
         Ok(Invocation { request_id, deadline: deadline.filter(|at| *at > now), variables })
     }
 
@@ -114,11 +118,10 @@ impl Invocation {
         self.get(TENANT_ID)
     }
 
-    /// What a handler's environment says of the event: one variable for each header, and the
+    /// What a handler's environment says of the event: `NAME=value` for each header, and for the
     /// trace header a second time under X-Ray's name. Values may hold any byte but CR and LF.
-    pub fn variables(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let xray = self.trace_id().map(|value| (XRAY_TRACE_ID, value));
-        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_slice())).chain(xray)
+    pub fn variables(&self) -> impl Iterator<Item = &[u8]> {
+        self.variables.iter().map(Vec::as_slice)
     }
 
     /// The nonce of this attempt, to be sent back with its answer.
@@ -140,18 +143,23 @@ impl Invocation {
     }
 
     fn get(&self, name: &str) -> Option<&[u8]> {
-        self.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice())
+        find(&self.variables, name.as_bytes())
     }
+}
+
+/// The value of a variable among several `NAME=value`.
+fn find<'a>(variables: &'a [Vec<u8>], name: &[u8]) -> Option<&'a [u8]> {
+    variables.iter().find_map(|variable| variable.strip_prefix(name)?.strip_prefix(b"="))
 }
 
 /// `Lambda-Runtime-Trace-Id` to `LAMBDA_RUNTIME_TRACE_ID`. `None` for another header, and for a
 /// name with anything that a shell would not take in a variable's.
-fn variable_name(header: &[u8]) -> Option<String> {
+fn variable_name(header: &[u8]) -> Option<Vec<u8>> {
     let prefix = header.get(..PREFIX.len())?;
     let usable = header.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-');
     if !usable || !prefix.eq_ignore_ascii_case(PREFIX.as_bytes()) || header.len() == PREFIX.len() {
         return None;
     }
     let name = header.iter().map(|&byte| if byte == b'-' { b'_' } else { byte });
-    Some(name.map(|byte| char::from(byte.to_ascii_uppercase())).collect())
+    Some(name.map(|byte| byte.to_ascii_uppercase()).collect())
 }

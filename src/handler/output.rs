@@ -53,7 +53,7 @@ pub(crate) enum Taken {
     /// The response is over the limit.
     TooLarge,
     /// The Runtime API takes no more of the response.
-    Refused(io::Error),
+    Refused(io::ErrorKind),
 }
 
 impl<'a> Output<'a> {
@@ -92,7 +92,7 @@ impl<'a> Output<'a> {
             Way::Buffered(_) => Taken::More,
             Way::Streaming(stream) => match stream.write(space.get(..read).unwrap_or_default()) {
                 Ok(_) => Taken::More,
-                Err(error) => Taken::Refused(error),
+                Err(error) => Taken::Refused(error.kind()),
             },
         };
         (taken, read)

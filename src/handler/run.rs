@@ -64,35 +64,31 @@ impl Event {
     }
 }
 
-/// What an event adds to a handler's environment, as `NAME=value`. What no environment can hold is
-/// left out.
+/// What an event adds to a handler's environment. What no environment can hold is left out.
 pub(crate) fn variables(invocation: &Invocation) -> impl Iterator<Item = CString> {
-    invocation.variables().filter_map(move |(name, value)| {
-        let pair = pair(name.as_bytes(), value);
-        let fits = |pair: &CString| pair.as_bytes_with_nul().len() <= VARIABLE_LIMIT;
-        if pair.is_none() || !pair.as_ref().is_some_and(fits) {
-            let why = if pair.is_none() { "has a NUL" } else { "is over 128 KiB" };
-            let message = format!("{name} is not in the handler's environment: its value {why}");
-            log::write(Level::Warn, Some(invocation), &message);
-            return None;
-        }
-        pair
+    invocation.variables().filter_map(move |variable| {
+        let why = match CString::new(variable) {
+            Ok(variable) if variable.count_bytes() < VARIABLE_LIMIT => return Some(variable),
+            Ok(_) => "is over 128 KiB",
+            Err(_) => "has a NUL",
+        };
+        let name = variable.split(|&byte| byte == b'=').next().unwrap_or_default();
+        let name = String::from_utf8_lossy(name);
+        let message = format!("{name} is not in the handler's environment: its value {why}");
+        log::write(Level::Warn, Some(invocation), &message);
+        None
     })
 }
 
 /// The environment that every event's handler has: this process's own, without what only an event
 /// may set and what is not a handler's.
 pub(crate) fn base_environment() -> Vec<CString> {
-    let not_a_handlers = |name: &OsStr| {
-        name == "_LAMBDA_TELEMETRY_LOG_FD" || EVENT_VARIABLES.iter().any(|known| name == *known)
+    let is_a_handlers = |name: &OsStr| {
+        name != "_LAMBDA_TELEMETRY_LOG_FD" && EVENT_VARIABLES.iter().all(|known| name != *known)
     };
-    let own = std::env::vars_os().filter(|(name, _)| !not_a_handlers(name));
-    own.filter_map(|(name, value)| pair(name.as_bytes(), value.as_bytes())).collect()
-}
-
-/// `NAME=value`; `None` for a value with a NUL.
-pub(crate) fn pair(name: &[u8], value: &[u8]) -> Option<CString> {
-    CString::new([name, b"=", value].concat()).ok()
+    let own = std::env::vars_os().filter(|(name, _)| is_a_handlers(name));
+    let pairs = own.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
+    pairs.filter_map(|pair| CString::new(pair).ok()).collect()
 }
 
 /// A child that leads a process group of its own.
@@ -161,7 +157,7 @@ impl Drop for Process {
 }
 
 /// How an event ended.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Ending {
     /// With a status, of the process or of the shell function.
     Exited(i32),
@@ -174,9 +170,9 @@ pub(crate) enum Ending {
     /// The response is over the limit.
     TooLarge,
     /// The Runtime API takes no more of a streamed response.
-    Refused(io::Error),
+    Refused(io::ErrorKind),
     /// The system does not let us find out.
-    Unknown(io::Error),
+    Unknown(io::ErrorKind),
 }
 
 /// What is waited for while an event runs.
@@ -205,7 +201,7 @@ impl Watch<'_> {
         let deadline = self.invocation.deadline();
         let stop_at = margin.and_then(|margin| deadline?.checked_sub(margin));
         let ending = self.wait(output, stop_at);
-        match &ending {
+        match ending {
             Ending::Exited(_) | Ending::Killed(_) => {}
             Ending::ProcessEnded => self.process.kill_group(),
             Ending::TimedOut => self.process.terminate(half(margin.unwrap_or_default())),
@@ -235,7 +231,7 @@ impl Watch<'_> {
                 PollFd::maybe(output.descriptor()),
             ];
             if let Err(error) = sys::poll(&mut fds, left) {
-                return Ending::Unknown(error);
+                return Ending::Unknown(error.kind());
             }
             let [log, word, process, pipe, peer] = fds.map(|fd| fd.is_ready());
             if log && let Some(log) = &mut self.log {
@@ -256,7 +252,7 @@ impl Watch<'_> {
                     Taken::Refused(error) => return refused(error),
                 }
             } else if peer {
-                return Ending::Refused(io::ErrorKind::ConnectionAborted.into());
+                return Ending::Refused(io::ErrorKind::ConnectionAborted);
             }
         }
     }
@@ -302,13 +298,13 @@ impl Watch<'_> {
         let line = match read {
             Ok(0) => return Ending::ProcessEnded,
             Ok(length) => space.get(..length).unwrap_or_default(),
-            Err(error) => return Ending::Unknown(error),
+            Err(error) => return Ending::Unknown(error.kind()),
         };
         let digits = line.strip_suffix(b"\n").unwrap_or(line);
         match std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<i32>().ok()) {
             Some(status @ 129..=192) => Ending::Killed(status.saturating_sub(128)),
             Some(status) => Ending::Exited(status),
-            None => Ending::Unknown(io::ErrorKind::InvalidData.into()),
+            None => Ending::Unknown(io::ErrorKind::InvalidData),
         }
     }
 }
@@ -318,8 +314,8 @@ fn half(time: Duration) -> Duration {
 }
 
 /// A write that took too long is the deadline's doing: it bounds the write.
-fn refused(error: io::Error) -> Ending {
-    match error.kind() {
+fn refused(error: io::ErrorKind) -> Ending {
+    match error {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Ending::TimedOut,
         _ => Ending::Refused(error),
     }
@@ -331,9 +327,9 @@ pub(crate) fn ending_of(status: io::Result<ExitStatus>) -> Ending {
         Ok(status) => match (status.code(), status.signal()) {
             (Some(code), _) => Ending::Exited(code),
             (None, Some(signal)) => Ending::Killed(signal),
-            (None, None) => Ending::Unknown(io::ErrorKind::InvalidData.into()),
+            (None, None) => Ending::Unknown(io::ErrorKind::InvalidData),
         },
-        Err(error) => Ending::Unknown(error),
+        Err(error) => Ending::Unknown(error.kind()),
     }
 }
 
