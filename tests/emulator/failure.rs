@@ -25,13 +25,11 @@ pub(crate) fn assert_failure(request: &Request, error_type: &str, message: &str)
 pub(crate) fn assert_response(request: &Request, body: &[u8]) {
     let start = String::from_utf8_lossy(&request.body[..request.body.len().min(400)]);
     assert!(matches!(request.endpoint, Endpoint::Response(_)), "an error: {start}");
-    let differs = request.body.iter().zip(body).position(|(is, should)| is != should);
-    assert!(
-        request.body == body,
-        "{} bytes instead of {}, first difference at {differs:?}: {start}",
-        request.body.len(),
-        body.len(),
-    );
+    if request.body != body {
+        let differs = request.body.iter().zip(body).position(|(is, should)| is != should);
+        let (is, should) = (request.body.len(), body.len());
+        panic!("{is} bytes instead of {should}, first difference at {differs:?}: {start}");
+    }
 }
 
 /// `(Runtime|Function)\.[A-Z][a-zA-Z]+`

@@ -26,6 +26,7 @@ pub(crate) struct Setup {
     options: Options,
     launcher: Option<String>,
     set_address: bool,
+    temp: Folder,
 }
 
 impl Setup {
@@ -38,7 +39,10 @@ impl Setup {
         command.env("AWS_LAMBDA_FUNCTION_NAME", "function");
         command.env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST");
         command.env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128");
-        Setup { command, options: Options::default(), launcher: None, set_address: true }
+        let temp = Folder::new();
+        command.env("TMPDIR", temp.path());
+        let options = Options::default();
+        Setup { command, options, launcher: None, set_address: true, temp }
     }
 
     /// A function of `tests/handlers`.
@@ -100,11 +104,9 @@ impl Setup {
     }
 
     pub(crate) fn start(self) -> Lambda {
-        let Setup { mut command, options, launcher, set_address } = self;
+        let Setup { mut command, options, launcher, set_address, temp } = self;
         let prefix = options.prefix.clone();
         let api = Api::start(options).expect("a port of this machine can be listened on");
-        let temp = Folder::new();
-        command.env("TMPDIR", temp.path());
         if set_address {
             let scheme = if prefix.is_empty() { "" } else { "http://" };
             let address = format!("{scheme}{}{prefix}", api.address);
