@@ -4,10 +4,11 @@
 //! that could have been received, unless the caller says that the request may be repeated.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use crate::address::Address;
 use crate::error::Kind;
 use crate::http::body::{BodyError, Decoder, Framing};
 use crate::http::head::{Head, HeadError, Scanner};
@@ -15,9 +16,6 @@ use crate::http::{HEADER_BLOCK_LIMIT, INTERIM_REPLY_LIMIT};
 
 /// Connections that may be tried for one request.
 pub const RECONNECT_LIMIT: usize = 3;
-
-/// How long a connect may take. The Runtime API is on the same machine.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection that was heard from this recently is used without a look whether it still stands:
 /// in-process handlers answer within it, and a look costs three system calls.
@@ -28,63 +26,6 @@ const SMALL_BUFFER: usize = 16 * 1024;
 
 /// Receive buffer once a body asks for more.
 const LARGE_BUFFER: usize = 64 * 1024;
-
-/// Where the Runtime API is.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Address {
-    /// As it goes into the Host header.
-    pub(crate) authority: String,
-    /// What goes before every path; empty, or starting with `/`.
-    pub(crate) prefix: String,
-    host: String,
-    port: u16,
-}
-
-impl Address {
-    /// Reads `host:port`, `[v6]:port`, and either as `http://host:port/prefix`.
-    pub(crate) fn parse(text: &str) -> Result<Address, Kind> {
-        let malformed = Kind::Address("the value is not host:port");
-        let text = text.strip_prefix("http://").unwrap_or(text);
-        let (authority, prefix) = match text.find('/') {
-            Some(slash) => text.split_at_checked(slash).unwrap_or((text, "")),
-            None => (text, ""),
-        };
-        if !text.bytes().all(|byte| matches!(byte, b'!'..=b'~')) {
-            return Err(malformed);
-        }
-        let Some((host, port)) = authority.rsplit_once(':') else { return Err(malformed) };
-        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let host_is_plain = bracketed.is_some() || !host.contains([':', '[', ']', '@', '?', '#']);
-        let port = crate::http::number(port.as_bytes(), 10).and_then(|p| u16::try_from(p).ok());
-        let host = bracketed.unwrap_or(host);
-        match port {
-            Some(port) if host_is_plain && port != 0 && !host.is_empty() => Ok(Address {
-                authority: authority.to_owned(),
-                prefix: prefix.trim_end_matches('/').to_owned(),
-                host: host.to_owned(),
-                port,
-            }),
-            _ => Err(malformed),
-        }
-    }
-
-    /// An address of digits needs no look-up; a name may have several, and the first that answers
-    /// is taken.
-    fn connect(&self) -> io::Result<TcpStream> {
-        let mut result = Err(io::ErrorKind::NotFound.into());
-        for address in (self.host.as_str(), self.port).to_socket_addrs()? {
-            result = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT);
-            if result.is_ok() {
-                break;
-            }
-        }
-        let stream = result?;
-        // A request is one write where it fits; what follows it must not wait for an
-        // acknowledgement.
-        stream.set_nodelay(true)?;
-        Ok(stream)
-    }
-}
 
 /// Whether a request may be sent again when the connection failed before a reply began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -28,6 +28,7 @@ mod settings;
 #[doc(hidden)]
 pub mod http;
 
+mod address;
 mod connection;
 mod runtime_api;
 

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::connection::{Address, Connection, Repeat};
+use crate::address::Address;
+use crate::connection::{Connection, Repeat};
 use crate::error::{Error, Kind, explain_status};
 use crate::failure::Failure;
 use crate::http::request::{Request, chunk_size_line, last_chunk};

@@ -1,0 +1,97 @@
+//! `AWS_LAMBDA_RUNTIME_API`: where the Runtime API is, and a connection to there.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use crate::error::Kind;
+
+/// How long a connect may take. The Runtime API is on the same machine.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Most bytes of /etc/hosts that are read.
+const HOSTS_LIMIT: u64 = 65_536;
+
+/// Where the Runtime API is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// As it goes into the Host header.
+    pub(crate) authority: String,
+    /// What goes before every path; empty, or starting with `/`.
+    pub(crate) prefix: String,
+    host: String,
+    port: u16,
+}
+
+impl Address {
+    /// Reads `host:port`, `[v6]:port`, and either as `http://host:port/prefix`.
+    pub(crate) fn parse(text: &str) -> Result<Address, Kind> {
+        let malformed = Kind::Address("the value is not host:port");
+        let text = text.strip_prefix("http://").unwrap_or(text);
+        let (authority, prefix) = match text.find('/') {
+            Some(slash) => text.split_at_checked(slash).unwrap_or((text, "")),
+            None => (text, ""),
+        };
+        if !text.bytes().all(|byte| matches!(byte, b'!'..=b'~')) {
+            return Err(malformed);
+        }
+        let Some((host, port)) = authority.rsplit_once(':') else { return Err(malformed) };
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host_is_plain = bracketed.is_some() || !host.contains([':', '[', ']', '@', '?', '#']);
+        let port = crate::http::number(port.as_bytes(), 10).and_then(|p| u16::try_from(p).ok());
+        let host = bracketed.unwrap_or(host);
+        match port {
+            Some(port) if host_is_plain && port != 0 && !host.is_empty() => Ok(Address {
+                authority: authority.to_owned(),
+                prefix: prefix.trim_end_matches('/').to_owned(),
+                host: host.to_owned(),
+                port,
+            }),
+            _ => Err(malformed),
+        }
+    }
+
+    /// Connects to the first of the host's addresses that answers.
+    pub(crate) fn connect(&self) -> io::Result<TcpStream> {
+        let mut result = Err(io::ErrorKind::HostUnreachable.into());
+        for ip in look_up(&self.host) {
+            result = TcpStream::connect_timeout(&SocketAddr::new(ip, self.port), CONNECT_TIMEOUT);
+            if result.is_ok() {
+                break;
+            }
+        }
+        let stream = result?;
+        // A request is one write where it fits; what follows it must not wait for an
+        // acknowledgement.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+/// The addresses of a host: itself if it is one, else what /etc/hosts says, and for `localhost`
+/// the loopback in any case (RFC 6761 §6.3).
+///
+/// No name server is asked. Lambda and its emulators give numbers, and so the only thing on the
+/// network that this program ever talks to is the Runtime API.
+fn look_up(host: &str) -> Vec<IpAddr> {
+    if let Ok(ip) = host.parse() {
+        return vec![ip];
+    }
+    let mut text = Vec::new();
+    let file = File::open("/etc/hosts").map(|file| file.take(HOSTS_LIMIT));
+    let _ = file.and_then(|mut file| file.read_to_end(&mut text));
+    let mut found = Vec::new();
+    for line in text.split(|&byte| byte == b'\n') {
+        let line = line.split(|&byte| byte == b'#').next().unwrap_or_default();
+        let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        let ip = words.next().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
+        if words.any(|name| name.eq_ignore_ascii_case(host.as_bytes())) {
+            found.extend(ip);
+        }
+    }
+    if host.eq_ignore_ascii_case("localhost") {
+        found.extend([IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)]);
+    }
+    found
+}
