@@ -320,7 +320,9 @@ def collect(arguments):
     entries = walk(task)
     handler, is_program = find_handler(task, arguments.handler)
     bootstrap = bootstrap_entry(arguments.bootstrap, arch)
-    entries = [bootstrap] + [entry for entry in entries if not same_bootstrap(entry, bootstrap)]
+    entries = [entry for entry in entries if not same_bootstrap(entry, bootstrap)]
+    if not arguments.without_bootstrap:
+        entries.insert(0, bootstrap)
     total = sum(entry.size for entry in entries)
     if total > UNPACKED_LIMIT:
         largest = max(entries, key=lambda entry: entry.size)
@@ -444,7 +446,8 @@ def preflight(package, arguments):
         return
     with staged(arguments.out) as folder:
         lay_out(package, folder)
-        program = arguments.check_with or os.path.join(folder, "bootstrap")
+        own = arguments.bootstrap if arguments.without_bootstrap else f"{folder}/bootstrap"
+        program = arguments.check_with or own
         status, words = run_check(os.path.abspath(program), folder, arguments.handler)
         # The last line is the bootstrap's own; what the script wrote comes before it.
         lines = words.decode("utf-8", "replace").replace(folder, arguments.task).splitlines()
@@ -567,6 +570,9 @@ def parse(words):
             command.add_argument("--arch", required=True, choices=sorted(LOADERS))
             command.add_argument(
                 "--library", action="append", default=[], help="a library that a layer brings"
+            )
+            command.add_argument(
+                "--without-bootstrap", action="store_true", help="a layer brings it"
             )
             command.add_argument(
                 "--check-with", metavar="FILE", help="a bootstrap that runs on this machine"
