@@ -85,7 +85,8 @@ fn look_up(host: &str) -> Vec<IpAddr> {
     for line in text.split(|&byte| byte == b'\n') {
         let line = line.split(|&byte| byte == b'#').next().unwrap_or_default();
         let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-        let ip = words.next().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
+        let ip: Option<IpAddr> =
+            words.next().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
         if words.any(|name| name.eq_ignore_ascii_case(host.as_bytes())) {
             found.extend(ip);
         }
