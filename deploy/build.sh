@@ -150,11 +150,16 @@ flag -Cforce-unwind-tables=no
 if [ "$std" = rebuilt ]; then
     flag -Zunstable-options
     flag -Cpanic=immediate-abort
+    # Nothing prints a value for debugging, or the place of a panic.
+    flag -Zfmt-debug=none
+    flag -Zlocation-detail=none
 fi
 
 if [ -d "$own/self-contained" ]; then
     # The toolchain's own linker and musl: nothing of the machine gets into the binary.
     linker=rust-lld
+    # One bit a relocation instead of 24 bytes. Its musl is new enough for that, Debian's is not.
+    [ "$std" != rebuilt ] || flag -Clink-arg=--pack-dyn-relocs=relr
 else
     linker=$machine-linux-gnu-gcc
     [ -e "$debian_musl/libc.a" ] && command -v "$linker" >/dev/null ||
