@@ -20,7 +20,6 @@ import hashlib
 import os
 import platform
 import re
-import shutil
 import signal
 import stat
 import struct
@@ -201,7 +200,9 @@ def check_link(file, task):
             "copy the file in its place."
         )
     if not os.path.exists(lands):
-        raise Refused(f"{file.source} is a link to {target}, which is not there: mend or remove it.")
+        raise Refused(
+            f"{file.source} is a link to {target}, which is not there: mend or remove it."
+        )
 
 
 def interpreter_of(content):
@@ -316,7 +317,9 @@ def collect(arguments):
         raise Refused(f"{task} is not a folder: --task takes the function's folder.")
     out = os.path.realpath(arguments.out)
     if os.path.commonpath([os.path.realpath(task), out]) == os.path.realpath(task):
-        raise Refused(f"{arguments.out} lies in {task} and would be packed itself: write elsewhere.")
+        raise Refused(
+            f"{arguments.out} lies in {task} and would be packed itself: write elsewhere."
+        )
     entries = walk(task)
     handler, is_program = find_handler(task, arguments.handler)
     bootstrap = bootstrap_entry(arguments.bootstrap, arch)

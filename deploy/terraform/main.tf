@@ -15,8 +15,6 @@ data "aws_region" "current" {}
 data "aws_caller_identity" "current" {}
 
 resource "aws_cloudwatch_log_group" "this" {
-  #checkov:skip=CKV_AWS_158:CloudWatch Logs encrypts with a key of its own; kms_key_arn sets another.
-  #checkov:skip=CKV_AWS_338:365 days is the default; log_retention_days is the user's to choose.
   name              = "/aws/lambda/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.kms_key_arn
@@ -24,12 +22,6 @@ resource "aws_cloudwatch_log_group" "this" {
 }
 
 resource "aws_lambda_function" "this" {
-  #checkov:skip=CKV_AWS_50:X-Ray costs money and needs rights; tracing = "Active" turns it on.
-  #checkov:skip=CKV_AWS_115:A limit takes from the account's pool; reserved_concurrency sets one.
-  #checkov:skip=CKV_AWS_116:Only asynchronous callers need a dead-letter target; dead_letter_arn sets one.
-  #checkov:skip=CKV_AWS_117:A VPC is needed to reach private addresses only; vpc sets one.
-  #checkov:skip=CKV_AWS_173:The environment is encrypted with a key that AWS owns; kms_key_arn sets another.
-  #checkov:skip=CKV_AWS_272:Needs a signing profile of the user's; code_signing_config_arn sets it.
   count = local.deployed ? 1 : 0
 
   function_name = var.name

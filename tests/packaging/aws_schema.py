@@ -1,4 +1,4 @@
-"""Reads what the Terraform provider for AWS takes off the bindings that HashiCorp generated from it.
+"""Reads what Terraform's provider for AWS takes off the bindings HashiCorp generated from it.
 
 In: the folder of the Python package `cdktf_cdktf_provider_aws`, names of resources. Out: their
 schemas, as nested dictionaries. The provider itself is 700 MB and comes from a registry of its own;
@@ -58,7 +58,10 @@ class Bindings:
             struct = next((n for n in classes if f"typing.Union[{n}, " in text), None)
             if struct is not None:
                 several = "typing.Sequence" in text
-                blocks[argument.arg] = (self.of_class(classes[struct], classes), 0 if several else 1)
+                blocks[argument.arg] = (
+                    self.of_class(classes[struct], classes),
+                    0 if several else 1,
+                )
                 continue
             how = "required" if default is None else "optional"
             if how == "optional" and argument.arg in FILLED_IN:

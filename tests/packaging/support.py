@@ -1,9 +1,10 @@
 """What the packaging tests share: where things lie, tools from PyPI, programs that must end.
 
-Every tool is installed once, into target/venv, at the version written here. A test whose tool cannot
-be had is skipped, and the run says so: it never passes for want of a tool.
+Every tool is installed once, into target/venv, at the version written here. A test whose tool
+cannot be had is skipped, and the run says so: it never passes for want of a tool.
 """
 
+import contextlib
 import functools
 import hashlib
 import http.client
@@ -81,7 +82,7 @@ def bootstrap(arch=HERE):
     return os.path.abspath(path)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def installed(name):
     """The bin folder of a virtual environment with the pinned packages, made once."""
     folder = os.path.join(VENV, name)
@@ -128,7 +129,7 @@ def unpacked_wheel(requirement, unpack):
     return folder
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def aws_cli():
     """The AWS CLI, version 2."""
     if HERE != "x86_64":
@@ -150,7 +151,7 @@ def aws_cli():
     return program
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def provider_bindings():
     """The Python package with the names that Terraform's provider for AWS knows."""
     package = "cdktf_cdktf_provider_aws"
@@ -161,7 +162,7 @@ def provider_bindings():
     return os.path.join(unpacked_wheel(BINDINGS_WHEEL, unpack), package)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def emulator():
     """AWS's Runtime Interface Emulator."""
     fetch = run(["sh", os.path.join(DEPLOY, "rie.sh")], seconds=300, cwd=ROOT)
@@ -215,8 +216,8 @@ def until(condition, seconds, what):
 class Server:
     """A program that listens on a port, with all that it starts; ended at the end of the block."""
 
-    def __init__(self, words, port, **options):
-        self.words, self.port, self.options = words, port, options
+    def __init__(self, words, port, seconds=60, **options):
+        self.words, self.port, self.seconds, self.options = words, port, seconds, options
 
     def __enter__(self):
         self.log = tempfile.TemporaryFile()
@@ -229,7 +230,7 @@ class Server:
             **self.options,
         )
         try:
-            until(self.listens, 60, f"{self.words[0]} on port {self.port}")
+            until(self.listens, self.seconds, f"{self.words[0]} on port {self.port}")
         except BaseException:
             self.__exit__()
             raise
@@ -254,10 +255,8 @@ class Server:
         return self.log.read().decode("utf-8", "replace")
 
     def __exit__(self, *_):
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait()
         self.log.close()
 

@@ -111,8 +111,8 @@ class Commands(unittest.TestCase):
     def test_every_command_of_the_readme_runs(self):
         env = self.checkout()
         found = blocks("README.md", "sh")
-        for text in found:
-            text = text.replace("http://127.0.0.1:9000", self.endpoint)
+        for block in found:
+            text = block.replace("http://127.0.0.1:9000", self.endpoint)
             done = run(["bash", "-euo", "pipefail", "-c", text], cwd=self.folder, env=env)
             self.assertEqual(done.returncode, 0, text + done.stdout + done.stderr)
         self.assertGreater(len(found), 12)
@@ -121,15 +121,20 @@ class Commands(unittest.TestCase):
         self.settings()
         words = read(os.path.join(self.folder, "words")).splitlines()
         self.assertIn("make zip TASK=examples/hello HANDLER=function.handler ARCH=arm64", words)
-        self.assertEqual([word for word in words if word.startswith("sam ")][0], "sam validate --lint")
+        self.assertEqual(
+            [word for word in words if word.startswith("sam ")][0], "sam validate --lint"
+        )
 
     def calls(self, method, path):
         return [s for s in self.server.seen if s[0] == method and s[1].startswith(path)]
 
     def created(self):
         """Each function is made for provided.al2023 and arm64, from the zip."""
-        made = [json.loads(call[3]) for call in self.calls("POST", "/2015-03-31/functions")
-                if "invocations" not in call[1]]
+        made = [
+            json.loads(call[3])
+            for call in self.calls("POST", "/2015-03-31/functions")
+            if "invocations" not in call[1]
+        ]
         made = {function["FunctionName"]: function for function in made}
         self.assertEqual(sorted(made), ["hello", "layered", "tenants"])
         for function in made.values():
@@ -144,8 +149,11 @@ class Commands(unittest.TestCase):
         self.assertEqual(json.loads(code[3])["Architectures"], ["arm64"])
 
     def role(self):
-        forms = [urllib.parse.parse_qs(call[3].decode()) for call in self.calls("POST", "/")
-                 if b"Action=" in call[3]]
+        forms = [
+            urllib.parse.parse_qs(call[3].decode())
+            for call in self.calls("POST", "/")
+            if b"Action=" in call[3]
+        ]
         made, right = forms
         trust = json.loads(made["AssumeRolePolicyDocument"][0])
         (statement,) = trust["Statement"]

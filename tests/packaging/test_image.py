@@ -13,9 +13,12 @@ import unittest
 
 import support
 from support import DEPLOY, HERE, run, tool, write
+from test_sam import TARGETS, need_compiler
 
-SYSTEM = {name: shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin") for name in
-          ("unshare", "mount", "chroot")}
+SYSTEM = {
+    name: shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin")
+    for name in ("unshare", "mount", "chroot")
+}
 # Arguments: a root folder, a user, a program. /proc is mounted for this process tree alone and is
 # gone when it ends.
 IN_ROOT = [
@@ -168,8 +171,6 @@ class Images(unittest.TestCase):
 
     def compiled(self):
         """The executable of deploy/sam, which is static."""
-        from test_sam import TARGETS, need_compiler
-
         need_compiler(HERE)
         out = os.path.join(self.folder, "app")
         source = os.path.join(DEPLOY, "sam", "executable", "app.rs")

@@ -193,7 +193,9 @@ class Content(Case):
         with zipfile.ZipFile(self.out) as packed:
             names = packed.namelist()[1:]
             self.assertEqual(names, sorted(names, key=lambda n: n.rstrip("/").encode()))
-            self.assertEqual({info.date_time for info in packed.infolist()}, {(1980, 1, 1, 0, 0, 0)})
+            self.assertEqual(
+                {info.date_time for info in packed.infolist()}, {(1980, 1, 1, 0, 0, 0)}
+            )
             self.assertEqual({info.create_system for info in packed.infolist()}, {3})
             self.assertIsNone(packed.testzip())
 
@@ -279,6 +281,11 @@ class Content(Case):
         self.file("near/libnear.so", elf(HERE, kind=3))
         self.pack("app", no_check=True, library="liblayer.so.2")
 
+    def test_zip_without_a_bootstrap_is_for_a_layer(self):
+        self.script()
+        self.pack(without_bootstrap=True)
+        self.assertEqual(list(self.modes()), ["function.sh"])
+
     def test_library_for_another_machine_beside_the_right_one_does_no_harm(self):
         self.script()
         self.file(f"prebuilt/{OTHER}/addon.node", elf(OTHER, needed=["libc.so.6"], kind=3))
@@ -309,7 +316,9 @@ class Refused(Case):
 
     def test_handler_without_a_file_is_refused(self):
         self.script()
-        self.refused("handler other.handler", "other.sh", "SCRIPT.FUNCTION", handler="other.handler")
+        self.refused(
+            "handler other.handler", "other.sh", "SCRIPT.FUNCTION", handler="other.handler"
+        )
 
     def test_handler_that_names_the_script_with_its_ending_is_packed_as_a_program(self):
         self.file("function.sh", "handler() { :; }\n")
@@ -431,7 +440,9 @@ class Refused(Case):
 
     def test_name_that_is_not_utf8_is_refused(self):
         self.script()
-        write(os.path.join(os.fsencode(self.task), b"caf\xe9").decode("utf-8", "surrogateescape"), "")
+        write(
+            os.path.join(os.fsencode(self.task), b"caf\xe9").decode("utf-8", "surrogateescape"), ""
+        )
         self.refused("not UTF-8")
 
     def test_more_than_250_mb_unpacked_is_refused_and_the_limit_itself_is_not(self):
@@ -501,6 +512,14 @@ class Refused(Case):
         self.assertIn("secret cannot be read", done.stderr)
         self.assertEqual(os.listdir(os.path.dirname(out)), [])
 
+    def test_script_that_never_comes_to_its_end_is_refused(self):
+        self.script(f"sleep 1000\n{SCRIPT}")
+        said = io.StringIO()
+        with mock.patch.object(pack, "CHECK_SECONDS", 1), contextlib.redirect_stderr(said):
+            self.assertEqual(pack.main(self.words()[2:]), 1)
+        self.assertIn("was not ready after 1 s", said.getvalue())
+        self.assertEqual(os.listdir(os.path.dirname(self.out)), [])
+
     def test_pack_that_is_ended_leaves_nothing_behind(self):
         """It is ended while the check runs, in a script that never comes to its end."""
         mark = os.path.join(self.folder, "mark")
@@ -536,7 +555,11 @@ class Reader(unittest.TestCase):
                     continue
                 elf_file = pack.elf_of(path, content)
                 said = run(["readelf", "-d", "-l", "-W", "-V", path]).stdout
-                needed = [l.split("[")[1].split("]")[0] for l in said.splitlines() if "(NEEDED)" in l]
+                needed = [
+                    line.split("[")[1].split("]")[0]
+                    for line in said.splitlines()
+                    if "(NEEDED)" in line
+                ]
                 versions = {
                     line.split("Name: ")[1].split()[0]
                     for line in said.splitlines()
@@ -544,7 +567,13 @@ class Reader(unittest.TestCase):
                 }
                 self.assertEqual(elf_file.needed, needed, path)
                 self.assertEqual({symbol for _, symbol in elf_file.versions}, versions, path)
-                loader = [l.split(": ")[1].rstrip("]") for l in said.splitlines() if "interpreter:" in l]
-                self.assertEqual([elf_file.interpreter] if elf_file.interpreter else [], loader, path)
+                loader = [
+                    line.split(": ")[1].rstrip("]")
+                    for line in said.splitlines()
+                    if "interpreter:" in line
+                ]
+                self.assertEqual(
+                    [elf_file.interpreter] if elf_file.interpreter else [], loader, path
+                )
                 seen += 1
         self.assertGreater(seen, 20)

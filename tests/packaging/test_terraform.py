@@ -1,4 +1,4 @@
-"""deploy/terraform: formatted, valid, and its own tests pass against the schema of AWS's provider."""
+"""deploy/terraform: formatted, valid, its own tests pass against the schema of AWS's provider."""
 
 import json
 import os
@@ -28,7 +28,11 @@ class Terraform(unittest.TestCase):
         """The environment in which Terraform talks to the stand-in for AWS's provider."""
         here = os.path.dirname(os.path.realpath(__file__))
         child = subprocess.Popen(
-            [tool("python"), os.path.join(here, "standin_provider.py"), support.provider_bindings()],
+            [
+                tool("python"),
+                os.path.join(here, "standin_provider.py"),
+                support.provider_bindings(),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -113,7 +117,9 @@ class Checkov(unittest.TestCase):
         self.scan("--framework", "terraform", "-d", MODULE)
 
     def test_sam_template_has_no_unexplained_finding(self):
-        self.scan("--framework", "cloudformation", "-f", os.path.join(DEPLOY, "sam", "template.yaml"))
+        self.scan(
+            "--framework", "cloudformation", "-f", os.path.join(DEPLOY, "sam", "template.yaml")
+        )
 
     def test_dockerfiles_have_no_unexplained_finding(self):
         names = [os.path.join(DEPLOY, name) for name in ("Dockerfile", "Dockerfile.scratch")]
