@@ -17,7 +17,7 @@ const ECHOES: [&str; 2] = ["function.handler", "app"];
 /// Bytes of all kinds whose pattern is never in step with a buffer: its length is a prime. No
 /// newline, which a shell function's response would lose at its end.
 fn bytes(length: usize) -> Vec<u8> {
-    let pattern: Vec<u8> = (0..65_521_u32).map(|n| (n * n >> 7) as u8 | 0x10).collect();
+    let pattern: Vec<u8> = (0..65_521_u32).map(|n| ((n * n) >> 7) as u8 | 0x10).collect();
     pattern.iter().copied().cycle().take(length).collect()
 }
 

@@ -21,9 +21,14 @@ pub(crate) fn new_tag() -> String {
     format!("{}.{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// The processes of a sandbox. One that ended and is not waited for yet does not count.
+/// The processes of a sandbox.
 pub(crate) fn tagged(tag: &str) -> Vec<u32> {
-    let wanted = format!("{TAG}={tag}");
+    with_variable(&format!("{TAG}={tag}"))
+}
+
+/// The processes that were started with this `NAME=value` in their environment. One that ended and
+/// is not waited for yet does not count.
+pub(crate) fn with_variable(wanted: &str) -> Vec<u32> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     pids.filter(|pid| {
