@@ -162,8 +162,9 @@ if [ -d "$own/self-contained" ]; then
     [ "$std" != rebuilt ] || flag -Clink-arg=--pack-dyn-relocs=relr
 else
     linker=$machine-linux-gnu-gcc
-    [ -e "$debian_musl/libc.a" ] && command -v "$linker" >/dev/null ||
+    if [ ! -e "$debian_musl/libc.a" ] || ! command -v "$linker" >/dev/null; then
         missing "neither the target $target nor Debian's musl for it is here" "$(get_command)"
+    fi
     # std names libunwind; with immediate-abort nothing in it is used. An archive of nothing does.
     mkdir -p "$target_dir/no-unwinder"
     printf '!<arch>\n' >"$target_dir/no-unwinder/libunwind.a"

@@ -1,0 +1,78 @@
+#!/bin/sh
+# Everything that can be tested on this machine; `make test` runs it.
+#
+# Builds the artefacts first, so that the tests look at those of this tree. Out: what the parts
+# print, then what was skipped and why, one line each, then one line that counts. Status 1 if
+# anything failed. A part that fails does not keep the next ones from running.
+set -eu
+
+cd "$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)"
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 1' HUP INT TERM
+log=$scratch/log
+broken=$scratch/broken
+: >"$broken"
+
+# part NAME COMMAND...: runs it, shows what it prints and keeps that for the count; $status is how
+# it ended.
+part() {
+    part=$1
+    shift
+    printf '\n=== %s\n' "$part"
+    { "$@" 2>&1 && echo 0 >"$scratch/status" || echo $? >"$scratch/status"; } | tee -a "$log"
+    status=$(cat "$scratch/status")
+}
+
+failed() { echo "failed: $part, status $status" >>"$broken"; }
+
+# skip WHAT WHY
+skip() { echo "skipped: $1: $2" | tee -a "$log"; }
+
+all_built=1
+for arch in x86_64 arm64; do
+    part "the $arch artefact" deploy/build.sh "$arch"
+    case $status in
+    0) ;;
+    3)
+        skip "the $arch artefact" "this machine lacks parts for it; the command is above"
+        all_built=
+        ;;
+    *) failed ;;
+    esac
+done
+# What was built has to be tested. A caller may also set this to insist on both.
+[ -z "$all_built" ] || export ZEROSTRAP_REQUIRE_DIST=1
+
+part "AWS's emulator" deploy/rie.sh
+[ "$status" -eq 0 ] || failed
+
+part "cargo test" cargo test --locked --no-fail-fast -- --show-output
+[ "$status" -eq 0 ] || failed
+
+if python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
+    part packaging python3 tests/packaging/run.py
+    [ "$status" -eq 0 ] || failed
+else
+    skip packaging "there is no Python of 3.9 or newer; run: apt-get install python3"
+fi
+
+printf '\n=== summary\n'
+sed -n 's/^\(test .* \.\.\. \)\{0,1\}\(skipped: .*\)/\2/p' "$log" | sort -u | tee "$scratch/skipped"
+cat "$broken"
+# The closing lines of cargo's test runs and of the packaging tests, added up. A part can also fail
+# without a failed test, by not compiling: that counts as one.
+tr -d ',;' <"$log" | awk -v skipped="$(wc -l <"$scratch/skipped")" \
+    -v broken="$(wc -l <"$broken")" '
+    /^test result: / || /^packaging: / {
+        for (i = 2; i <= NF; i++) {
+            if ($i == "passed") passed += $(i - 1)
+            if ($i == "failed") failed += $(i - 1)
+        }
+    }
+    END {
+        if (broken > 0 && failed == 0) failed = 1
+        printf "tests: %d passed, %d failed, %d skipped\n", passed, failed, skipped
+    }'
+[ ! -s "$broken" ]
