@@ -51,6 +51,7 @@ NOWHERE = {
     "CHECKPOINT_DISABLE": "1",
     "NO_COLOR": "1",
 }
+FOR_MAKE = "ARCH BOOTSTRAP EVENT HANDLER MAKEFLAGS MAKELEVEL MAKEOVERRIDES MFLAGS PACK TASK".split()
 
 
 def run(words, seconds=120, **options):
@@ -68,7 +69,9 @@ def run(words, seconds=120, **options):
 
 
 def environment(**more):
-    return {**os.environ, **NOWHERE, **more}
+    """This process's environment, without what `make test` and its caller put there for make."""
+    kept = {name: value for name, value in os.environ.items() if name not in FOR_MAKE}
+    return {**kept, **NOWHERE, **more}
 
 
 def bootstrap(arch=HERE):
@@ -201,6 +204,11 @@ def free_port():
         return listener.getsockname()[1]
 
 
+def listens(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 def until(condition, seconds, what):
     """Waits for a condition; the wait is bounded and says what it waited for."""
     end = time.monotonic() + seconds
@@ -239,8 +247,7 @@ class Server:
     def listens(self):
         if self.process.poll() is not None:
             raise AssertionError(f"{self.words[0]} ended: {self.said()}")
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", self.port)) == 0
+        return listens(self.port)
 
     def invoke(self, event, seconds=30):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
