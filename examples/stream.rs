@@ -16,9 +16,9 @@ impl Handler for Lines {
         self.event.extend_from_slice(part);
     }
 
-    fn handle(&mut self, _invocation: &Invocation, reply: Reply<'_>) -> Answered {
+    fn handle(&mut self, invocation: &Invocation, reply: Reply<'_>) -> Answered {
         let event = std::mem::take(&mut self.event);
-        let mut stream = reply.stream("text/plain");
+        let mut stream = reply.stream("text/plain", invocation.deadline());
         for line in event.split_inclusive(|&byte| byte == b'\n') {
             if let Err(error) = stream.write_all(line) {
                 return stream.fail(&Failure::from(error));

@@ -6,7 +6,7 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::address::Address;
 use crate::error::Kind;
@@ -56,6 +56,8 @@ pub(crate) struct Connection {
     /// Length of the header block at `start`, until its body is read.
     block: usize,
     last_heard: Instant,
+    /// Until when the peer must have taken what is written; `None`: it may take its time.
+    write_limit: Option<SystemTime>,
 }
 
 impl Connection {
@@ -68,6 +70,7 @@ impl Connection {
             end: 0,
             block: 0,
             last_heard: Instant::now(),
+            write_limit: None,
         }
     }
 
@@ -130,21 +133,23 @@ impl Connection {
             Some(stream) => stream,
             None => self.stream.insert(self.address.connect().map_err(|error| (0, error))?),
         };
-        write_all(stream, head, body)
+        write_all(stream, &mut [IoSlice::new(head), IoSlice::new(body)], self.write_limit)
     }
 
     /// Writes more of a request that [`Connection::send`] began.
     pub(crate) fn send_more(&mut self, parts: [&[u8]; 3]) -> io::Result<()> {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        let [first, second, third] = parts;
-        write_all(stream, first, second).map_err(|(_, error)| error)?;
-        stream.write_all(third)
+        write_all(stream, &mut parts.map(IoSlice::new), self.write_limit)
+            .map_err(|(_, error)| error)
     }
 
-    /// Bounds each write, for as long as a request body is sent in parts.
-    pub(crate) fn set_write_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        stream.set_write_timeout(timeout)
+    /// Bounds what is written from now on; `None` lifts the bound, on the socket too.
+    pub(crate) fn set_write_limit(&mut self, limit: Option<SystemTime>) {
+        let lifted = self.write_limit.is_some() && limit.is_none();
+        self.write_limit = limit;
+        if lifted && self.stream.as_ref().is_some_and(|s| s.set_write_timeout(None).is_err()) {
+            self.close();
+        }
     }
 
     /// Receives the final reply's header block; its headers are in [`Connection::head`].
@@ -278,13 +283,24 @@ fn refused_body(error: BodyError) -> Kind {
     Kind::Protocol(error.explain())
 }
 
-/// Both parts in one system call where the socket takes them, without copying them together.
-fn write_all(stream: &mut TcpStream, head: &[u8], body: &[u8]) -> Result<(), (usize, io::Error)> {
+/// All parts in one system call where the socket takes them, without copying them together. The
+/// error says how much was written before.
+fn write_all(
+    stream: &mut TcpStream,
+    mut parts: &mut [IoSlice<'_>],
+    limit: Option<SystemTime>,
+) -> Result<(), (usize, io::Error)> {
     let mut written = 0_usize;
-    let mut parts = [IoSlice::new(head), IoSlice::new(body)];
-    let mut parts = parts.as_mut_slice();
     IoSlice::advance_slices(&mut parts, 0);
     while !parts.is_empty() {
+        if let Some(limit) = limit {
+            let left = limit.duration_since(SystemTime::now()).unwrap_or_default();
+            let in_time = match left.is_zero() {
+                true => Err(io::ErrorKind::TimedOut.into()),
+                false => stream.set_write_timeout(Some(left)),
+            };
+            in_time.map_err(|error| (written, error))?;
+        }
         match stream.write_vectored(parts) {
             Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
             Ok(length) => {

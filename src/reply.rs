@@ -6,6 +6,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::time::SystemTime;
 
 use crate::error::Error;
 use crate::failure::Failure;
@@ -47,8 +48,11 @@ impl<'a> Reply<'a> {
     }
 
     /// Begins a streamed response: nothing is sent before its first byte.
-    pub fn stream(self, content_type: &'a str) -> Stream<'a> {
-        Stream { reply: self, content_type, state: State::Unsent }
+    ///
+    /// A write waits while the Runtime API takes no more; one that is not taken by `until` fails
+    /// with [`io::ErrorKind::TimedOut`]. `None` waits for ever.
+    pub fn stream(self, content_type: &'a str, until: Option<SystemTime>) -> Stream<'a> {
+        Stream { reply: self, content_type, until, state: State::Unsent }
     }
 }
 
@@ -73,6 +77,7 @@ fn log_failure(invocation: &Invocation, failure: &Failure) {
 pub struct Stream<'a> {
     reply: Reply<'a>,
     content_type: &'a str,
+    until: Option<SystemTime>,
     state: State,
 }
 
@@ -120,7 +125,7 @@ impl<'a> Stream<'a> {
     }
 
     fn begin(&mut self) -> io::Result<()> {
-        self.reply.api.begin_stream(self.reply.invocation, self.content_type)?;
+        self.reply.api.begin_stream(self.reply.invocation, self.content_type, self.until)?;
         self.state = State::Open;
         Ok(())
     }

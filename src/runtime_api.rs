@@ -141,6 +141,7 @@ impl RuntimeApi {
         &mut self,
         invocation: &Invocation,
         content_type: &str,
+        until: Option<SystemTime>,
     ) -> std::io::Result<()> {
         let mut request = self.begin_answer(invocation, "response");
         request.header("Content-Type", content_type.as_bytes());
@@ -148,8 +149,8 @@ impl RuntimeApi {
         request.header("Transfer-Encoding", b"chunked");
         let trailers = [ERROR_TYPE, ERROR_BODY].join(", ");
         request.header("Trailer", trailers.as_bytes());
-        self.connection.send(&request.finish(), b"").map_err(|(_, error)| error)?;
-        self.connection.set_write_timeout(invocation.time_left().filter(|left| !left.is_zero()))
+        self.connection.set_write_limit(until);
+        self.connection.send(&request.finish(), b"").map_err(|(_, error)| error)
     }
 
     /// Sends one part of a streamed response, at once.
@@ -173,21 +174,21 @@ impl RuntimeApi {
                 (ERROR_BODY, &crate::base64::encode(&failure.to_json())),
             ]),
         };
+        // A handler that was stopped before the deadline leaves the time to say so.
+        self.connection.set_write_limit(invocation.deadline());
         let sent = self.connection.send_more([&end, b"", b""]);
         // An API that ended the exchange early may have said why, also where writing failed.
         let reply = self.connection.reply_head().map_err(|kind| match sent {
             Err(error) => Kind::Io(error),
             Ok(()) => kind,
         });
-        let result = self.conclude(reply, "POST …/response", Some(invocation));
-        if self.connection.set_write_timeout(None).is_err() {
-            self.connection.close();
-        }
-        result
+        self.connection.set_write_limit(None);
+        self.conclude(reply, "POST …/response", Some(invocation))
     }
 
     /// Gives up a streamed response in the middle: the API sees it cut.
     pub(crate) fn cut_stream(&mut self) {
+        self.connection.set_write_limit(None);
         self.connection.close();
     }
 

@@ -10,7 +10,7 @@ use zerostrap::{Answered, Failure, Invocation, Reply, Settings, log};
 
 use super::logs::Pump;
 use super::output::{Buffer, Output};
-use super::run::{self, Ending, Event, Process, Watch};
+use super::run::{self, Ending, Event, Limit, Process, Watch};
 
 /// A handler that is a file.
 #[derive(Debug)]
@@ -49,15 +49,15 @@ impl<'a> Executable<'a> {
                 return reply.fail(&Failure::new("Runtime.HandlerStartFailed", message));
             }
         };
-        let mut output = Output::new(self.settings, &mut self.buffer, reply);
-        let margin = self.settings.deadline_margin;
+        let limit = Limit::of(invocation, self.settings.deadline_margin);
+        let mut output = Output::new(self.settings, &mut self.buffer, reply, limit.stop_at);
         let mut watch = Watch {
             invocation,
             process: &process,
             pipe: &mut pipe,
             log: log.as_mut(),
             word: None,
-            margin,
+            limit,
         };
         let ending = watch.run(&mut output);
         let status = process.collect();
@@ -65,7 +65,7 @@ impl<'a> Executable<'a> {
             Ending::ProcessEnded => run::ending_of(status),
             other => other,
         };
-        run::answer(ending, output, margin)
+        run::answer(ending, output, limit)
     }
 
     fn start(&mut self, invocation: &Invocation) -> io::Result<Started> {

@@ -62,9 +62,16 @@ impl Pump {
         }
     }
 
-    /// The last words, without what they are not needed for any more.
+    /// Ends what was written while there was no event, and gives the last words of it.
     pub(crate) fn take_tail(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.tail)
+        let tail = std::mem::take(&mut self.tail);
+        if log::is_json() {
+            self.end_line(None);
+        } else if tail.last().is_some_and(|&byte| byte != b'\n') {
+            // The next log line starts at the left.
+            log::pass(b"\n");
+        }
+        tail
     }
 
     fn log(&mut self, invocation: Option<&Invocation>, bytes: &[u8]) {

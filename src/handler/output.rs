@@ -3,6 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
+use std::time::SystemTime;
 
 use zerostrap::{Answered, Failure, PAYLOAD_LIMIT, Reply, Settings, Stream};
 
@@ -57,10 +58,16 @@ pub(crate) enum Taken {
 }
 
 impl<'a> Output<'a> {
-    pub(crate) fn new(settings: &'a Settings, buffer: &'a mut Buffer, reply: Reply<'a>) -> Self {
+    /// What the Runtime API does not take of a stream by `until` is not sent.
+    pub(crate) fn new(
+        settings: &'a Settings,
+        buffer: &'a mut Buffer,
+        reply: Reply<'a>,
+        until: Option<SystemTime>,
+    ) -> Self {
         let content_type = settings.content_type.as_str();
         let way = match settings.streaming {
-            true => Way::Streaming(reply.stream(content_type)),
+            true => Way::Streaming(reply.stream(content_type, until)),
             false => Way::Buffered(reply),
         };
         Output { buffer, length: 0, way, content_type }

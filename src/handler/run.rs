@@ -186,25 +186,35 @@ pub(crate) struct Watch<'w> {
     pub(crate) log: Option<&'w mut Pump>,
     /// The warm shell's word that the event ended.
     pub(crate) word: Option<&'w mut PipeReader>,
-    /// How long before the deadline the event is stopped; `None`: it is not.
-    pub(crate) margin: Option<Duration>,
+    pub(crate) limit: Limit,
+}
+
+/// When an event is stopped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    /// `None`: it is not.
+    pub(crate) stop_at: Option<SystemTime>,
+    margin: Duration,
+}
+
+impl Limit {
+    /// A deadline nearer than two margins leaves half of the time to the handler.
+    pub(crate) fn of(invocation: &Invocation, margin: Option<Duration>) -> Limit {
+        let time = margin.zip(invocation.time_left());
+        let margin = time.map_or(Duration::ZERO, |(margin, left)| margin.min(half(left)));
+        let stop_at = time.and_then(|_| invocation.deadline()?.checked_sub(margin));
+        Limit { stop_at, margin }
+    }
 }
 
 impl Watch<'_> {
     /// Moves output and log until the event ended or must be ended, and stops it if so.
     pub(crate) fn run(&mut self, output: &mut Output<'_>) -> Ending {
-        let margin = match (self.margin, self.invocation.time_left()) {
-            // A deadline nearer than two margins leaves half of the time to the handler.
-            (Some(margin), Some(left)) => Some(margin.min(half(left))),
-            _ => None,
-        };
-        let deadline = self.invocation.deadline();
-        let stop_at = margin.and_then(|margin| deadline?.checked_sub(margin));
-        let ending = self.wait(output, stop_at);
+        let ending = self.wait(output);
         match ending {
             Ending::Exited(_) | Ending::Killed(_) => {}
             Ending::ProcessEnded => self.process.kill_group(),
-            Ending::TimedOut => self.process.terminate(half(margin.unwrap_or_default())),
+            Ending::TimedOut => self.process.terminate(half(self.limit.margin)),
             Ending::TooLarge | Ending::Refused(_) | Ending::Unknown(_) => self.process.kill_group(),
         }
         match self.drain(output) {
@@ -216,10 +226,13 @@ impl Watch<'_> {
         }
     }
 
-    fn wait(&mut self, output: &mut Output<'_>, stop_at: Option<SystemTime>) -> Ending {
+    fn wait(&mut self, output: &mut Output<'_>) -> Ending {
         let mut open = true;
         loop {
-            let left = stop_at.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
+            let left = self
+                .limit
+                .stop_at
+                .map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
             if left.is_some_and(|left| left.is_zero()) {
                 return Ending::TimedOut;
             }
@@ -290,8 +303,7 @@ impl Watch<'_> {
         None
     }
 
-    /// The warm shell writes the status of its subshell as a line. A status above 128 is its way
-    /// to say "killed by a signal" (POSIX, Shell Command Language §2.8.2).
+    /// The warm shell writes the status of its subshell as a line.
     fn read_word(&mut self) -> Ending {
         let mut space = [0; 16];
         let read = self.word.as_mut().map_or(Ok(0), |word| word.read(&mut space));
@@ -302,8 +314,7 @@ impl Watch<'_> {
         };
         let digits = line.strip_suffix(b"\n").unwrap_or(line);
         match std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<i32>().ok()) {
-            Some(status @ 129..=192) => Ending::Killed(status.saturating_sub(128)),
-            Some(status) => Ending::Exited(status),
+            Some(status) => ending_of_shell(status),
             None => Ending::Unknown(io::ErrorKind::InvalidData),
         }
     }
@@ -321,6 +332,15 @@ fn refused(error: io::ErrorKind) -> Ending {
     }
 }
 
+/// A status above 128 is a shell's way to say "killed by a signal" (POSIX, Shell Command Language
+/// §2.8.2). Linux has 64 signals.
+pub(crate) fn ending_of_shell(status: i32) -> Ending {
+    match status {
+        129..=192 => Ending::Killed(status.saturating_sub(128)),
+        status => Ending::Exited(status),
+    }
+}
+
 /// The ending that a collected process tells.
 pub(crate) fn ending_of(status: io::Result<ExitStatus>) -> Ending {
     match status {
@@ -334,7 +354,7 @@ pub(crate) fn ending_of(status: io::Result<ExitStatus>) -> Ending {
 }
 
 /// Answers the event by how it ended.
-pub(crate) fn answer(ending: Ending, output: Output<'_>, margin: Option<Duration>) -> Answered {
+pub(crate) fn answer(ending: Ending, output: Output<'_>, limit: Limit) -> Answered {
     let failure = match ending {
         Ending::Exited(0) => return output.succeed(),
         Ending::Exited(status) => {
@@ -350,7 +370,7 @@ pub(crate) fn answer(ending: Ending, output: Output<'_>, margin: Option<Duration
             format!(
                 "the handler was not done {} ms before the deadline and was stopped; give the \
                  function more time, or change BOOTSTRAP_DEADLINE_MARGIN_MS",
-                u64::try_from(margin.unwrap_or_default().as_millis()).unwrap_or_default()
+                u64::try_from(limit.margin.as_millis()).unwrap_or_default()
             ),
         ),
         Ending::TooLarge => {

@@ -14,7 +14,7 @@ use zerostrap::{Answered, Failure, Invocation, Reply, Settings, log};
 use super::logs::Pump;
 use super::output::{Buffer, Output};
 use super::program;
-use super::run::{self, Ending, Event, Process, Watch};
+use super::run::{self, Ending, Event, Limit, Process, Watch};
 use crate::sys::{self, PollFd};
 
 /// The shell's side of the conversation.
@@ -84,15 +84,15 @@ impl<'a> Shell<'a> {
                 return reply.fail(&Failure::new("Runtime.HandlerStartFailed", message));
             }
         };
-        let mut output = Output::new(self.settings, &mut self.buffer, reply);
-        let margin = self.settings.deadline_margin;
+        let limit = Limit::of(invocation, self.settings.deadline_margin);
+        let mut output = Output::new(self.settings, &mut self.buffer, reply, limit.stop_at);
         let mut watch = Watch {
             invocation,
             process: &warm.process,
             pipe: &mut pipe,
             log: Some(&mut warm.log),
             word: Some(&mut warm.words),
-            margin,
+            limit,
         };
         let ending = watch.run(&mut output);
         drop(event);
@@ -105,6 +105,7 @@ impl<'a> Shell<'a> {
             Ending::ProcessEnded => match run::ending_of(warm.process.collect()) {
                 // The function's status is what it would have told, had it not been killed too.
                 Ending::Exited(0) => Ending::Killed(sys::SIGKILL),
+                Ending::Exited(status) => run::ending_of_shell(status),
                 other => other,
             },
             other => {
@@ -112,7 +113,7 @@ impl<'a> Shell<'a> {
                 other
             }
         };
-        run::answer(ending, output, margin)
+        run::answer(ending, output, limit)
     }
 
     /// Runs a function in the warm shell itself, if the script defines it.

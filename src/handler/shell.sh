@@ -8,14 +8,20 @@ _zs_script=$1 _zs_function=$2 _zs_fd=/proc/$PPID/fd _zs_log=$3
 set --
 set -eu
 [ -z "${BASH_VERSION-}" ] || set -o pipefail
+# Outlives a subshell that handles SIGTERM, and ends at once otherwise. The script may choose another.
+trap 'exit 143' TERM
 . "$_zs_script" </dev/null >"$_zs_fd/$_zs_log" 2>&1
 _zs_status=$?
 # The script's own choice, for its function; here a failed event must not end the shell.
 case $- in *e*) _zs_errexit=-e ;; *) _zs_errexit=+e ;; esac
 set +e
 [ "$_zs_status" -eq 0 ] || exit "$_zs_status"
-# Without a search path only functions and builtins are found.
-PATH= command -v "$_zs_function" >/dev/null || { command echo missing && exit 1; }
+# A builtin of the name is not meant: eval would run what the event says.
+_zs_has() {
+  if [ -n "${BASH_VERSION-}" ]; then declare -F "$1" >/dev/null; return; fi
+  case $(type "$1" 2>/dev/null) in "$1 is a "*function*) ;; *) return 1 ;; esac
+}
+_zs_has "$_zs_function" || { command echo missing && exit 1; }
 command echo ready
 while IFS=' ' command read -r _zs_verb _zs_in _zs_out _zs_context; do
   case $_zs_verb in
@@ -31,7 +37,7 @@ while IFS=' ' command read -r _zs_verb _zs_in _zs_out _zs_context; do
       fi
     ) <"$_zs_fd/$_zs_in" >"$_zs_fd/$_zs_out" ;;
     # A hook runs in this shell itself, if the script has it. Its output is log.
-    hook) ! PATH= command -v "$_zs_in" >/dev/null || "$_zs_in" </dev/null >&2 ;;
+    hook) ! _zs_has "$_zs_in" || "$_zs_in" </dev/null >&2 ;;
   esac
   command echo "$?"
 done
