@@ -441,12 +441,16 @@ def preflight(package, arguments):
     here = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
     if arguments.no_check:
         return
-    if arguments.arch != here and arguments.check_with is None:
-        note(
-            f"bootstrap --check was not run, as it needs a machine of {arguments.arch} and this is "
-            f"{here}: --check-with takes a bootstrap of this machine."
-        )
-        return
+    if arguments.arch != here:
+        path, is_program = find_handler(arguments.task, arguments.handler)
+        with open(path, "rb") as file:
+            compiled = is_program and file.read(4) == b"\x7fELF"
+        if compiled or arguments.check_with is None:
+            note(
+                f"bootstrap --check was not run, as the package is for {arguments.arch} and this "
+                f"machine is {here}; scripts can be checked with --check-with."
+            )
+            return
     with staged(arguments.out) as folder:
         lay_out(package, folder)
         own = arguments.bootstrap if arguments.without_bootstrap else f"{folder}/bootstrap"

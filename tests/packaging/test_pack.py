@@ -226,14 +226,18 @@ class Content(Case):
         self.pack("app")
 
     def test_bootstrap_alone_fits_its_budget(self):
-        done = run(
-            [sys.executable, support.PACK, "layer", "--bootstrap", support.bootstrap()]
-            + ["--out", self.out]
-        )
+        self.alone(HERE)
+
+    def test_bootstrap_alone_for_the_other_machine_fits_its_budget(self):
+        self.alone(OTHER)
+
+    def alone(self, arch):
+        words = ["layer", "--bootstrap", support.bootstrap(arch), "--out", self.out]
+        done = run([sys.executable, support.PACK, *words])
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(list(self.modes()), ["bootstrap"])
         size = os.path.getsize(self.out)
-        self.assertLessEqual(size, 65_536, f"the zip with the bootstrap alone has {size} bytes")
+        self.assertLessEqual(size, 65_536, f"the zip with the {arch} bootstrap has {size} bytes")
 
     def test_tree_is_what_the_zip_holds(self):
         self.script()
@@ -259,6 +263,11 @@ class Content(Case):
         done = run(self.words("function.missing", arch=OTHER, check_with=support.bootstrap()))
         self.assertEqual(done.returncode, 1)
         self.assertIn("missing", done.stderr)
+
+    def test_program_for_another_machine_is_packed_unchecked(self):
+        self.file("app", elf(OTHER))
+        done = self.pack("app", arch=OTHER, check_with=support.bootstrap())
+        self.assertIn("was not run", done.stderr)
 
     def test_interpreter_that_lambda_lacks_is_told(self):
         self.file("app", "#!/usr/bin/env python3\n")
