@@ -31,7 +31,7 @@ in LAMBDA_TASK_ROOT. Settings and limits: README.md.
 ";
 
 fn main() -> ExitCode {
-    sys::close_foreign_descriptors();
+    sys::start_clean();
     // Emulators pass the handler as an argument: only these three mean anything.
     let argument = std::env::args_os().nth(1).unwrap_or_default();
     match argument.to_str() {

@@ -23,7 +23,7 @@ mod libc {
         pub(super) safe fn kill(pid: c_int, signal: c_int) -> c_int;
         pub(super) safe fn fork() -> c_int;
         pub(super) safe fn _exit(status: c_int) -> !;
-        pub(super) safe fn signal(signal: c_int, handler: extern "C" fn(c_int)) -> usize;
+        pub(super) safe fn signal(signal: c_int, handler: Option<extern "C" fn(c_int)>) -> usize;
         pub(super) fn prctl(option: c_int, ...) -> c_int;
         pub(super) fn poll(fds: *mut PollFd, count: c_ulong, timeout_ms: c_int) -> c_int;
         pub(super) fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
@@ -60,7 +60,10 @@ pub(crate) const SIGINT: i32 = 2;
 pub(crate) const SIGKILL: i32 = 9;
 pub(crate) const SIGTERM: i32 = 15;
 
+const SIGCHLD: c_int = 17;
 const WNOHANG: c_int = 1;
+/// poll(2)'s word for "a read would not block".
+const POLLIN: i16 = 1;
 const MFD_CLOEXEC: c_uint = 1;
 const PR_SET_PDEATHSIG: c_int = 1;
 /// The same numbers on x86_64 and aarch64.
@@ -90,9 +93,14 @@ impl<'a> PollFd<'a> {
         PollFd { descriptor: descriptor.as_raw_fd(), ..PollFd::none() }
     }
 
+    /// Waits until nobody else holds the other end.
+    pub(crate) fn hung_up(descriptor: BorrowedFd<'a>) -> PollFd<'a> {
+        PollFd { wanted: 0, ..PollFd::readable(descriptor) }
+    }
+
     /// A place in the list that never becomes ready: poll(2) skips negative descriptors.
     pub(crate) fn none() -> PollFd<'a> {
-        PollFd { descriptor: -1, wanted: 1, found: 0, lifetime: std::marker::PhantomData }
+        PollFd { descriptor: -1, wanted: POLLIN, found: 0, lifetime: std::marker::PhantomData }
     }
 
     /// Readable, or none.
@@ -138,9 +146,12 @@ pub(crate) fn signal_group(group: i32, signal: i32) {
     }
 }
 
-/// Closes what whoever started this process left open, so that no handler inherits it: Lambda's
-/// agent for Managed Instances is known to leave some. Must be called before anything is opened.
-pub(crate) fn close_foreign_descriptors() {
+/// Undoes what whoever started this process left behind. Open descriptors, of which Lambda's agent
+/// for Managed Instances is known to leave some, would be inherited by handlers; with SIGCHLD
+/// ignored nobody could ask how they ended. Must be called before anything is opened.
+pub(crate) fn start_clean() {
+    // None is the default action.
+    libc::signal(SIGCHLD, None);
     let last = c_ulong::from(c_uint::MAX);
     // SAFETY: close_range(2) takes three numbers, and nothing of ours is open yet. On a kernel
     // older than 5.9 it does nothing.
@@ -251,8 +262,8 @@ const SHUTDOWN_STEP_MS: c_int = 10;
 /// From now on SIGTERM and SIGINT end this group first, and then this process. 0: only it.
 pub(crate) fn take_along(group: i32) {
     if HANDLER.swap(group, Ordering::SeqCst) == -1 {
-        libc::signal(SIGTERM, end_handler);
-        libc::signal(SIGINT, end_handler);
+        libc::signal(SIGTERM, Some(end_handler));
+        libc::signal(SIGINT, Some(end_handler));
     }
 }
 
@@ -313,8 +324,8 @@ pub(crate) fn supervise(slots: usize) -> io::Result<()> {
             }
         }
     }
-    libc::signal(SIGTERM, signal_slots);
-    libc::signal(SIGINT, signal_slots);
+    libc::signal(SIGTERM, Some(signal_slots));
+    libc::signal(SIGINT, Some(signal_slots));
     let mut left = slots;
     loop {
         let mut status: c_int = 0;

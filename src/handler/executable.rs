@@ -55,6 +55,7 @@ impl<'a> Executable<'a> {
             invocation,
             process: &process,
             pipe: &mut pipe,
+            writer: None,
             log: log.as_mut(),
             word: None,
             limit,

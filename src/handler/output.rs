@@ -13,7 +13,11 @@ const PART: usize = 65_536;
 /// A buffer that held more than this is given back after the event.
 const KEEP: usize = 1_048_576;
 
-/// Memory for one response and one byte more, by which a longer one is known.
+/// Room past the limit: a longer response is known by it, and newlines that are dropped pass
+/// through it.
+const EXCESS: usize = 4_096;
+
+/// Memory for one response and a little more.
 ///
 /// It is reserved at once and becomes real page by page as it is written to, so that a slot never
 /// takes more than the limit and small responses take little.
@@ -25,7 +29,7 @@ pub(crate) struct Buffer {
 impl Buffer {
     fn space(&mut self) -> &mut [u8] {
         if self.bytes.is_empty() {
-            self.bytes = vec![0; PAYLOAD_LIMIT.saturating_add(1)];
+            self.bytes = vec![0; PAYLOAD_LIMIT.saturating_add(EXCESS)];
         }
         &mut self.bytes
     }
@@ -38,6 +42,7 @@ pub(crate) struct Output<'a> {
     length: usize,
     way: Way<'a>,
     content_type: &'a str,
+    drops_newlines: bool,
 }
 
 #[derive(Debug)]
@@ -70,7 +75,7 @@ impl<'a> Output<'a> {
             true => Way::Streaming(reply.stream(content_type, until)),
             false => Way::Buffered(reply),
         };
-        Output { buffer, length: 0, way, content_type }
+        Output { buffer, length: 0, way, content_type, drops_newlines: false }
     }
 
     /// Takes what the pipe holds, once. It must be readable.
@@ -95,14 +100,23 @@ impl<'a> Output<'a> {
         };
         self.length = self.length.saturating_add(read);
         let taken = match &mut self.way {
-            Way::Buffered(_) if self.length > PAYLOAD_LIMIT => Taken::TooLarge,
-            Way::Buffered(_) => Taken::More,
+            Way::Buffered(_) => self.measure(),
             Way::Streaming(stream) => match stream.write(space.get(..read).unwrap_or_default()) {
                 Ok(_) => Taken::More,
                 Err(error) => Taken::Refused(error.kind()),
             },
         };
         (taken, read)
+    }
+
+    /// Newlines past the limit may be dropped yet; after them only newlines may come.
+    fn measure(&mut self) -> Taken {
+        let excess = self.buffer.bytes.get(PAYLOAD_LIMIT..self.length).unwrap_or_default();
+        if !excess.iter().all(|&byte| byte == b'\n' && self.drops_newlines) {
+            return Taken::TooLarge;
+        }
+        self.length = self.length.min(PAYLOAD_LIMIT);
+        Taken::More
     }
 
     /// Becomes readable when the Runtime API ends a streamed response by itself.
@@ -113,18 +127,17 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Drops trailing newlines, as `$(…)` does. What was streamed is gone as it was.
+    /// From now on trailing newlines are dropped, as `$(…)` does. What is streamed goes as it is.
     pub(crate) fn drop_trailing_newlines(&mut self) {
-        let kept = self.kept();
-        self.length =
-            kept.iter().rposition(|&byte| byte != b'\n').map_or(0, |at| at.saturating_add(1));
+        self.drops_newlines = true;
     }
 
     /// Answers with what was taken.
     pub(crate) fn succeed(self) -> Answered {
+        let length = self.kept().len();
         let answered = match self.way {
             Way::Buffered(reply) => {
-                let body = self.buffer.bytes.get(..self.length).unwrap_or_default();
+                let body = self.buffer.bytes.get(..length).unwrap_or_default();
                 reply.respond(self.content_type, body)
             }
             Way::Streaming(stream) => stream.finish(),
@@ -149,10 +162,12 @@ impl<'a> Output<'a> {
 
     /// Output that was taken and not sent.
     fn kept(&self) -> &[u8] {
-        match self.way {
-            Way::Buffered(_) => self.buffer.bytes.get(..self.length).unwrap_or_default(),
-            Way::Streaming(_) => &[],
+        let Way::Buffered(_) = self.way else { return &[] };
+        let mut kept = self.buffer.bytes.get(..self.length).unwrap_or_default();
+        while let (true, [rest @ .., b'\n']) = (self.drops_newlines, kept) {
+            kept = rest;
         }
+        kept
     }
 }
 

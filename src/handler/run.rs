@@ -6,13 +6,13 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
-use std::io::{self, PipeReader, Read};
+use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use zerostrap::log::{self, Level};
 use zerostrap::{Answered, EVENT_VARIABLES, Failure, Invocation, PAYLOAD_LIMIT, too_large};
@@ -124,16 +124,13 @@ impl Process {
         self.descriptor.as_fd()
     }
 
-    /// Asks the group to end, and ends it after `grace`.
-    fn terminate(&self, grace: Duration) {
-        sys::signal_group(self.pid, sys::SIGTERM);
-        let _ = sys::poll(&mut [PollFd::readable(self.descriptor())], Some(grace));
-        self.kill_group();
-    }
-
     /// Ends everyone in the group: the leader, and what it left behind.
     pub(crate) fn kill_group(&self) {
-        sys::signal_group(self.pid, sys::SIGKILL);
+        self.signal_group(sys::SIGKILL);
+    }
+
+    fn signal_group(&self, signal: i32) {
+        sys::signal_group(self.pid, signal);
     }
 
     /// Collects the ended process. After this its id may be somebody else's.
@@ -182,6 +179,8 @@ pub(crate) struct Watch<'w> {
     pub(crate) process: &'w Process,
     /// The handler's standard output.
     pub(crate) pipe: &'w mut PipeReader,
+    /// Its other end, where it must stay open for the handler to find.
+    pub(crate) writer: Option<PipeWriter>,
     /// The handler's standard error, where it is ours to log.
     pub(crate) log: Option<&'w mut Pump>,
     /// The warm shell's word that the event ended.
@@ -214,7 +213,7 @@ impl Watch<'_> {
         match ending {
             Ending::Exited(_) | Ending::Killed(_) => {}
             Ending::ProcessEnded => self.process.kill_group(),
-            Ending::TimedOut => self.process.terminate(half(self.limit.margin)),
+            Ending::TimedOut => self.terminate(),
             Ending::TooLarge | Ending::Refused(_) | Ending::Unknown(_) => self.process.kill_group(),
         }
         match self.drain(output) {
@@ -268,6 +267,28 @@ impl Watch<'_> {
                 return Ending::Refused(io::ErrorKind::ConnectionAborted);
             }
         }
+    }
+
+    /// Asks the group to end, and ends it when half of the margin is over. Whoever of it handles
+    /// SIGTERM has that time: the leader is waited for, and everyone who holds the output.
+    fn terminate(&mut self) {
+        self.process.signal_group(sys::SIGTERM);
+        self.writer = None;
+        let until = Instant::now().checked_add(half(self.limit.margin));
+        let (mut ended, mut released) = (false, false);
+        while !ended || !released {
+            let left = until.and_then(|until| until.checked_duration_since(Instant::now()));
+            let Some(left) = left.filter(|left| !left.is_zero()) else { break };
+            let process = PollFd::maybe((!ended).then(|| self.process.descriptor()));
+            let pipe = if released { PollFd::none() } else { PollFd::hung_up(self.pipe.as_fd()) };
+            let mut fds = [process, pipe];
+            if sys::poll(&mut fds, Some(left)).is_err() {
+                break;
+            }
+            let [process, pipe] = fds.map(|fd| fd.is_ready());
+            (ended, released) = (ended || process, released || pipe);
+        }
+        self.process.kill_group();
     }
 
     /// Takes what is in the pipes now; who still holds them is not waited for.

@@ -47,6 +47,15 @@ struct Warm {
     log: Pump,
 }
 
+/// An event in the hands of the warm shell. The shell opens all of it by the numbers of our
+/// descriptors, so that it must live until the event ended.
+struct Given {
+    warm: Warm,
+    pipe: PipeReader,
+    writer: PipeWriter,
+    files: [File; 2],
+}
+
 impl<'a> Shell<'a> {
     /// Starts the shell and sources the script.
     ///
@@ -77,7 +86,7 @@ impl<'a> Shell<'a> {
 
     pub(crate) fn handle(&mut self, invocation: &Invocation, reply: Reply<'_>) -> Answered {
         let given = self.give_event(invocation);
-        let (mut warm, mut pipe, event) = match given {
+        let Given { mut warm, mut pipe, writer, files } = match given {
             Ok(given) => given,
             Err(error) => {
                 let message = format!("{} cannot be run: {error}", self.script.display());
@@ -86,17 +95,18 @@ impl<'a> Shell<'a> {
         };
         let limit = Limit::of(invocation, self.settings.deadline_margin);
         let mut output = Output::new(self.settings, &mut self.buffer, reply, limit.stop_at);
+        output.drop_trailing_newlines();
         let mut watch = Watch {
             invocation,
             process: &warm.process,
             pipe: &mut pipe,
+            writer: Some(writer),
             log: Some(&mut warm.log),
             word: Some(&mut warm.words),
             limit,
         };
         let ending = watch.run(&mut output);
-        drop(event);
-        output.drop_trailing_newlines();
+        drop(files);
         let ending = match ending {
             Ending::Exited(_) | Ending::Killed(_) => {
                 self.warm = Some(warm);
@@ -130,12 +140,8 @@ impl<'a> Shell<'a> {
         }
     }
 
-    /// Hands the event to the warm shell. What is returned must live until the event ended: the
-    /// shell opens it by its descriptor's number.
-    fn give_event(
-        &mut self,
-        invocation: &Invocation,
-    ) -> io::Result<(Warm, PipeReader, (File, File, PipeWriter))> {
+    /// Hands the event to the warm shell.
+    fn give_event(&mut self, invocation: &Invocation) -> io::Result<Given> {
         let event = self.event.take()?;
         let context = sys::memory_file(c"context")?;
         let mut text = Vec::with_capacity(512);
@@ -144,13 +150,13 @@ impl<'a> Shell<'a> {
             text.push(b'\n');
         }
         context.write_all_at(&text, 0)?;
-        let (pipe, stdout) = io::pipe()?;
+        let (pipe, writer) = io::pipe()?;
         let mut warm = self.warm.take().ok_or(io::ErrorKind::NotFound)?;
-        let (stdin_fd, stdout_fd) = (event.as_raw_fd(), stdout.as_raw_fd());
+        let (stdin_fd, stdout_fd) = (event.as_raw_fd(), writer.as_raw_fd());
         let line = format!("event {stdin_fd} {stdout_fd} {}\n", context.as_raw_fd());
         // A shell that died while it was idle is noticed by its pidfd, as one that dies later.
         let _ = warm.commands.write_all(line.as_bytes());
-        Ok((warm, pipe, (event, context, stdout)))
+        Ok(Given { warm, pipe, writer, files: [event, context] })
     }
 }
 

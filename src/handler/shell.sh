@@ -8,8 +8,6 @@ _zs_script=$1 _zs_function=$2 _zs_fd=/proc/$PPID/fd _zs_log=$3
 set --
 set -eu
 [ -z "${BASH_VERSION-}" ] || set -o pipefail
-# Outlives a subshell that handles SIGTERM, and ends at once otherwise. The script may choose another.
-trap 'exit 143' TERM
 . "$_zs_script" </dev/null >"$_zs_fd/$_zs_log" 2>&1
 _zs_status=$?
 # The script's own choice, for its function; here a failed event must not end the shell.
@@ -33,7 +31,7 @@ while IFS=' ' command read -r _zs_verb _zs_in _zs_out _zs_context; do
       if [ -n "${BASH_VERSION-}" ]; then
         "$_zs_function" "$(<"$_zs_fd/$_zs_in")"
       else
-        "$_zs_function" "$(cat <"$_zs_fd/$_zs_in")"
+        "$_zs_function" "$(command cat <"$_zs_fd/$_zs_in")"
       fi
     ) <"$_zs_fd/$_zs_in" >"$_zs_fd/$_zs_out" ;;
     # A hook runs in this shell itself, if the script has it. Its output is log.
