@@ -38,7 +38,9 @@ fn bytes() -> Vec<u8> {
 /// Text that an argument can hold, with all that a shell might take for its own.
 fn text() -> Vec<u8> {
     let line = b"abcdefghij\n klmnop*?$(id)`id`\\\"'{}~!#;&|<>%s\t";
-    line.iter().copied().cycle().take(PAYLOAD_LIMIT).collect()
+    let mut text = line.repeat(PAYLOAD_LIMIT / line.len() + 1);
+    text.truncate(PAYLOAD_LIMIT);
+    text
 }
 
 fn echo_each_size(kind: Kind, body: &str, content: &[u8]) {
@@ -48,11 +50,11 @@ fn echo_each_size(kind: Kind, body: &str, content: &[u8]) {
         // A shell drops newlines at the end.
         sent.pop();
         sent.resize(size, b'x');
-        // One chunk, as the Runtime API sends it, and chunks of a size that no buffer has.
+        // By length; in chunks of a size that no buffer has; in one, as the Runtime API sends it.
         let framings = [
             event("size", "", &sent),
-            chunked_event("size", "", &sent, usize::MAX),
             chunked_event("size", "", &sent, 10_007),
+            chunked_event("size", "", &sent, PAYLOAD_LIMIT),
         ];
         for (framing, reply) in framings.iter().enumerate() {
             scene.deliver(reply);
@@ -177,12 +179,14 @@ fn error_document_counts_up_to_its_limit_and_not_past_it() {
     }
 }
 
-/// Memory is taken again, not anew. That the allocator of the host's libc keeps some of it after
-/// the first time is its own affair.
+/// The buffer of a large event is given back. glibc, which the tests' own build has, learns to keep
+/// large blocks; with a fixed threshold it gives them back as the musl of the release does.
 #[test]
-fn memory_after_many_large_events_is_no_more_than_after_two() {
+fn memory_after_many_large_events_is_no_more_than_after_the_first() {
     for kind in Kind::ALL {
-        let mut scene = Scene::start(&Setup { kind, body: "cat", environment: &[], under: &[] });
+        let environment = [("MALLOC_MMAP_THRESHOLD_", "131072")];
+        let setup = Setup { kind, body: "cat", environment: &environment, under: &[] };
+        let mut scene = Scene::start(&setup);
         let large = vec![b'x'; PAYLOAD_LIMIT];
         let mut resident = Vec::new();
         for _ in 0..10 {
@@ -192,7 +196,6 @@ fn memory_after_many_large_events_is_no_more_than_after_two() {
             scene.serve("small", "{}", "{}");
             resident.push(status_number(scene.pid(), "VmRSS"));
         }
-        assert!(resident[9] <= resident[1] + 512, "{kind:?}: {resident:?} KiB");
-        assert!(resident[9] <= PEAK_KIB, "{kind:?}: {resident:?} KiB");
+        assert!(resident[9] <= resident[0] + 256, "{kind:?}: {resident:?} KiB");
     }
 }

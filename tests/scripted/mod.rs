@@ -213,7 +213,8 @@ pub(crate) fn read_request(stream: &mut TcpStream, connection: usize) -> Option<
             while received.len() < length {
                 assert_ne!(read_some(stream, &mut received), 0, "a request body was cut short");
             }
-            request.body = received.drain(..length).collect();
+            let rest = received.split_off(length);
+            request.body = std::mem::replace(&mut received, rest);
         }
         (None, Some("chunked")) => read_chunks(stream, &mut received, &mut request),
         (None, None) => assert_eq!(method, "GET", "a {method} without a length"),

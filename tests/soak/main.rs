@@ -1,0 +1,304 @@
+//! Many events of all kinds, with an API that misbehaves: at the end each was answered once and
+//! rightly, and the bootstrap holds no more than at its start.
+//!
+//! `cargo test` runs 2,000 events; `make soak` (`ZEROSTRAP_SOAK` set) 200,000. What is drawn is the
+//! same in each run; `ZEROSTRAP_SEED=n` draws others.
+
+#[path = "../scripted/mod.rs"]
+mod scripted;
+
+mod events;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use events::{ApiFault, Draw, Ending, Event, HANDLER};
+use scripted::{
+    ACCEPTED, Kind, PAYLOAD_LIMIT, Scene, Scratch, chunked_event, descriptors, event, now_ms,
+    status_number, wait_until,
+};
+
+/// How far away an overrunning handler's deadline is, and how long before it it is stopped.
+const DEADLINE_MS: u64 = 60;
+const MARGIN: (&str, &str) = ("BOOTSTRAP_DEADLINE_MARGIN_MS", "30");
+
+/// glibc, which the tests' own build has, learns to keep large blocks; with a fixed threshold it
+/// gives them back as the musl of the release does.
+const NO_LEARNING: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "131072");
+
+/// A bootstrap's life ends by a fault that must end it; each lane has this many.
+const LIVES: usize = 5;
+
+/// What the allocator may hold more at the end of a life, after tens of thousands of events.
+const GROWTH_KIB: u64 = 512;
+
+/// One bootstrap after another, of one kind.
+#[derive(Clone, Copy, Debug)]
+struct Lane {
+    name: &'static str,
+    kind: Kind,
+    is_streaming: bool,
+}
+
+const LANES: [Lane; 4] = [
+    Lane { name: "executable", kind: Kind::Executable, is_streaming: false },
+    Lane { name: "executable, streaming", kind: Kind::Executable, is_streaming: true },
+    Lane { name: "bash function", kind: Kind::Bash, is_streaming: false },
+    Lane { name: "POSIX shell function", kind: Kind::PosixShell, is_streaming: false },
+];
+
+#[test]
+fn every_event_is_answered_once_and_nothing_is_left_behind() {
+    let total = if std::env::var_os("ZEROSTRAP_SOAK").is_some() { 200_000 } else { 2_000 };
+    let seed = std::env::var("ZEROSTRAP_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed: u64 = seed.unwrap_or(1);
+    println!("{total} events, seed {seed}");
+    let begin = Instant::now();
+    thread::scope(|scope| {
+        for (number, lane) in LANES.into_iter().enumerate() {
+            let draw = Draw::new(seed * 100 + number as u64);
+            scope.spawn(move || run_lane(lane, total / LANES.len(), draw));
+        }
+    });
+    println!("{total} events in {:.1} s, each answered once", begin.elapsed().as_secs_f64());
+}
+
+fn run_lane(lane: Lane, events: usize, mut draw: Draw) {
+    let mut counts = BTreeMap::new();
+    let mut number = 0;
+    for life in 0..LIVES {
+        let mut scene = start(lane);
+        let before = measure(&mut scene, lane);
+        for _ in 0..events / LIVES {
+            number += 1;
+            let event = draw.event(lane.is_streaming);
+            *counts.entry(format!("{:?}", event.ending)).or_insert(0) += 1;
+            *counts.entry(format!("API: {:?}", event.fault)).or_insert(0) += 1;
+            serve(&mut scene, lane, number, &event, &mut draw);
+            // Enough to see how an event came to go wrong, and no more.
+            scene.requests.drain(..scene.requests.len().saturating_sub(10));
+        }
+        let after = measure(&mut scene, lane);
+        println!(
+            "{}, life {life}: {before} -> {after}, {} connections",
+            lane.name, scene.connections
+        );
+        assert!(after.resident_kib <= before.resident_kib + GROWTH_KIB, "{before} -> {after}");
+        assert!(after.shell_kib <= before.shell_kib + GROWTH_KIB, "{before} -> {after}");
+        assert_eq!(after.held(), before.held(), "{}: {before} -> {after}", lane.name);
+        end_life(&mut scene, life);
+    }
+    println!("{}: {number} events: {counts:?}", lane.name);
+}
+
+fn start(lane: Lane) -> Scene {
+    let folder = Scratch::new();
+    let handler = lane.kind.write(&folder, HANDLER);
+    let temporary = folder.path().join("tmp");
+    fs::create_dir(&temporary).expect("a folder for temporary files");
+    let temporary = temporary.to_str().expect("a path in UTF-8").to_owned();
+    let mode = if lane.is_streaming { "streaming" } else { "buffered" };
+    let environment = [MARGIN, ("TMPDIR", temporary.as_str()), ("BOOTSTRAP_RESPONSE_MODE", mode)];
+    Scene::start_in(folder, handler, &environment, &[])
+}
+
+/// What a bootstrap holds when it waits for an event.
+#[derive(Debug)]
+struct Held {
+    resident_kib: u64,
+    /// Of the warm shell, where there is one.
+    shell_kib: u64,
+    descriptors: usize,
+    processes: usize,
+    files: usize,
+}
+
+impl Held {
+    fn held(&self) -> (usize, usize, usize) {
+        (self.descriptors, self.processes, self.files)
+    }
+}
+
+impl std::fmt::Display for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} KiB, shell {} KiB, {} descriptors, {} processes, {} files",
+            self.resident_kib, self.shell_kib, self.descriptors, self.processes, self.files
+        )
+    }
+}
+
+/// Measures after two of the largest events, so that the allocator's own thresholds are settled.
+fn measure(scene: &mut Scene, lane: Lane) -> Held {
+    let largest = vec![b'x'; PAYLOAD_LIMIT];
+    for _ in 0..2 {
+        scene.deliver(&event("largest", "", &largest));
+        assert!(scene.expect_answer("largest", "response").body == largest);
+        scene.send(ACCEPTED);
+        scene.serve("small", "{}", "{}");
+    }
+    scene.expect_next();
+    // What a shell function left behind may live for a moment.
+    let kept = if lane.kind == Kind::Executable { 1 } else { 2 };
+    wait_until("everyone but the warm shell is gone", || scene.processes().len() == kept);
+    let pid = scene.pid();
+    let shell = scene.processes().into_iter().find(|other| *other != pid);
+    let held = Held {
+        resident_kib: status_number(pid, "VmRSS"),
+        shell_kib: shell.map_or(0, |shell| status_number(shell, "VmRSS")),
+        descriptors: descriptors(pid),
+        processes: kept,
+        files: count_files(scene),
+    };
+    // The question that was read is answered by "nothing yet", so that the next event asks anew.
+    scene.send(b"HTTP/1.1 204 No Content\r\n\r\n");
+    held
+}
+
+fn count_files(scene: &Scene) -> usize {
+    let count = |folder| fs::read_dir(folder).expect("a folder").count();
+    count(scene.folder.path().to_owned()) + count(scene.folder.path().join("tmp"))
+}
+
+/// Serves one event with its fault, and checks the answer.
+fn serve(scene: &mut Scene, lane: Lane, number: usize, event: &Event, draw: &mut Draw) {
+    let id = format!("event-{number}");
+    deliver(scene, &id, event, draw);
+    if event.fault == ApiFault::ClosesInsideAnswer {
+        scene.take_head_of_request();
+        scene.close();
+        // The API did not take the answer: it delivers the event again.
+        scene.deliver(&reply(&id, event, draw));
+    }
+    let mut answer = scene.request().unwrap_or_else(|| panic!("ended in {id}: {}", scene.log()));
+    if answer.is_next() && event.fault == ApiFault::ClosesAfterEvent {
+        // The answer was on its way when the connection ended. The API, which does not have it,
+        // delivers the event again.
+        scene.send(&reply(&id, event, draw));
+        answer = scene.request().unwrap_or_else(|| panic!("ended in {id}: {}", scene.log()));
+    }
+    let Some((answered, what)) = answer.answer() else {
+        let requests = scene.requests.iter();
+        let history: Vec<_> = requests.map(|r| (r.connection, &r.method, &r.path)).collect();
+        panic!("{} {id} {event}: no answer but {history:?}; {}", lane.name, scene.log())
+    };
+    assert_eq!(answered, id, "{}: another event was answered", lane.name);
+    let is_right = match event.ending {
+        Ending::Echo => what == "response" && answer.body == event.body,
+        Ending::Says(text) => what == "response" && answer.text().trim_end() == text,
+        Ending::Fails(error_type) => {
+            let start = format!("{{\"errorType\":\"{error_type}\"");
+            what == "error" && answer.text().starts_with(&start)
+        }
+    };
+    let text: String = answer.text().chars().take(300).collect();
+    assert!(is_right, "{} {id} {event}: {what} {text}; {}", lane.name, scene.log());
+    accept(scene, event.fault);
+}
+
+fn reply(id: &str, event: &Event, draw: &mut Draw) -> Vec<u8> {
+    let mut headers = match event.context {
+        "" => String::new(),
+        context => format!("Lambda-Runtime-Client-Context: {context}\r\n"),
+    };
+    if event.context.starts_with("overrun") {
+        headers += &format!("Lambda-Runtime-Deadline-Ms: {}\r\n", now_ms() + DEADLINE_MS);
+    }
+    if event.fault == ApiFault::SaysClose {
+        headers += "Connection: close\r\n";
+    }
+    match draw.below(3) {
+        0 => chunked_event(id, &headers, &event.body, 1 + draw.below(100_000)),
+        1 => chunked_event(id, &headers, &event.body, PAYLOAD_LIMIT),
+        _ => scripted::event(id, &headers, &event.body),
+    }
+}
+
+/// Answers `GET /next`, with what the API does wrong before and while it does.
+fn deliver(scene: &mut Scene, id: &str, event: &Event, draw: &mut Draw) {
+    match event.fault {
+        ApiFault::NoEventYet => {
+            scene.deliver(b"HTTP/1.1 204 No Content\r\n\r\n");
+        }
+        ApiFault::ClosesInsteadOfEvent => {
+            scene.expect_next();
+            scene.close();
+        }
+        ApiFault::ResetsInsteadOfEvent => scene.reply_then_reset(b""),
+        ApiFault::Interim => {
+            scene.expect_next();
+            scene.send(b"HTTP/1.1 100 Continue\r\n\r\n");
+            scene.send(&reply(id, event, draw));
+            return;
+        }
+        _ => {}
+    }
+    scene.expect_next();
+    let mut bytes = reply(id, event, draw);
+    match event.fault {
+        ApiFault::SplitsEvent => {
+            let (start, rest) = bytes.split_at(1 + draw.below(bytes.len() - 1));
+            scene.send_alone(start);
+            scene.send(rest);
+        }
+        ApiFault::ClosesAfterEvent => {
+            scene.send(&bytes);
+            scene.close();
+        }
+        ApiFault::SpeaksUnasked => {
+            bytes.extend_from_slice(ACCEPTED);
+            scene.send(&bytes);
+        }
+        _ => scene.send(&bytes),
+    }
+}
+
+/// Takes an answer, with what the API does wrong then.
+fn accept(scene: &mut Scene, fault: ApiFault) {
+    match fault {
+        ApiFault::RefusesAnswer(status) => {
+            let reply = format!("HTTP/1.1 {status} Refused\r\nContent-Length: 2\r\n\r\n{{}}");
+            scene.send(reply.as_bytes());
+        }
+        ApiFault::ClosesInsteadOfTaking => scene.close(),
+        ApiFault::ClosesAfterTaking => {
+            scene.send(ACCEPTED);
+            scene.close();
+        }
+        ApiFault::GarbageInsteadOfTaking => scene.send(b"SSH-2.0-OpenSSH_9.6\r\n"),
+        ApiFault::SplitsTaking => {
+            scene.send_alone(&ACCEPTED[..20]);
+            scene.send(&ACCEPTED[20..]);
+        }
+        _ => scene.send(ACCEPTED),
+    }
+}
+
+/// Ends a bootstrap by a fault that it must not survive, and that must not start a handler.
+fn end_life(scene: &mut Scene, life: usize) {
+    scene.expect_next();
+    let handled = fs::metadata(scene.folder.path().join("handled")).ok();
+    match life % LIVES {
+        0 => scene.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"),
+        1 => scene.send(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"),
+        2 => {
+            let bytes = event("cut", "", b"{\"cut\":true}");
+            scene.send(&bytes[..bytes.len() - 1]);
+            scene.close();
+        }
+        3 => scene.send(b"SSH-2.0-OpenSSH_9.6\r\n"),
+        _ => {
+            scene.send(&event("last", "", b"{}"));
+            scene.expect_answer("last", "response");
+            scene.send(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n");
+        }
+    }
+    assert_eq!(scene.exit_code(), 1, "life {life}: {}", scene.log());
+    assert!(handled.is_none());
+    let begin = Instant::now();
+    wait_until("nobody is left", || scene.processes().is_empty());
+    assert!(begin.elapsed() < Duration::from_secs(5), "life {life}: somebody was left behind");
+}
