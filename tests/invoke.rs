@@ -443,30 +443,37 @@ fn neither_event_nor_response_is_in_the_log_of_the_bootstrap() {
 }
 
 #[test]
-fn thousand_events_leave_nothing_behind() {
-    for handler in ECHOES {
-        let lambda = Setup::fixture(handler).start();
-        let state = |lambda: &Lambda| {
-            lambda.wait_idle();
-            (lambda.descriptors().len(), lambda.processes().len(), lambda.temp.entries())
-        };
-        let mut after_ten = None;
-        for number in 1..=1000 {
-            // Small ones and some that need more than one read.
-            let event = bytes(if number % 50 == 0 { 100_000 } else { number });
-            assert_response(&lambda.call(&event), &event);
-            if number == 10 {
-                after_ten = Some(state(&lambda));
-            }
-            lambda.api.forget();
+fn thousand_events_of_a_function_leave_nothing_behind() {
+    assert_thousand_events_leave_nothing_behind("function.handler");
+}
+
+#[test]
+fn thousand_events_of_an_executable_leave_nothing_behind() {
+    assert_thousand_events_leave_nothing_behind("app");
+}
+
+fn assert_thousand_events_leave_nothing_behind(handler: &str) {
+    let lambda = Setup::fixture(handler).start();
+    let state = || {
+        lambda.wait_idle();
+        (lambda.descriptors().len(), lambda.processes().len(), lambda.temp.entries())
+    };
+    let mut after_ten = None;
+    for number in 1..=1000 {
+        // Small ones and some that need more than one read.
+        let event = bytes(if number % 50 == 0 { 100_000 } else { number });
+        assert_response(&lambda.call(&event), &event);
+        if number == 10 {
+            after_ten = Some(state());
         }
-        assert_eq!(Some(state(&lambda)), after_ten, "{handler}");
-        assert_eq!(lambda.temp.entries(), [""; 0]);
-        let counts = lambda.api.counts();
-        assert!(counts.connections <= 2, "{counts:?}");
-        assert_eq!((counts.gets, counts.posts), (1001, 1000));
-        assert_eq!(lambda.end(), "");
+        lambda.api.forget();
     }
+    assert_eq!(Some(state()), after_ten);
+    assert_eq!(lambda.temp.entries(), [""; 0]);
+    let counts = lambda.api.counts();
+    assert!(counts.connections <= 2, "{counts:?}");
+    assert_eq!((counts.gets, counts.posts), (1001, 1000));
+    assert_eq!(lambda.end(), "");
 }
 
 #[test]

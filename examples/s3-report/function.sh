@@ -24,8 +24,8 @@ fail() {
     exit 1
 }
 
-# Prints a line "size bucket/key" for each record. The key is as S3 sends it: URL-encoded, so that it
-# has neither spaces nor quotes.
+# Prints a line "size bucket/key" for each record. The key is as S3 sends it: URL-encoded, so that
+# it has neither spaces nor quotes.
 objects_by_jq() {
     jq -r '.Records[].s3 | "\(.object.size // 0) \(.bucket.name)/\(.object.key)"'
 }

@@ -185,7 +185,8 @@ fn verdict(request: &Request) -> (Vec<u8>, bool) {
 }
 
 const TOO_LARGE: &str = "{\"errorType\":\"Function.ResponseSizeTooLarge\",\"errorMessage\":\
-                         \"Response payload size exceeded maximum allowed payload size (6291556 bytes).\"}";
+                         \"Response payload size exceeded maximum allowed payload size \
+                         (6291556 bytes).\"}";
 
 fn timeout_document(request_id: &str, timeout: Duration) -> Vec<u8> {
     let seconds = timeout.as_secs_f64();
