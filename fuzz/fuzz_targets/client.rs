@@ -1,5 +1,5 @@
-//! The whole client against a Runtime API that answers its first request with any bytes, and every
-//! other one by closing the connection.
+//! The whole client against a Runtime API that answers its first request with any bytes, and the
+//! next one with status 500, which ends it.
 //!
 //! It must come to an end, and hand to the handler exactly the event that the reference finds in
 //! those bytes, once, or nothing.
@@ -18,24 +18,30 @@ use invariants::reference;
 use libfuzzer_sys::{Corpus, fuzz_target};
 
 /// What the next connection is answered with.
-static REPLY: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+static REPLY: Mutex<Option<Reply>> = Mutex::new(None);
 
-fuzz_target!(
-    init: start_api(),
-    |data: &[u8]| -> Corpus { check(data) }
-);
+struct Reply {
+    bytes: Vec<u8>,
+    piece: usize,
+    /// Whether there is more to come after it: the answer to the event.
+    is_event: bool,
+}
+
+fuzz_target!(init: start_api(), |data: &[u8]| -> Corpus { check(data) });
 
 fn check(data: &[u8]) -> Corpus {
-    let Some((&pieces, reply)) = data.split_first() else { return Corpus::Reject };
-    let Some(expected) = event(reply) else { return Corpus::Reject };
-    *REPLY.lock().unwrap() = Some(data.to_vec());
+    let Some((&size, bytes)) = data.split_first() else { return Corpus::Reject };
+    let Some(expected) = event(bytes) else { return Corpus::Reject };
+    let piece = if size == 0 { usize::MAX } else { usize::from(size) * 4 };
+    let reply = Reply { bytes: bytes.to_vec(), piece, is_event: expected.is_some() };
+    *REPLY.lock().unwrap() = Some(reply);
     let handled = Mutex::new(Vec::new());
     let _ = zerostrap::run(|_, event| {
         handled.lock().unwrap().push(event.to_vec());
         Ok(Vec::new())
     });
     let handled = handled.into_inner().unwrap();
-    assert_eq!(handled, Vec::from_iter(expected), "in pieces of {pieces}");
+    assert_eq!(handled, Vec::from_iter(expected));
     assert!(REPLY.lock().unwrap().is_none(), "the API was not asked");
     Corpus::Keep
 }
@@ -48,29 +54,32 @@ fn start_api() {
     thread::spawn(move || {
         for stream in listener.incoming() {
             let reply = REPLY.lock().unwrap().take();
-            if let (Ok(stream), Some(reply)) = (stream, reply) {
-                // A client that gives up early resets the connection: no error of this side.
-                let _ = answer(stream, &reply);
-            }
+            // A client that gives up early resets the connection: no error of this side.
+            let _ = stream.and_then(|stream| answer(stream, reply));
         }
     });
 }
 
-/// Reads a request and answers it in pieces, whose size is the first byte of the input.
-fn answer(mut stream: TcpStream, input: &[u8]) -> std::io::Result<()> {
+/// Answers a first request with the input; a request after an event, or on another connection,
+/// with an end of all.
+fn answer(mut stream: TcpStream, reply: Option<Reply>) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut request = [0; 4_096];
-    let length = stream.read(&mut request)?;
-    assert!(request[..length].ends_with(b"\r\n\r\n"), "a request in one write");
-    if let Some((&size, reply)) = input.split_first() {
-        let size = if size == 0 { reply.len().max(1) } else { usize::from(size) * 4 };
-        for piece in reply.chunks(size) {
+    if stream.read(&mut request)? == 0 {
+        return Ok(());
+    }
+    if let Some(reply) = reply {
+        for piece in reply.bytes.chunks(reply.piece) {
             stream.write_all(piece)?;
         }
+        if !reply.is_event {
+            stream.shutdown(Shutdown::Write)?;
+        }
+        if stream.read(&mut request)? == 0 {
+            return Ok(());
+        }
     }
-    stream.shutdown(Shutdown::Write)?;
-    while stream.read(&mut request)? > 0 {}
-    Ok(())
+    stream.write_all(b"HTTP/1.1 500 End\r\nContent-Length: 0\r\n\r\n")
 }
 
 /// The event that a client which keeps all rules takes from a connection that sends `data` and
