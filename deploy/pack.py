@@ -39,6 +39,12 @@ CHECK_SECONDS = 60
 EPOCH = (1980, 1, 1, 0, 0, 0)
 EPOCH_SECONDS = 315_532_800
 
+# Names of elf.h.
+ET_EXEC = 2
+PT_LOAD, PT_DYNAMIC, PT_INTERP = 1, 2, 3
+DT_NEEDED, DT_STRTAB, DT_RPATH, DT_RUNPATH = 1, 5, 15, 29
+DT_FLAGS_1, DF_1_PIE = 0x6FFFFFFB, 0x08000000
+DT_VERNEED, DT_VERNEEDNUM = 0x6FFFFFFE, 0x6FFFFFFF
 MACHINES = {62: "x86_64", 183: "arm64"}
 LOADERS = {"x86_64": "/lib64/ld-linux-x86-64.so.2", "arm64": "/lib/ld-linux-aarch64.so.1"}
 
@@ -78,21 +84,21 @@ class Elf:
             size, count = struct.unpack_from("<HH", data, 54)
             for at in range(start, start + size * count, size):
                 kind, _, offset, address, _, length = struct.unpack_from("<IIQQQQ", data, at)
-                if kind == 1:
+                if kind == PT_LOAD:
                     self.loads.append((address, offset, length))
-                elif kind == 2:
+                elif kind == PT_DYNAMIC:
                     dynamic = list(struct.iter_unpack("<QQ", data[offset : offset + length]))
-                elif kind == 3:
+                elif kind == PT_INTERP:
                     self.interpreter = data[offset : offset + length].rstrip(b"\0").decode()
         values = dict(dynamic)
-        self.strings = self.offset(values[5]) if 5 in values else 0
-        self.needed = [self.string(value) for tag, value in dynamic if tag == 1]
-        paths = [self.string(value) for tag, value in dynamic if tag in (15, 29)]
+        self.strings = self.offset(values[DT_STRTAB]) if DT_STRTAB in values else 0
+        self.needed = [self.string(value) for tag, value in dynamic if tag == DT_NEEDED]
+        paths = [self.string(value) for tag, value in dynamic if tag in (DT_RPATH, DT_RUNPATH)]
         self.search = [part for path in paths for part in path.split(":") if part]
-        self.pie = bool(values.get(0x6FFFFFFB, 0) & 0x08000000)
+        self.pie = bool(values.get(DT_FLAGS_1, 0) & DF_1_PIE)
         self.versions = []
-        if 0x6FFFFFFE in values:
-            self.read_versions(self.offset(values[0x6FFFFFFE]), values.get(0x6FFFFFFF, 0))
+        if DT_VERNEED in values:
+            self.read_versions(self.offset(values[DT_VERNEED]), values.get(DT_VERNEEDNUM, 0))
 
     def offset(self, address):
         for start, offset, length in self.loads:
@@ -112,11 +118,13 @@ class Elf:
                 name, step = struct.unpack_from("<II", self.data, name_at + 8)
                 self.versions.append((self.string(library), self.string(name)))
                 name_at += step
+            if following == 0:
+                break
             at += following
 
     def is_program(self):
         """A shared library has none of these three."""
-        return self.type == 2 or self.interpreter is not None or self.pie
+        return self.type == ET_EXEC or self.interpreter is not None or self.pie
 
     def architecture(self):
         return MACHINES.get(self.machine, f"machine {self.machine}") if self.is64 else "32-bit"
@@ -189,17 +197,22 @@ def walk(task):
     return sorted(found, key=lambda file: file.name.encode())
 
 
+def within(path, folder):
+    """Whether a path leads into the folder once every link is followed."""
+    root = os.path.realpath(folder)
+    return os.path.commonpath([root, os.path.realpath(path)]) == root
+
+
 def check_link(file, task):
     target = os.readlink(file.source)
-    root = os.path.realpath(task)
-    lands = os.path.realpath(file.source)
-    outside = os.path.commonpath([root, lands]) != root
-    if os.path.isabs(target) or outside:
+    # By its words as well: out of the folder and back in by its name here does not lead back there.
+    words = os.path.normpath(os.path.join(os.path.dirname(file.name), target))
+    if words.split("/")[0] in ("..", "") or not within(file.source, task):
         raise Refused(
             f"{file.source} is a link to {target}, out of the folder, which will not be on Lambda: "
             "copy the file in its place."
         )
-    if not os.path.exists(lands):
+    if not os.path.exists(file.source):
         raise Refused(
             f"{file.source} is a link to {target}, which is not there: mend or remove it."
         )
@@ -315,8 +328,7 @@ def collect(arguments):
     task, arch = arguments.task, arguments.arch
     if not os.path.isdir(task):
         raise Refused(f"{task} is not a folder: --task takes the function's folder.")
-    out = os.path.realpath(arguments.out)
-    if os.path.commonpath([os.path.realpath(task), out]) == os.path.realpath(task):
+    if within(arguments.out, task):
         raise Refused(
             f"{arguments.out} lies in {task} and would be packed itself: write elsewhere."
         )

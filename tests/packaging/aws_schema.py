@@ -11,6 +11,12 @@ required, optional, computed, both; `most` is 1 or 0 for any number.
 import ast
 import os
 
+# What deploy/terraform uses, without the aws_ in front.
+RESOURCES = """lambda_function lambda_function_url cloudwatch_log_group iam_role iam_role_policy
+    ecr_repository ecr_repository_policy ecr_lifecycle_policy""".split()
+DATA = ["partition", "region", "caller_identity"]
+MODULES = ["provider", *RESOURCES, *[f"data_aws_{name}" for name in DATA]]
+
 # Arguments of every construct of the bindings, which Terraform knows as meta-arguments.
 META = {
     "connection",

@@ -17,11 +17,7 @@ from concurrent import futures
 import grpc
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-from aws_schema import Bindings  # noqa: E402
-
-RESOURCES = """lambda_function lambda_function_url cloudwatch_log_group iam_role iam_role_policy
-    ecr_repository ecr_repository_policy ecr_lifecycle_policy""".split()
-DATA = ["partition", "region", "caller_identity"]
+from aws_schema import DATA, RESOURCES, Bindings  # noqa: E402
 
 
 def number(value):

@@ -21,6 +21,8 @@ import time
 import unittest
 import zipfile
 
+from aws_schema import MODULES
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 DEPLOY = os.path.join(ROOT, "deploy")
 PACK = os.path.join(DEPLOY, "pack.py")
@@ -176,7 +178,7 @@ def provider_bindings():
     package = "cdktf_cdktf_provider_aws"
 
     def unpack(wheel, folder):
-        wheel.extractall(folder, [n for n in wheel.namelist() if n.endswith("/__init__.py")])
+        wheel.extractall(folder, [f"{package}/{module}/__init__.py" for module in MODULES])
 
     return os.path.join(unpacked_wheel(BINDINGS_WHEEL, unpack), package)
 

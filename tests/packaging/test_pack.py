@@ -427,6 +427,11 @@ class Refused(Case):
         os.symlink("../secret", os.path.join(self.task, "data"))
         self.refused("data is a link to ../secret", "out of the folder")
 
+    def test_link_out_of_the_folder_and_back_by_its_name_is_refused(self):
+        self.script()
+        os.symlink("../task/function.sh", os.path.join(self.task, "again.sh"))
+        self.refused("again.sh is a link to ../task/function.sh", "out of the folder")
+
     def test_absolute_link_is_refused(self):
         path = self.script()
         os.symlink(path, os.path.join(self.task, "again.sh"))
