@@ -189,7 +189,7 @@ STYLE = """
 
 
 def chart(figures, note):
-    labels, width, left, right, line = dict(CONTESTANTS), 760, 230, 90, 22
+    labels, width, left, right, line = dict(CONTESTANTS), 780, 250, 90, 22
     parts, y = [], 52
     for title, file, kind, names in PANELS:
         bars = [(name, figures[file, kind, name]["median"]) for name in names if (file, kind, name) in figures]
