@@ -3,12 +3,8 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::time::Duration;
 
 use crate::error::Kind;
-
-/// How long a connect may take. The Runtime API is on the same machine.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Most bytes of /etc/hosts that are read.
 const HOSTS_LIMIT: u64 = 65_536;
@@ -53,19 +49,18 @@ impl Address {
     }
 
     /// Connects to the first of the host's addresses that answers.
+    ///
+    /// Without a limit of its own: the Runtime API is on the same machine, where a connect is
+    /// accepted or refused at once, and the kernel gives up on any other after two minutes.
     pub(crate) fn connect(&self) -> io::Result<TcpStream> {
         let mut result = Err(io::ErrorKind::HostUnreachable.into());
         for ip in look_up(&self.host) {
-            result = TcpStream::connect_timeout(&SocketAddr::new(ip, self.port), CONNECT_TIMEOUT);
+            result = TcpStream::connect(SocketAddr::new(ip, self.port));
             if result.is_ok() {
                 break;
             }
         }
-        let stream = result?;
-        // A request is one write where it fits; what follows it must not wait for an
-        // acknowledgement.
-        stream.set_nodelay(true)?;
-        Ok(stream)
+        result
     }
 }
 

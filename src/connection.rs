@@ -101,6 +101,10 @@ impl Connection {
         let mut tries_left = RECONNECT_LIMIT;
         loop {
             tries_left = tries_left.saturating_sub(1);
+            // A request that may be repeated finds out by itself.
+            if repeat == Repeat::Never {
+                self.renew_if_stale();
+            }
             let (error, may_repeat) = match self.send(head, body) {
                 Ok(()) => match self.reply_head() {
                     Ok(reply) => return Ok(reply),
@@ -126,14 +130,22 @@ impl Connection {
 
     /// Opens the connection if need be, and writes. The error says how much was written.
     pub(crate) fn send(&mut self, head: &[u8], body: &[u8]) -> Result<(), (usize, io::Error)> {
-        if self.last_heard.elapsed() > TRUSTED_IDLE && self.is_stale() {
-            self.close();
-        }
+        let is_new = self.stream.is_none();
         let stream = match &mut self.stream {
             Some(stream) => stream,
             None => self.stream.insert(self.address.connect().map_err(|error| (0, error))?),
         };
-        write_all(stream, &mut [IoSlice::new(head), IoSlice::new(body)], self.write_limit)
+        // What is written after the first segment must not wait for an acknowledgement. A request
+        // without a body is one segment, and it is the one that start-up waits for.
+        if is_new && !body.is_empty() {
+            stream.set_nodelay(true).map_err(|error| (0, error))?;
+        }
+        let mut parts = [IoSlice::new(head), IoSlice::new(body)];
+        write_all(stream, &mut parts, self.write_limit)?;
+        if is_new && body.is_empty() {
+            stream.set_nodelay(true).map_err(|error| (head.len(), error))?;
+        }
+        Ok(())
     }
 
     /// Writes more of a request that [`Connection::send`] began.
@@ -263,15 +275,18 @@ impl Connection {
         self.block = 0;
     }
 
-    /// Whether the peer closed the connection, or sent what nobody asked for, while it was idle.
-    fn is_stale(&self) -> bool {
-        let Some(stream) = &self.stream else { return false };
-        if stream.set_nonblocking(true).is_err() {
-            return true;
+    /// Gives the connection up if the peer closed it, or sent what nobody asked for, while it was
+    /// idle. The next request opens another, and so nothing is sent that would be lost.
+    pub(crate) fn renew_if_stale(&mut self) {
+        let Some(stream) = &self.stream else { return };
+        if self.last_heard.elapsed() <= TRUSTED_IDLE {
+            return;
         }
-        let peeked = stream.peek(&mut [0]);
+        let peeked = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
         let stands = peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
-        stream.set_nonblocking(false).is_err() || !stands
+        if stream.set_nonblocking(false).is_err() || !stands {
+            self.close();
+        }
     }
 }
 

@@ -31,9 +31,10 @@ in LAMBDA_TASK_ROOT. Settings and limits: README.md.
 ";
 
 fn main() -> ExitCode {
-    sys::start_clean();
+    sys::close_foreign_descriptors();
     // Emulators pass the handler as an argument: only these three mean anything.
-    let argument = std::env::args_os().nth(1).unwrap_or_default();
+    let mut arguments = std::env::args_os();
+    let argument = arguments.nth(1).unwrap_or_default();
     match argument.to_str() {
         Some("--version") => print(&version()),
         Some("--help") => print(HELP),
@@ -79,15 +80,15 @@ fn check() -> ExitCode {
     }
 }
 
-/// Reads the environment and goes to the task root, where handlers run.
+/// Reads the environment. A task root that is relative becomes the current folder.
 fn settings() -> Result<Settings, Failure> {
     let mut settings = Settings::from_environment()?;
-    if let Err(error) = std::env::set_current_dir(&settings.task_root) {
-        let root = settings.task_root.display();
-        let message = format!("LAMBDA_TASK_ROOT {root}: {error}; set it to the function's folder");
-        return Err(Failure::new("Runtime.NoSuchHandler", message));
-    }
-    if settings.task_root.is_relative() {
+    if settings.task_root.is_relative() && settings.task_root.as_os_str() != "." {
+        if let Err(error) = std::env::set_current_dir(&settings.task_root) {
+            let root = settings.task_root.display();
+            let message = format!("LAMBDA_TASK_ROOT {root}: {error}; set it to a folder");
+            return Err(Failure::new("Runtime.NoSuchHandler", message));
+        }
         settings.task_root = ".".into();
     }
     Ok(settings)

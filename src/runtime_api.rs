@@ -149,6 +149,7 @@ impl RuntimeApi {
         request.header("Transfer-Encoding", b"chunked");
         let trailers = [ERROR_TYPE, ERROR_BODY].join(", ");
         request.header("Trailer", trailers.as_bytes());
+        self.connection.renew_if_stale();
         self.connection.set_write_limit(until);
         self.connection.send(&request.finish(), b"").map_err(|(_, error)| error)
     }

@@ -29,7 +29,7 @@ mod libc {
         pub(super) fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
         pub(super) fn memfd_create(name: *const c_char, flags: c_uint) -> c_int;
         pub(super) fn syscall(number: c_long, ...) -> c_long;
-        pub(super) fn sigfillset(set: *mut Opaque) -> c_int;
+        pub(super) fn sigaddset(set: *mut Opaque, signal: c_int) -> c_int;
         pub(super) fn sigemptyset(set: *mut Opaque) -> c_int;
         pub(super) fn posix_spawnattr_init(attributes: *mut Opaque) -> c_int;
         pub(super) fn posix_spawnattr_setflags(attributes: *mut Opaque, flags: i16) -> c_int;
@@ -60,7 +60,8 @@ pub(crate) const SIGINT: i32 = 2;
 pub(crate) const SIGKILL: i32 = 9;
 pub(crate) const SIGTERM: i32 = 15;
 
-const SIGCHLD: c_int = 17;
+const SIGPIPE: c_int = 13;
+const LAST_ORDINARY_SIGNAL: c_int = 31;
 const WNOHANG: c_int = 1;
 /// poll(2)'s word for "a read would not block".
 const POLLIN: i16 = 1;
@@ -146,16 +147,22 @@ pub(crate) fn signal_group(group: i32, signal: i32) {
     }
 }
 
-/// Undoes what whoever started this process left behind. Open descriptors, of which Lambda's agent
-/// for Managed Instances is known to leave some, would be inherited by handlers; with SIGCHLD
-/// ignored nobody could ask how they ended. Must be called before anything is opened.
-pub(crate) fn start_clean() {
-    // None is the default action.
-    libc::signal(SIGCHLD, None);
+/// Closes what whoever started this process left open, so that no handler inherits it: Lambda's
+/// agent for Managed Instances is known to leave some. Must be called before anything is opened.
+pub(crate) fn close_foreign_descriptors() {
     let last = c_ulong::from(c_uint::MAX);
     // SAFETY: close_range(2) takes three numbers, and nothing of ours is open yet. On a kernel
     // older than 5.9 it does nothing.
     unsafe { libc::syscall(SYS_CLOSE_RANGE, 3 as c_ulong, last, 0 as c_ulong) };
+}
+
+/// Undoes what whoever started this process ignores: handlers would inherit that, and with SIGCHLD
+/// ignored nobody could ask how they ended. SIGPIPE stays as Rust sets it; spawn resets it.
+pub(crate) fn reset_signals() {
+    for signal in (1..=LAST_ORDINARY_SIGNAL).filter(|signal| *signal != SIGPIPE) {
+        // None is the default action.
+        libc::signal(signal, None);
+    }
 }
 
 /// A descriptor that becomes readable when the process ends. It must not be waited for before.
@@ -180,8 +187,8 @@ fn owned(descriptor: c_long) -> io::Result<OwnedFd> {
 }
 
 /// Starts `path` with these arguments and environment, as leader of a process group of its own,
-/// with these descriptors as 0, 1 and 2 and, since all others are close-on-exec, no other. Signals
-/// are at their defaults and none is blocked, whatever this process inherited or set.
+/// with these descriptors as 0, 1 and 2 and, since all others are close-on-exec, no other. A
+/// descriptor that has its number already is one that is inherited. No signal is blocked or ignored.
 pub(crate) fn spawn(
     path: &CStr,
     arguments: &[&CStr],
@@ -202,14 +209,14 @@ pub(crate) fn spawn(
         libc::posix_spawnattr_init(attributes);
         libc::posix_spawnattr_setflags(attributes, SPAWN_FLAGS);
         libc::posix_spawnattr_setpgroup(attributes, 0);
-        libc::sigfillset(signals);
-        libc::posix_spawnattr_setsigdefault(attributes, signals);
         libc::sigemptyset(signals);
         libc::posix_spawnattr_setsigmask(attributes, signals);
+        libc::sigaddset(signals, SIGPIPE);
+        libc::posix_spawnattr_setsigdefault(attributes, signals);
         let mut result = libc::posix_spawn_file_actions_init(actions);
         for (descriptor, to) in descriptors.iter().zip(0..) {
-            if result == 0 {
-                let from = descriptor.as_raw_fd();
+            let from = descriptor.as_raw_fd();
+            if result == 0 && from != to {
                 result = libc::posix_spawn_file_actions_adddup2(actions, from, to);
             }
         }
@@ -308,6 +315,7 @@ pub(crate) const INIT_FAILED: u8 = 2;
 /// # Errors
 /// There can be no such process.
 pub(crate) fn supervise(slots: usize) -> io::Result<()> {
+    reset_signals();
     for place in SLOTS.iter().take(slots) {
         match libc::fork() {
             0 => {

@@ -59,6 +59,7 @@ impl<'a> Executable<'a> {
             log: log.as_mut(),
             word: None,
             limit,
+            open: true,
         };
         let ending = watch.run(&mut output);
         let status = process.collect();
@@ -73,6 +74,7 @@ impl<'a> Executable<'a> {
         let event = self.event.take()?;
         let (pipe, stdout) = io::pipe()?;
         if self.environment.is_empty() {
+            run::prepare(self.settings)?;
             self.environment = run::base_environment();
         }
         let base = self.environment.len();

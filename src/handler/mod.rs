@@ -27,10 +27,7 @@ impl<'a> Kind<'a> {
     /// `Runtime.NoSuchHandler`, `Runtime.HandlerNotExecutable` or `Runtime.HandlerInitFailed`.
     pub(crate) fn start(settings: &'a Settings) -> Result<Kind<'a>, Failure> {
         match resolve(settings)? {
-            Found::File(path) => {
-                program::check(&path)?;
-                Ok(Kind::Executable(executable::Executable::new(settings, &path)))
-            }
+            Found::File(path) => Ok(Kind::Executable(executable::Executable::new(settings, &path))),
             Found::Function { script, name } => {
                 Ok(Kind::Shell(shell::Shell::start(settings, script, name)?))
             }
@@ -102,7 +99,7 @@ fn resolve(settings: &Settings) -> Result<Found, Failure> {
     };
     let shown = handler.to_string_lossy();
     let file = settings.task_root.join(handler);
-    if file.is_file() {
+    if program::check(&file)? {
         return Ok(Found::File(file));
     }
     let bytes = handler.as_bytes();

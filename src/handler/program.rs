@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use zerostrap::Failure;
 
-/// What the kernel reads of a file to find out what it is (BINPRM_BUF_SIZE).
-const START: usize = 256;
+/// What is read of a file to find out what it is: enough for the kernel's 256 bytes of a `#!` line
+/// and, as linkers lay files out, for the program headers of an ELF file.
+const START: usize = 1_024;
 
 /// Longest program header table that is looked at, in entries.
 const PROGRAM_HEADER_LIMIT: u16 = 64;
@@ -18,17 +19,25 @@ const PROGRAM_HEADER_LIMIT: u16 = 64;
 const MACHINE: (u16, &str) =
     if cfg!(target_arch = "aarch64") { (183, "arm64") } else { (62, "x86_64") };
 
-/// Checks mode, form, machine and interpreter.
+/// Checks mode, form, machine and interpreter. `false`: there is no file of that name.
 ///
 /// # Errors
 /// `Runtime.HandlerNotExecutable` with the file, the reason, and the mend.
-pub(crate) fn check(path: &Path) -> Result<(), Failure> {
+pub(crate) fn check(path: &Path) -> Result<bool, Failure> {
     let shown = path.display();
     let refuse =
         |why: String| Failure::new("Runtime.HandlerNotExecutable", format!("{shown} {why}"));
     let cannot_read = |error: std::io::Error| refuse(format!("cannot be read: {error}"));
-    let mut file = File::open(path).map_err(cannot_read)?;
-    let mode = file.metadata().map_err(cannot_read)?.permissions().mode();
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(_) if !path.is_file() => return Ok(false),
+        Err(error) => return Err(cannot_read(error)),
+    };
+    let metadata = file.metadata().map_err(cannot_read)?;
+    if !metadata.is_file() {
+        return Ok(false);
+    }
+    let mode = metadata.permissions().mode();
     if mode & 0o111 == 0 {
         return Err(refuse(format!("is not executable; run chmod +x {shown} before packing")));
     }
@@ -48,12 +57,12 @@ pub(crate) fn check(path: &Path) -> Result<(), Failure> {
             let missing = interpreter.display();
             return Err(refuse(format!("names the interpreter '{missing}', which is not there")));
         }
-        return Ok(());
+        return Ok(true);
     }
     if !start.starts_with(b"\x7fELF") {
         return Err(refuse("is neither an ELF program nor a script with a #! line".into()));
     }
-    check_elf(&file, start).map_err(refuse)
+    check_elf(&file, start).map(|()| true).map_err(refuse)
 }
 
 /// Whether a file can be found and has an x bit.
@@ -91,7 +100,11 @@ fn check_elf(file: &File, start: &[u8]) -> Result<(), String> {
     let count = half(start, 56).ok_or_else(malformed)?;
     for _ in 0..count.min(PROGRAM_HEADER_LIMIT) {
         let mut header = [0; 56];
-        file.read_exact_at(&mut header, at).map_err(|_| malformed())?;
+        let known = usize::try_from(at).ok().and_then(|at| start.get(at..)?.first_chunk());
+        match known {
+            Some(known) => header = *known,
+            None => file.read_exact_at(&mut header, at).map_err(|_| malformed())?,
+        }
         // PT_INTERP: the loader's path, which ends in NUL.
         if header.starts_with(&[3, 0, 0, 0]) {
             let from = long(&header, 8).ok_or_else(malformed)?;

@@ -15,7 +15,9 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant, SystemTime};
 
 use zerostrap::log::{self, Level};
-use zerostrap::{Answered, EVENT_VARIABLES, Failure, Invocation, PAYLOAD_LIMIT, too_large};
+use zerostrap::{
+    Answered, EVENT_VARIABLES, Failure, Invocation, PAYLOAD_LIMIT, Settings, too_large,
+};
 
 use super::logs::Pump;
 use super::output::{Output, Taken};
@@ -89,6 +91,12 @@ pub(crate) fn base_environment() -> Vec<CString> {
     let own = std::env::vars_os().filter(|(name, _)| is_a_handlers(name));
     let pairs = own.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
     pairs.filter_map(|pair| CString::new(pair).ok()).collect()
+}
+
+/// What must be so before the first handler is started, once. At start-up it would be in the way.
+pub(crate) fn prepare(settings: &Settings) -> io::Result<()> {
+    sys::reset_signals();
+    std::env::set_current_dir(&settings.task_root)
 }
 
 /// A child that leads a process group of its own.
@@ -186,6 +194,8 @@ pub(crate) struct Watch<'w> {
     /// The warm shell's word that the event ended.
     pub(crate) word: Option<&'w mut PipeReader>,
     pub(crate) limit: Limit,
+    /// The output has not ended: true at first.
+    pub(crate) open: bool,
 }
 
 /// When an event is stopped.
@@ -226,7 +236,6 @@ impl Watch<'_> {
     }
 
     fn wait(&mut self, output: &mut Output<'_>) -> Ending {
-        let mut open = true;
         loop {
             let left = self
                 .limit
@@ -239,7 +248,7 @@ impl Watch<'_> {
                 PollFd::maybe(self.log.as_ref().and_then(|log| log.descriptor())),
                 PollFd::maybe(self.word.as_ref().map(|word| word.as_fd())),
                 PollFd::readable(self.process.descriptor()),
-                PollFd::maybe(open.then(|| self.pipe.as_fd())),
+                PollFd::maybe(self.open.then(|| self.pipe.as_fd())),
                 PollFd::maybe(output.descriptor()),
             ];
             if let Err(error) = sys::poll(&mut fds, left) {
@@ -259,7 +268,7 @@ impl Watch<'_> {
             if pipe {
                 match output.take(self.pipe) {
                     Taken::More => {}
-                    Taken::End => open = false,
+                    Taken::End => self.open = false,
                     Taken::TooLarge => return Ending::TooLarge,
                     Taken::Refused(error) => return refused(error),
                 }
@@ -293,11 +302,11 @@ impl Watch<'_> {
 
     /// Takes what is in the pipes now; who still holds them is not waited for.
     fn drain(&mut self, output: &mut Output<'_>) -> Option<Ending> {
-        let (mut open, mut room) = (true, PIPE_LIMIT);
+        let mut room = PIPE_LIMIT;
         while room > 0 {
             let mut fds = [
                 PollFd::maybe(self.log.as_ref().and_then(|log| log.descriptor())),
-                PollFd::maybe(open.then(|| self.pipe.as_fd())),
+                PollFd::maybe(self.open.then(|| self.pipe.as_fd())),
             ];
             sys::poll(&mut fds, Some(Duration::ZERO)).ok()?;
             let [log, pipe] = fds.map(|fd| fd.is_ready());
@@ -309,7 +318,7 @@ impl Watch<'_> {
                 room = room.saturating_sub(length.max(1));
                 match taken {
                     Taken::More => {}
-                    Taken::End => open = false,
+                    Taken::End => self.open = false,
                     Taken::TooLarge => return Some(Ending::TooLarge),
                     Taken::Refused(error) => return Some(refused(error)),
                 }

@@ -68,6 +68,10 @@ impl<'a> Shell<'a> {
     ) -> Result<Shell<'a>, Failure> {
         let (event, buffer) = (Event::default(), Buffer::default());
         let mut shell = Shell { settings, script, function, warm: None, event, buffer };
+        run::prepare(settings).map_err(|error| {
+            let root = settings.task_root.display();
+            Failure::new("Runtime.HandlerInitFailed", format!("LAMBDA_TASK_ROOT {root}: {error}"))
+        })?;
         shell.recover()?;
         Ok(shell)
     }
@@ -104,6 +108,7 @@ impl<'a> Shell<'a> {
             log: Some(&mut warm.log),
             word: Some(&mut warm.words),
             limit,
+            open: true,
         };
         let ending = watch.run(&mut output);
         drop(files);
@@ -205,7 +210,8 @@ impl Warm {
         let text = String::from_utf8_lossy(&last_words);
         let last = text.trim_end().rsplit('\n').next().unwrap_or_default();
         let failure = failed(format!("{why}; last words: {last}"));
-        Err(last_words.split(|&byte| byte == b'\n').fold(failure, Failure::with_trace_line))
+        let lines = last_words.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        Err(lines.fold(failure, Failure::with_trace_line))
     }
 
     /// Waits for the shell's next word, and logs meanwhile. Without limit: Lambda has one for init.

@@ -17,7 +17,7 @@ set +e
 # A builtin of the name is not meant: eval would run what the event says.
 _zs_has() {
   if [ -n "${BASH_VERSION-}" ]; then declare -F "$1" >/dev/null; return; fi
-  case $(type "$1" 2>/dev/null) in "$1 is a "*function*) ;; *) return 1 ;; esac
+  case $(LC_ALL=C type "$1" 2>/dev/null) in "$1 is a "*function*) ;; *) return 1 ;; esac
 }
 _zs_has "$_zs_function" || { command echo missing && exit 1; }
 command echo ready
