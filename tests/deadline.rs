@@ -51,8 +51,21 @@ fn assert_nobody_left(scene: &Scene, kind: Kind) {
 
 /// Plays one overrun and checks all that must hold for it.
 fn stop_in_time(kind: Kind, overrun: &str) -> Scene {
+    let (scene, lines) = stop_in_time_with(kind, overrun, &[MARGIN]);
+    assert_eq!(lines.len(), 1, "{kind:?}: {lines:?}");
+    let prefix = "bootstrap: ERROR RequestId: overrun Function.TimedOut: ";
+    assert!(lines[0].starts_with(prefix), "{kind:?}: {lines:?}");
+    scene
+}
+
+/// The same in another environment; gives the bootstrap's log lines up to the answer too.
+fn stop_in_time_with(
+    kind: Kind,
+    overrun: &str,
+    environment: &[(&str, &str)],
+) -> (Scene, Vec<String>) {
     let body = handler(overrun);
-    let mut scene = Scene::start(&Setup { kind, body: &body, environment: &[MARGIN], under: &[] });
+    let mut scene = Scene::start(&Setup { kind, body: &body, environment, under: &[] });
     scene.expect_next();
     let deadline = now_ms() + DEADLINE_MS;
     // As long as can be: the handler need not read it to be stopped.
@@ -66,12 +79,9 @@ fn stop_in_time(kind: Kind, overrun: &str) -> Scene {
     assert_eq!(error_type, Some("Function.TimedOut"), "{kind:?}: {}", answer.text());
     assert!(answer.text().starts_with("{\"errorType\":\"Function.TimedOut\""), "{}", answer.text());
     let lines = scene.log_lines();
-    assert_eq!(lines.len(), 1, "{kind:?}: {lines:?}");
-    let prefix = "bootstrap: ERROR RequestId: overrun Function.TimedOut: ";
-    assert!(lines[0].starts_with(prefix), "{kind:?}: {lines:?}");
     scene.send(ACCEPTED);
     assert_alive(&mut scene, kind);
-    scene
+    (scene, lines)
 }
 
 fn stop_each_kind(overrun: &str) {
@@ -134,6 +144,21 @@ fn handler_that_writes_slowly_for_ever_is_stopped_in_time() {
 #[test]
 fn handler_that_logs_for_ever_is_stopped_in_time() {
     stop_each_kind("while :; do echo x >&2; sleep 0.01; done");
+}
+
+/// With JSON logs the bootstrap moves the handler's standard error, and is kept busy by this.
+#[test]
+fn handler_that_floods_the_json_log_is_stopped_in_time() {
+    let environment = [MARGIN, ("AWS_LAMBDA_LOG_FORMAT", "JSON")];
+    for overrun in ["yes >&2", "cat /dev/zero >&2", "yes >&2 & sleep 40"] {
+        with_each_kind(|kind| {
+            let (scene, _) = stop_in_time_with(kind, overrun, &environment);
+            assert_nobody_left(&scene, kind);
+            let log = scene.log();
+            let own = log.lines().filter(|line| line.contains("\"Function.TimedOut: "));
+            assert_eq!(own.count(), 1, "{kind:?}: one line about it");
+        });
+    }
 }
 
 /// In a shell function `$$` is the warm shell: the one that should say how the event ended.

@@ -176,6 +176,39 @@ fn handlers_of_every_slot_are_taken_along() {
     }
 }
 
+/// Lambda freezes the sandbox between events, and may do so in the middle of one.
+#[test]
+fn bootstrap_that_was_frozen_goes_on_where_it_was() {
+    let body = "echo begun >\"$FOLDER/begun\"; read -r _ <\"$FOLDER/gate\" || :; cat";
+    for kind in Kind::ALL {
+        let mut scene = start(kind, body, ORDINARY);
+        make_fifo(&scene.folder.path().join("gate"));
+        // While it waits for an event.
+        scene.expect_next();
+        freeze(&scene);
+        scene.send(&event("frozen", "", b"{}"));
+        signal("CONT", scene.pid());
+        // While the handler runs, which ends meanwhile.
+        wait_until("the handler runs", || scene.folder.read("begun") == "begun\n");
+        freeze(&scene);
+        let gate = fs::OpenOptions::new().write(true).open(scene.folder.path().join("gate"));
+        drop(gate.expect("the handler at the other end"));
+        signal("CONT", scene.pid());
+        // While it waits for the reply to its answer.
+        assert_eq!(scene.expect_answer("frozen", "response").text(), "{}");
+        freeze(&scene);
+        scene.send(ACCEPTED);
+        signal("CONT", scene.pid());
+        scene.expect_next();
+        assert_eq!((scene.connections, scene.log_lines()), (1, Vec::new()), "{kind:?}");
+    }
+}
+
+fn freeze(scene: &Scene) {
+    signal("STOP", scene.pid());
+    wait_until("the bootstrap stands still", || state(scene.pid()) == Some('T'));
+}
+
 /// A PID 1 that ends by itself passes its status on.
 #[test]
 fn pid_1_ends_with_the_status_of_the_runtime() {
