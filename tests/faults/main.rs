@@ -73,6 +73,11 @@ fn faults_of_restore_next_have_the_outcome_of_the_table() {
 }
 
 #[test]
+fn faults_of_restore_error_have_the_outcome_of_the_table() {
+    play_all(At::RestoreError);
+}
+
+#[test]
 fn table_and_plays_name_the_same_faults() {
     let listed: Vec<_> = table::rows().into_iter().map(|row| row.id).collect();
     let played: Vec<_> =
@@ -153,6 +158,10 @@ fn start(fault: &Fault) -> Scene {
     let folder = Scratch::new();
     let handler = match fault.at {
         At::InitError => "absent",
+        At::RestoreError => {
+            folder.write("function.sh", "handler() { :; }\nafter_restore() { return 1; }\n", 0o644);
+            "function.handler"
+        }
         _ => Kind::Executable.write(&folder, HANDLER),
     };
     scripted::make_fifo(&folder.path().join("gate"));
@@ -163,6 +172,11 @@ fn start(fault: &Fault) -> Scene {
 fn bring_to_fault(scene: &mut Scene, fault: &Fault) {
     match fault.at {
         At::Next | At::InitError | At::Register | At::RestoreNext => {}
+        At::RestoreError => {
+            let request = scene.request().expect("the question for a restore");
+            assert_eq!(request.path, "/2018-06-01/runtime/restore/next");
+            scene.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
         At::Response | At::Error => scene.deliver(&event("faulty", "", fault.event.as_bytes())),
     }
 }
@@ -176,6 +190,7 @@ fn read_request_at_fault(scene: &mut Scene, fault: &Fault) {
         At::InitError => request.path == "/2018-06-01/runtime/init/error",
         At::Register => request.path == "/2020-01-01/extension/register",
         At::RestoreNext => request.path == "/2018-06-01/runtime/restore/next",
+        At::RestoreError => request.path == "/2018-06-01/runtime/restore/error",
     };
     assert!(is_expected, "not the request to answer: {} {}", request.method, request.path);
 }
@@ -215,10 +230,14 @@ fn outcome(scene: &Scene, fault: &Fault, ended: Option<i32>) -> Row {
         Some(code) => format!("exit {code} after the next event"),
     };
     let mut answers = answers_to("faulty");
-    let is_init_error = |path: &str| path == "/2018-06-01/runtime/init/error";
-    answers.extend(
-        scene.requests.iter().filter(|r| is_init_error(&r.path)).map(|_| "init error".to_owned()),
-    );
+    let reports = [
+        ("/2018-06-01/runtime/init/error", "init error"),
+        ("/2018-06-01/runtime/restore/error", "restore error"),
+    ];
+    for (path, name) in reports {
+        let sent = scene.requests.iter().filter(|request| request.path == path);
+        answers.extend(sent.map(|_| name.to_owned()));
+    }
     Row {
         id: fault.id.clone(),
         handler_runs: seen.lines().filter(|line| *line == fault.event).count().to_string(),

@@ -14,11 +14,19 @@ pub(crate) enum At {
     InitError,
     Register,
     RestoreNext,
+    RestoreError,
 }
 
 impl At {
-    pub(crate) const ALL: [At; 6] =
-        [At::Next, At::Response, At::Error, At::InitError, At::Register, At::RestoreNext];
+    pub(crate) const ALL: [At; 7] = [
+        At::Next,
+        At::Response,
+        At::Error,
+        At::InitError,
+        At::Register,
+        At::RestoreNext,
+        At::RestoreError,
+    ];
 
     /// What the ids of its rows begin with.
     fn prefix(self) -> &'static str {
@@ -29,6 +37,7 @@ impl At {
             At::InitError => "init",
             At::Register => "register",
             At::RestoreNext => "restore",
+            At::RestoreError => "restore-error",
         }
     }
 }
@@ -89,6 +98,7 @@ pub(crate) fn faults(at: At) -> Vec<Fault> {
         At::InitError => init_replies(&mut list),
         At::Register => register_replies(&mut list),
         At::RestoreNext => restore_replies(&mut list),
+        At::RestoreError => restore_error_replies(&mut list),
     }
     list.faults
 }
@@ -104,7 +114,9 @@ impl List {
         let (event, environment): (_, &'static [_]) = match self.at {
             At::Error => (FAILING, &[]),
             At::Register => (EVENT, &[("BOOTSTRAP_GRACEFUL_SHUTDOWN", "1")]),
-            At::RestoreNext => (EVENT, &[("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")]),
+            At::RestoreNext | At::RestoreError => {
+                (EVENT, &[("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")])
+            }
             At::Next | At::Response | At::InitError => (EVENT, &[]),
         };
         let id = format!("{}-{id}", self.at.prefix());
@@ -628,6 +640,19 @@ fn restore_replies(list: &mut List) {
     list.reply_then_close("cut", "HTTP/1.1 200 OK\r\nContent-Le");
     list.script("closed-once", |scene| {
         scene.request().expect("the question for a restore");
+        scene.close();
+    });
+}
+
+/// As after an init that failed: reported once, and the process ends.
+fn restore_error_replies(list: &mut List) {
+    for status in [202, 400, 403, 500] {
+        list.reply(&format!("status-{status}"), status_reply(status));
+    }
+    list.reply("garbage", "SSH-2.0-OpenSSH_9.6\r\n");
+    list.reply_then_close("cut", "HTTP/1.1 202 Accepted\r\nContent-Le");
+    list.script("closed-before-reply", |scene| {
+        scene.request().expect("a report");
         scene.close();
     });
 }

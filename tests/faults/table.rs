@@ -6,7 +6,8 @@ pub(crate) struct Row {
     pub(crate) id: String,
     /// How often the handler ran with the event at fault.
     pub(crate) handler_runs: String,
-    /// The POSTs about that event, in their order: `response`, `error`, `init error`, or `none`.
+    /// The POSTs about that event, in their order: `response`, `error`, or `none`; or the report of a
+    /// failed start: `init error`, `restore error`.
     pub(crate) answers: String,
     /// `next event`: the one after it was answered, and the next asked for. Else `exit` and a code.
     pub(crate) then: String,
