@@ -263,6 +263,27 @@ fn bootstrap_that_was_started_with_sigchld_ignored_still_knows_how_handlers_end(
     }
 }
 
+/// Killed by what an earlier event left running, say: the next event has not begun, and finds a new
+/// shell.
+#[test]
+fn warm_shell_that_was_killed_while_idle_costs_no_event() {
+    for kind in [Kind::Bash, Kind::PosixShell] {
+        let mut scene = start(kind, "cat", ORDINARY);
+        scene.serve("before", "{}", "{}");
+        scene.expect_next();
+        let pid = scene.pid();
+        let shell = scene.processes().into_iter().find(|other| *other != pid);
+        let shell = shell.expect("a warm shell");
+        signal("KILL", shell);
+        wait_until("the shell is gone", || is_gone(shell));
+        scene.send(&event("after", "", b"{}"));
+        let answer = scene.expect_answer("after", "response");
+        assert_eq!(answer.text(), "{}", "{kind:?}");
+        scene.send(ACCEPTED);
+        scene.serve("later", "{}", "{}");
+    }
+}
+
 /// All ways in which handlers end, and none of them leaves an uncollected child.
 #[test]
 fn no_event_leaves_a_zombie() {
