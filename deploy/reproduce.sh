@@ -3,8 +3,8 @@
 #
 # Between the two builds everything differs that a machine may differ in and that can be changed
 # from here: the folder of the sources, of the user, of Cargo's downloads, of the output; the user's
-# name, umask, time zone and language; the number of jobs; the time, by faketime, or where that is
-# not installed the age of the files.
+# name, umask, time zone and language; the number of jobs; the time, by faketime, or where that does
+# not work the age of the files.
 # Out: one line an architecture, its sha256 and whether the two are the same; status 1 if not.
 set -eu
 
@@ -24,15 +24,13 @@ copy() {
     tar -c --exclude ./target --exclude ./dist --exclude ./fuzz/target . | tar -x -C "$1"
 }
 
-# build FOLDER HOME ARCH [ENVIRONMENT...]: what both builds have in common is that they know nothing
-# of the caller's environment.
+# build FOLDER HOME ARCH [NAME=VALUE...] [COMMAND...]: under these variables, by this command.
 build() {
     folder=$1 home=$2 arch=$3
     shift 3
     mkdir -p "$home/.cargo"
     [ ! -d "$downloads" ] || [ -d "$home/.cargo/registry" ] || cp -R "$downloads" "$home/.cargo/"
-    (cd "$folder" && env -i PATH="$PATH" RUSTUP_HOME="$RUSTUP_HOME" HOME="$home" "$@" \
-        deploy/build.sh "$arch")
+    (cd "$folder" && env -u CARGO_HOME HOME="$home" "$@" deploy/build.sh "$arch")
 }
 
 first=$scratch/first
@@ -40,26 +38,29 @@ second="$scratch/second place/deeper"
 copy "$first/tree"
 copy "$second/tree"
 
-if command -v faketime >/dev/null; then
+set -- CARGO_BUILD_JOBS=4 CARGO_TARGET_DIR="$second/output" USER=somebody TZ=Asia/Tokyo \
+    LC_ALL=C.UTF-8
+# Some compilers hang under faketime, for an allocator of their own: rustup's does, Debian's not.
+later='2037-12-31 23:58:00'
+if timeout 20 faketime "$later" rustc --version >/dev/null 2>&1; then
     # Cargo must not ask its registry at that time: no certificate would be valid.
-    later() { CARGO_NET_OFFLINE=true faketime '2037-12-31 23:58:00' "$@"; }
+    set -- "$@" CARGO_NET_OFFLINE=true faketime "$later"
 else
-    echo "reproduce: faketime is not installed, the clock is the same in both builds" >&2
+    echo "reproduce: no faketime that works with this rustc: the files are older, the clock is not" >&2
     find "$second/tree" -exec touch -h -d '2001-02-03 04:05:06' {} +
-    later() { "$@"; }
 fi
 
 status=0
 for arch in x86_64 arm64; do
     one=0
-    (umask 022 && build "$first/tree" "$first/home" "$arch" CARGO_BUILD_JOBS=1) || one=$?
+    (umask 022 && build "$first/tree" "$first/home" "$arch" CARGO_BUILD_JOBS=1 \
+        CARGO_TARGET_DIR="$first/output") || one=$?
     if [ "$one" -eq 3 ]; then
         echo "skipped: $arch: this machine lacks parts for it (see above)"
         continue
     fi
     [ "$one" -eq 0 ] || exit 1
-    (umask 077 && later build "$second/tree" "$second/home" "$arch" CARGO_BUILD_JOBS=4 \
-        CARGO_TARGET_DIR="$second/output" USER=somebody TZ=Asia/Tokyo LC_ALL=C.UTF-8)
+    (umask 077 && build "$second/tree" "$second/home" "$arch" "$@")
 
     bootstrap=dist/$arch/bootstrap
     sum=$(sha256sum <"$first/tree/$bootstrap")
