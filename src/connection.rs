@@ -55,7 +55,7 @@ pub(crate) struct Connection {
     end: usize,
     /// Length of the header block at `start`, until its body is read.
     block: usize,
-    last_heard: Instant,
+    last_heard: Option<Instant>,
     /// Until when the peer must have taken what is written; `None`: it may take its time.
     write_limit: Option<SystemTime>,
 }
@@ -65,11 +65,12 @@ impl Connection {
         Connection {
             address,
             stream: None,
-            buffer: vec![0; SMALL_BUFFER],
+            // Taken when the first reply is received: the first request should not wait for it.
+            buffer: Vec::new(),
             start: 0,
             end: 0,
             block: 0,
-            last_heard: Instant::now(),
+            last_heard: None,
             write_limit: None,
         }
     }
@@ -249,7 +250,7 @@ impl Connection {
                 Ok(0) => return Err(Kind::Cut),
                 Ok(length) => {
                     self.end = self.end.saturating_add(length);
-                    self.last_heard = Instant::now();
+                    self.last_heard = Some(Instant::now());
                     return Ok(());
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -261,13 +262,13 @@ impl Connection {
     /// Grows the buffer for a long body once, and for a long header block up to its limit.
     fn make_room(&mut self, announced: u64) {
         let length = self.buffer.len();
-        if self.end == length {
-            let longer =
-                length.saturating_mul(2).min(HEADER_BLOCK_LIMIT.saturating_add(LARGE_BUFFER));
-            self.buffer.resize(longer, 0);
-        } else if length < LARGE_BUFFER && u64::try_from(length).is_ok_and(|l| announced > l) {
-            self.buffer.resize(LARGE_BUFFER, 0);
-        }
+        let most = HEADER_BLOCK_LIMIT.saturating_add(LARGE_BUFFER);
+        let wanted = match u64::try_from(length).is_ok_and(|length| announced > length) {
+            true => length.max(LARGE_BUFFER),
+            false if self.end == length => length.saturating_mul(2).clamp(SMALL_BUFFER, most),
+            false => return,
+        };
+        self.buffer.resize(wanted, 0);
     }
 
     fn use_up(&mut self, length: usize) {
@@ -279,7 +280,7 @@ impl Connection {
     /// idle. The next request opens another, and so nothing is sent that would be lost.
     pub(crate) fn renew_if_stale(&mut self) {
         let Some(stream) = &self.stream else { return };
-        if self.last_heard.elapsed() <= TRUSTED_IDLE {
+        if self.last_heard.is_some_and(|heard| heard.elapsed() <= TRUSTED_IDLE) {
             return;
         }
         let peeked = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));

@@ -130,13 +130,15 @@ impl Invocation {
     }
 
     /// The request id as one segment of a path: all but RFC 3986's unreserved is `%XX`.
-    pub(crate) fn path_segment(&self) -> String {
-        let mut segment = String::with_capacity(self.request_id.len());
+    pub(crate) fn path_segment(&self) -> Vec<u8> {
+        let mut segment = Vec::with_capacity(self.request_id.len());
         for &byte in &self.request_id {
             if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                segment.push(char::from(byte));
+                segment.push(byte);
             } else {
-                segment.push_str(&format!("%{byte:02X}"));
+                let digit = |nibble: u8| b"0123456789ABCDEF".get(usize::from(nibble)).copied();
+                segment.push(b'%');
+                segment.extend(digit(byte >> 4).into_iter().chain(digit(byte & 15)));
             }
         }
         segment
@@ -160,6 +162,7 @@ fn variable_name(header: &[u8]) -> Option<Vec<u8>> {
     if !usable || !prefix.eq_ignore_ascii_case(PREFIX.as_bytes()) || header.len() == PREFIX.len() {
         return None;
     }
-    let name = header.iter().map(|&byte| if byte == b'-' { b'_' } else { byte });
-    Some(name.map(|byte| byte.to_ascii_uppercase()).collect())
+    let mut name = header.to_ascii_uppercase();
+    name.iter_mut().filter(|byte| **byte == b'-').for_each(|byte| *byte = b'_');
+    Some(name)
 }

@@ -7,6 +7,9 @@
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects
 )]
+// std's own start costs page faults and 5 KB of code for what a program of one thread does not need;
+// sys.rs has the rest of it.
+#![no_main]
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("bootstrap runs on 64-bit Linux, as Lambda does");
@@ -14,7 +17,7 @@ compile_error!("bootstrap runs on 64-bit Linux, as Lambda does");
 mod handler;
 mod sys;
 
-use std::process::ExitCode;
+use std::io::Write;
 
 use zerostrap::{Extension, Failure, Settings};
 
@@ -30,52 +33,65 @@ _HANDLER is the name of an executable, or SCRIPT.FUNCTION for a function of SCRI
 in LAMBDA_TASK_ROOT. Settings and limits: README.md.
 ";
 
-fn main() -> ExitCode {
-    sys::close_foreign_descriptors();
-    // Emulators pass the handler as an argument: only these three mean anything.
-    let mut arguments = std::env::args_os();
-    let argument = arguments.nth(1).unwrap_or_default();
-    match argument.to_str() {
-        Some("--version") => print(&version()),
-        Some("--help") => print(HELP),
-        Some("--check") => check(),
+/// Exit statuses, of which Lambda only cares that none is 0.
+const SUCCESS: u8 = 0;
+const FAILURE: u8 = 1;
+
+/// The program, given its first argument. Emulators pass the handler as an argument: only three
+/// mean anything.
+fn run(argument: &[u8]) -> u8 {
+    match argument {
+        b"--version" => print(&version()),
+        b"--help" => print(HELP),
+        b"--check" => check(),
         _ => serve(),
     }
 }
 
-fn serve() -> ExitCode {
+fn serve() -> u8 {
     let settings = match settings() {
         Ok(settings) => settings,
-        Err(failure) => return zerostrap::init_failed(&failure),
+        Err(failure) => return init_failed(&failure),
     };
     let _extension = match Extension::register(&settings) {
         Ok(extension) => extension,
-        Err(error) => return zerostrap::stop(&error),
+        Err(error) => {
+            zerostrap::stop(&error);
+            return FAILURE;
+        }
     };
     // Several slots are several processes, so that none can harm another; and PID 1 of a container
     // has orphans to collect, which a process that waits for events cannot.
     let supervised = settings.concurrency > 1 || std::process::id() == 1;
     if supervised && let Err(error) = sys::supervise(settings.concurrency) {
         let message = format!("a process for a slot cannot be made: {error}");
-        return zerostrap::init_failed(&Failure::new("Runtime.HandlerInitFailed", message));
+        return init_failed(&Failure::new("Runtime.HandlerInitFailed", message));
     }
     match handler::Kind::start(&settings) {
-        Ok(mut handler) => zerostrap::serve_slot(&settings, &mut handler),
-        Err(failure) => match zerostrap::init_failed(&failure) {
-            _ if supervised => ExitCode::from(sys::INIT_FAILED),
-            status => status,
-        },
+        Ok(mut handler) => {
+            zerostrap::serve_slot(&settings, &mut handler);
+            FAILURE
+        }
+        Err(failure) => {
+            init_failed(&failure);
+            if supervised { sys::INIT_FAILED } else { FAILURE }
+        }
     }
 }
 
+fn init_failed(failure: &Failure) -> u8 {
+    zerostrap::init_failed(failure);
+    FAILURE
+}
+
 /// Starts the handler as serving would. Standard output says what was found or what is wrong.
-fn check() -> ExitCode {
+fn check() -> u8 {
     let settings = match settings() {
         Ok(settings) => settings,
         Err(failure) => return refuse(&failure),
     };
     match handler::Kind::start(&settings) {
-        Ok(handler) => print(&format!("ok: {}\n", handler.describe())),
+        Ok(handler) => print(&["ok: ", &handler.describe(), "\n"].concat()),
         Err(failure) => refuse(&failure),
     }
 }
@@ -106,15 +122,15 @@ fn version() -> String {
     )
 }
 
-fn refuse(failure: &Failure) -> ExitCode {
-    print(&format!("{}: {}\n", failure.error_type(), failure.message()));
-    ExitCode::FAILURE
+fn refuse(failure: &Failure) -> u8 {
+    print(&[failure.error_type(), ": ", failure.message(), "\n"].concat());
+    FAILURE
 }
 
 /// `println!` would panic on a closed standard output.
-fn print(text: &str) -> ExitCode {
-    match std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+fn print(text: &str) -> u8 {
+    match sys::standard_output().write_all(text.as_bytes()) {
+        Ok(()) => SUCCESS,
+        Err(_) => FAILURE,
     }
 }

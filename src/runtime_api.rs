@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::address::Address;
-use crate::connection::{Connection, Repeat};
+use crate::connection::{Connection, Repeat, ReplyHead};
 use crate::error::{Error, Kind, explain_status};
 use crate::failure::Failure;
 use crate::http::request::{Request, chunk_size_line, last_chunk};
@@ -26,7 +26,7 @@ const NEXT: &str = "GET /runtime/invocation/next";
 #[derive(Debug)]
 pub(crate) struct RuntimeApi {
     connection: Connection,
-    next: Vec<u8>,
+    request: Request,
 }
 
 impl RuntimeApi {
@@ -35,9 +35,7 @@ impl RuntimeApi {
         let text = settings::runtime_api().ok_or(Kind::Address("the variable is not set"));
         let address = text.and_then(|text| Address::parse(&text));
         let address = address.map_err(|kind| kind.during("AWS_LAMBDA_RUNTIME_API"))?;
-        let mut api = RuntimeApi { connection: Connection::new(address), next: Vec::new() };
-        api.next = api.begin("GET", "/2018-06-01/runtime/invocation/next").finish();
-        Ok(api)
+        Ok(RuntimeApi { connection: Connection::new(address), request: Request::default() })
     }
 
     /// Asks for the next event and waits for it without limit: the sandbox may be frozen for hours
@@ -52,7 +50,7 @@ impl RuntimeApi {
 
     fn try_next(&mut self, sink: &mut dyn FnMut(&[u8])) -> Result<Invocation, Kind> {
         loop {
-            let reply = self.connection.request(&self.next, b"", Repeat::Allowed)?;
+            let reply = self.get("/2018-06-01/runtime/invocation/next")?;
             if reply.status == 204 {
                 self.connection.body(&reply, 0, &mut |_| {})?;
                 std::thread::sleep(NO_EVENT_PAUSE);
@@ -80,8 +78,7 @@ impl RuntimeApi {
     /// Waits until a snapshot was taken and restored. The old connection did not survive that.
     pub(crate) fn restore_next(&mut self) -> Result<(), Error> {
         let during = "GET /runtime/restore/next";
-        let request = self.begin("GET", "/2018-06-01/runtime/restore/next").finish();
-        let reply = self.connection.request(&request, b"", Repeat::Allowed);
+        let reply = self.get("/2018-06-01/runtime/restore/next");
         self.connection.close();
         match reply.map_err(|kind| kind.during(during))?.status {
             200..=299 => Ok(()),
@@ -95,11 +92,10 @@ impl RuntimeApi {
     pub(crate) fn register_extension(&mut self) -> Result<(), Error> {
         let during = "POST /extension/register";
         let body = b"{\"events\":[]}";
-        let mut request = self.begin("POST", "/2020-01-01/extension/register");
-        request.header("Lambda-Extension-Name", b"bootstrap");
-        request.header("Content-Type", b"application/json");
-        request.content_length(body.len());
-        let registered = self.connection.request(&request.finish(), body, Repeat::Never);
+        self.begin("POST", &[b"/2020-01-01/extension/register"]);
+        self.request.header("Lambda-Extension-Name", b"bootstrap");
+        self.request.header("Content-Type", b"application/json");
+        let registered = self.send(body);
         let reply = registered.map_err(|kind| kind.during(during))?;
         if !matches!(reply.status, 200..=299) {
             return Err(Kind::Status(reply.status).during(during));
@@ -110,9 +106,9 @@ impl RuntimeApi {
             id.ok_or(Kind::Protocol("the reply has no extension identifier").during(during))?;
         let body = self.connection.body(&reply, REPLY_BODY_LIMIT, &mut |_| {});
         body.map_err(|kind| kind.during(during))?;
-        let mut request = self.begin("GET", "/2020-01-01/extension/event/next");
-        request.header("Lambda-Extension-Identifier", &id);
-        let sent = self.connection.send(&request.finish(), b"");
+        self.begin("GET", &[b"/2020-01-01/extension/event/next"]);
+        self.request.header("Lambda-Extension-Identifier", &id);
+        let sent = self.connection.send(self.request.finish(), b"");
         sent.map_err(|(_, error)| Kind::Io(error).during("GET /extension/event/next"))
     }
 
@@ -123,16 +119,16 @@ impl RuntimeApi {
         content_type: &str,
         body: &[u8],
     ) -> Result<(), Error> {
-        let mut request = self.begin_answer(invocation, "response");
-        request.header("Content-Type", content_type.as_bytes());
-        request.content_length(body.len());
-        self.post(request, body, "POST …/response", Some(invocation))
+        self.begin_answer(invocation, b"/response");
+        self.request.header("Content-Type", content_type.as_bytes());
+        let reply = self.send(body);
+        self.conclude(reply, "POST …/response", Some(invocation))
     }
 
     /// Posts an event's failure.
     pub(crate) fn fail(&mut self, invocation: &Invocation, failure: &Failure) -> Result<(), Error> {
-        let request = self.begin_answer(invocation, "error");
-        self.post_failure(request, failure, "POST …/error", Some(invocation))
+        self.begin_answer(invocation, b"/error");
+        self.post_failure(failure, "POST …/error", Some(invocation))
     }
 
     /// Sends the head of a streamed response (AWS, custom runtimes, "Implementing response
@@ -143,15 +139,14 @@ impl RuntimeApi {
         content_type: &str,
         until: Option<SystemTime>,
     ) -> std::io::Result<()> {
-        let mut request = self.begin_answer(invocation, "response");
-        request.header("Content-Type", content_type.as_bytes());
-        request.header("Lambda-Runtime-Function-Response-Mode", b"streaming");
-        request.header("Transfer-Encoding", b"chunked");
-        let trailers = [ERROR_TYPE, ERROR_BODY].join(", ");
-        request.header("Trailer", trailers.as_bytes());
+        self.begin_answer(invocation, b"/response");
+        self.request.header("Content-Type", content_type.as_bytes());
+        self.request.header("Lambda-Runtime-Function-Response-Mode", b"streaming");
+        self.request.header("Transfer-Encoding", b"chunked");
+        self.request.header("Trailer", [ERROR_TYPE, ", ", ERROR_BODY].concat().as_bytes());
         self.connection.renew_if_stale();
         self.connection.set_write_limit(until);
-        self.connection.send(&request.finish(), b"").map_err(|(_, error)| error)
+        self.connection.send(self.request.finish(), b"").map_err(|(_, error)| error)
     }
 
     /// Sends one part of a streamed response, at once.
@@ -198,50 +193,47 @@ impl RuntimeApi {
         self.connection.descriptor()
     }
 
-    fn begin(&self, method: &str, path: &str) -> Request {
+    fn begin(&mut self, method: &str, path: &[&[u8]]) {
         let address = self.connection.address();
-        Request::new(method, &[&address.prefix, path].concat(), &address.authority)
+        let target = [&[address.prefix.as_bytes()], path].concat();
+        self.request.begin(method, &target, &address.authority);
     }
 
-    fn begin_answer(&self, invocation: &Invocation, what: &str) -> Request {
+    fn begin_answer(&mut self, invocation: &Invocation, what: &[u8]) {
         let id = invocation.path_segment();
-        let path = ["/2018-06-01/runtime/invocation/", &id, "/", what].concat();
-        let mut request = self.begin("POST", &path);
+        self.begin("POST", &[b"/2018-06-01/runtime/invocation/", &id, what]);
         // Sent back unchanged, so that an answer that comes late cannot answer a later attempt
         // with the same request id.
         if let Some(id) = invocation.invocation_id() {
-            request.header("Lambda-Runtime-Invocation-Id", id);
+            self.request.header("Lambda-Runtime-Invocation-Id", id);
         }
-        request
+    }
+
+    /// Ends the begun request with `body`, and sends it, once.
+    fn send(&mut self, body: &[u8]) -> Result<ReplyHead, Kind> {
+        self.request.content_length(body.len());
+        self.connection.request(self.request.finish(), body, Repeat::Never)
+    }
+
+    fn get(&mut self, path: &str) -> Result<ReplyHead, Kind> {
+        self.begin("GET", &[path.as_bytes()]);
+        self.connection.request(self.request.finish(), b"", Repeat::Allowed)
     }
 
     fn report(&mut self, path: &str, during: &'static str, failure: &Failure) -> Result<(), Error> {
-        let request = self.begin("POST", path);
-        self.post_failure(request, failure, during, None)
+        self.begin("POST", &[path.as_bytes()]);
+        self.post_failure(failure, during, None)
     }
 
     fn post_failure(
         &mut self,
-        mut request: Request,
         failure: &Failure,
         during: &'static str,
         invocation: Option<&Invocation>,
     ) -> Result<(), Error> {
-        let document = failure.to_json();
-        request.header("Content-Type", b"application/json");
-        request.header(ERROR_TYPE, failure.error_type().as_bytes());
-        request.content_length(document.len());
-        self.post(request, &document, during, invocation)
-    }
-
-    fn post(
-        &mut self,
-        request: Request,
-        body: &[u8],
-        during: &'static str,
-        invocation: Option<&Invocation>,
-    ) -> Result<(), Error> {
-        let reply = self.connection.request(&request.finish(), body, Repeat::Never);
+        self.request.header("Content-Type", b"application/json");
+        self.request.header(ERROR_TYPE, failure.error_type().as_bytes());
+        let reply = self.send(&failure.to_json());
         self.conclude(reply, during, invocation)
     }
 
@@ -251,7 +243,7 @@ impl RuntimeApi {
     /// not, `/next` delivers the event again.
     fn conclude(
         &mut self,
-        reply: Result<crate::connection::ReplyHead, Kind>,
+        reply: Result<ReplyHead, Kind>,
         during: &'static str,
         invocation: Option<&Invocation>,
     ) -> Result<(), Error> {

@@ -23,7 +23,7 @@ mod libc {
         pub(super) safe fn kill(pid: c_int, signal: c_int) -> c_int;
         pub(super) safe fn fork() -> c_int;
         pub(super) safe fn _exit(status: c_int) -> !;
-        pub(super) safe fn signal(signal: c_int, handler: Option<extern "C" fn(c_int)>) -> usize;
+        pub(super) fn signal(signal: c_int, action: usize) -> usize;
         pub(super) fn prctl(option: c_int, ...) -> c_int;
         pub(super) fn poll(fds: *mut PollFd, count: c_ulong, timeout_ms: c_int) -> c_int;
         pub(super) fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
@@ -60,11 +60,16 @@ pub(crate) const SIGINT: i32 = 2;
 pub(crate) const SIGKILL: i32 = 9;
 pub(crate) const SIGTERM: i32 = 15;
 
+/// signal(2)'s SIG_DFL and SIG_IGN.
+const DEFAULT_ACTION: usize = 0;
+const IGNORED: usize = 1;
 const SIGPIPE: c_int = 13;
 const LAST_ORDINARY_SIGNAL: c_int = 31;
 const WNOHANG: c_int = 1;
 /// poll(2)'s word for "a read would not block".
 const POLLIN: i16 = 1;
+/// poll(2)'s word for "not open".
+const POLLNVAL: i16 = 32;
 const MFD_CLOEXEC: c_uint = 1;
 const PR_SET_PDEATHSIG: c_int = 1;
 /// The same numbers on x86_64 and aarch64.
@@ -147,9 +152,55 @@ pub(crate) fn signal_group(group: i32, signal: i32) {
     }
 }
 
+/// The program's start, in the place of std's: C calls it with the arguments. Descriptors 0, 1 and 2
+/// are made sure of, so that no file or socket takes their place, and a connection that the peer
+/// closed is an error to the writer and not a signal to the process.
+#[unsafe(no_mangle)]
+extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
+    let argument = match count {
+        // SAFETY: C gives `count` pointers to strings that end in NUL and live as long as the
+        // process.
+        2.. => unsafe { CStr::from_ptr(*arguments.add(1)) }.to_bytes(),
+        _ => b"",
+    };
+    act_on(SIGPIPE, IGNORED);
+    let mut standard =
+        [0, 1, 2].map(|descriptor| PollFd { descriptor, wanted: 0, ..PollFd::none() });
+    while poll(&mut standard, Some(Duration::ZERO)).is_ok()
+        && standard.iter().any(|fd| fd.found & POLLNVAL != 0)
+    {
+        // A file takes the lowest free number; it is never closed.
+        match File::open("/dev/null") {
+            Ok(file) => std::mem::forget(file),
+            Err(_) => return 1,
+        }
+    }
+    close_foreign_descriptors();
+    c_int::from(crate::run(argument))
+}
+
+/// Standard output, to be written to without std's buffer around it.
+pub(crate) fn standard_output() -> std::mem::ManuallyDrop<File> {
+    // SAFETY: main made sure that descriptor 1 is open, and it is never closed.
+    std::mem::ManuallyDrop::new(unsafe { File::from_raw_fd(1) })
+}
+
+/// Sets what a signal does to this process: [`IGNORED`] or [`DEFAULT_ACTION`].
+fn act_on(signal: c_int, action: usize) {
+    // SAFETY: signal(2) takes these two numbers in the place of a function.
+    unsafe { libc::signal(signal, action) };
+}
+
+/// From now on `handler` runs when the signal comes.
+fn handle(signal: c_int, handler: extern "C" fn(c_int)) {
+    // SAFETY: the address is of a function of the type that signal(2) wants; each of ours calls
+    // only what signal-safety(7) lists.
+    unsafe { libc::signal(signal, handler as usize) };
+}
+
 /// Closes what whoever started this process left open, so that no handler inherits it: Lambda's
 /// agent for Managed Instances is known to leave some. Must be called before anything is opened.
-pub(crate) fn close_foreign_descriptors() {
+fn close_foreign_descriptors() {
     let last = c_ulong::from(c_uint::MAX);
     // SAFETY: close_range(2) takes three numbers, and nothing of ours is open yet. On a kernel
     // older than 5.9 it does nothing.
@@ -157,11 +208,10 @@ pub(crate) fn close_foreign_descriptors() {
 }
 
 /// Undoes what whoever started this process ignores: handlers would inherit that, and with SIGCHLD
-/// ignored nobody could ask how they ended. SIGPIPE stays as Rust sets it; spawn resets it.
+/// ignored nobody could ask how they ended. SIGPIPE stays ignored here; spawn resets it.
 pub(crate) fn reset_signals() {
     for signal in (1..=LAST_ORDINARY_SIGNAL).filter(|signal| *signal != SIGPIPE) {
-        // None is the default action.
-        libc::signal(signal, None);
+        act_on(signal, DEFAULT_ACTION);
     }
 }
 
@@ -269,8 +319,8 @@ const SHUTDOWN_STEP_MS: c_int = 10;
 /// From now on SIGTERM and SIGINT end this group first, and then this process. 0: only it.
 pub(crate) fn take_along(group: i32) {
     if HANDLER.swap(group, Ordering::SeqCst) == -1 {
-        libc::signal(SIGTERM, Some(end_handler));
-        libc::signal(SIGINT, Some(end_handler));
+        handle(SIGTERM, end_handler);
+        handle(SIGINT, end_handler);
     }
 }
 
@@ -332,8 +382,8 @@ pub(crate) fn supervise(slots: usize) -> io::Result<()> {
             }
         }
     }
-    libc::signal(SIGTERM, Some(signal_slots));
-    libc::signal(SIGINT, Some(signal_slots));
+    handle(SIGTERM, signal_slots);
+    handle(SIGINT, signal_slots);
     let mut left = slots;
     loop {
         let mut status: c_int = 0;

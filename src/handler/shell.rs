@@ -43,6 +43,9 @@ struct Warm {
     process: Process,
     commands: PipeWriter,
     words: PipeReader,
+    /// The event's variables, a line each. The shell has read them before the function runs, so
+    /// that one file serves all events.
+    context: File,
     /// In JSON form all of its standard error; in text what the script started at init still writes.
     log: Pump,
 }
@@ -53,7 +56,7 @@ struct Given {
     warm: Warm,
     pipe: PipeReader,
     writer: PipeWriter,
-    files: [File; 2],
+    event: File,
 }
 
 impl<'a> Shell<'a> {
@@ -90,7 +93,7 @@ impl<'a> Shell<'a> {
 
     pub(crate) fn handle(&mut self, invocation: &Invocation, reply: Reply<'_>) -> Answered {
         let given = self.give_event(invocation);
-        let Given { mut warm, mut pipe, writer, files } = match given {
+        let Given { mut warm, mut pipe, writer, event } = match given {
             Ok(given) => given,
             Err(error) => {
                 let message = format!("{} cannot be run: {error}", self.script.display());
@@ -111,7 +114,7 @@ impl<'a> Shell<'a> {
             open: true,
         };
         let ending = watch.run(&mut output);
-        drop(files);
+        drop(event);
         let ending = match ending {
             Ending::Exited(_) | Ending::Killed(_) => {
                 self.warm = Some(warm);
@@ -148,20 +151,19 @@ impl<'a> Shell<'a> {
     /// Hands the event to the warm shell.
     fn give_event(&mut self, invocation: &Invocation) -> io::Result<Given> {
         let event = self.event.take()?;
-        let context = sys::memory_file(c"context")?;
         let mut text = Vec::with_capacity(512);
         for pair in run::variables(invocation) {
             text.extend_from_slice(pair.as_bytes());
             text.push(b'\n');
         }
-        context.write_all_at(&text, 0)?;
         let (pipe, writer) = io::pipe()?;
         let mut warm = self.warm.take().ok_or(io::ErrorKind::NotFound)?;
-        let (stdin_fd, stdout_fd) = (event.as_raw_fd(), writer.as_raw_fd());
-        let line = format!("event {stdin_fd} {stdout_fd} {}\n", context.as_raw_fd());
+        warm.context.set_len(0)?;
+        warm.context.write_all_at(&text, 0)?;
+        let line = format!("event {} {}\n", event.as_raw_fd(), writer.as_raw_fd());
         // A shell that died while it was idle is noticed by its pidfd, as one that dies later.
         let _ = warm.commands.write_all(line.as_bytes());
-        Ok(Given { warm, pipe, writer, files: [event, context] })
+        Ok(Given { warm, pipe, writer, event })
     }
 }
 
@@ -172,17 +174,21 @@ impl Warm {
             let (stdin, commands) = io::pipe()?;
             let (words, stdout) = io::pipe()?;
             let (log, log_writer) = io::pipe()?;
+            let context = sys::memory_file(c"context")?;
             let log_fd = log_writer.as_raw_fd().to_string();
+            let context_fd = context.as_raw_fd().to_string();
             let (path, script) = (super::path_string(&shell), super::path_string(script));
-            let [program, function, log_fd] =
-                [PROGRAM, function, &log_fd].map(|text| CString::new(text).unwrap_or_default());
-            let arguments = [&path, c"-c", &program, c"bootstrap", &script, &function, &log_fd];
+            let [program, function, log_fd, context_fd] = [PROGRAM, function, &log_fd, &context_fd]
+                .map(|text| CString::new(text).unwrap_or_default());
+            let arguments =
+                [&path, c"-c", &program, c"bootstrap", &script, &function, &log_fd, &context_fd];
             let inherited = io::stderr();
             let stderr = if log::is_json() { log_writer.as_fd() } else { inherited.as_fd() };
             let descriptors = [stdin.as_fd(), stdout.as_fd(), stderr];
             let environment = run::base_environment();
             let process = Process::spawn(&path, &arguments, &environment, descriptors)?;
-            Ok((Warm { process, commands, words, log: Pump::new(log) }, log_writer))
+            let log = Pump::new(log);
+            Ok((Warm { process, commands, words, context, log }, log_writer))
         };
         let failed = |why: String| {
             let message = format!("{} with {}: {why}", script.display(), shell.display());
@@ -208,7 +214,7 @@ impl Warm {
             _ => "cannot be sourced".to_owned(),
         };
         let text = String::from_utf8_lossy(&last_words);
-        let last = text.trim_end().rsplit('\n').next().unwrap_or_default();
+        let last = text.trim_ascii_end().rsplit('\n').next().unwrap_or_default();
         let failure = failed(format!("{why}; last words: {last}"));
         let lines = last_words.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
         Err(lines.fold(failure, Failure::with_trace_line))
@@ -231,7 +237,7 @@ impl Warm {
                 let mut space = [0; 16];
                 let length = self.words.read(&mut space)?;
                 let word = String::from_utf8_lossy(space.get(..length).unwrap_or_default());
-                return Ok(word.trim_end().to_owned());
+                return Ok(word.trim_ascii_end().to_owned());
             } else if process {
                 return Ok(String::new());
             }

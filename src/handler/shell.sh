@@ -1,10 +1,11 @@
 # The shell's side: source the script once, then run its function for each event, in a subshell.
-# Runs in bash and in POSIX shells. Arguments: the script, the function, the log's descriptor.
+# Runs in bash and in POSIX shells. Arguments: the script, the function, and the descriptors of the
+# log and of the context.
 #
 # Standard input brings one line for each event, standard output takes its status back. What an
 # event needs is opened from the bootstrap's own descriptors, so no other descriptor is inherited,
 # by the function or by what it starts. `command` keeps functions of the script out of our way.
-_zs_script=$1 _zs_function=$2 _zs_fd=/proc/$PPID/fd _zs_log=$3
+_zs_script=$1 _zs_function=$2 _zs_fd=/proc/$PPID/fd _zs_log=$3 _zs_context=$4
 set --
 set -eu
 [ -z "${BASH_VERSION-}" ] || set -o pipefail
@@ -21,16 +22,19 @@ _zs_has() {
 }
 _zs_has "$_zs_function" || { command echo missing && exit 1; }
 command echo ready
-while IFS=' ' command read -r _zs_verb _zs_in _zs_out _zs_context; do
+while IFS=' ' command read -r _zs_verb _zs_in _zs_out; do
   case $_zs_verb in
     event) (
-      # A line is NAME=value; quoted, it is not expanded.
-      while IFS= command read -r _zs_pair; do export "$_zs_pair"; done <"$_zs_fd/$_zs_context"
-      set "$_zs_errexit"
-      # Only bash reads a file by itself; in other shells the form is an empty command.
+      # A line of the context is NAME=value; quoted, it is not expanded. Only bash reads files by
+      # itself; in other shells "$(<file)" is empty.
       if [ -n "${BASH_VERSION-}" ]; then
+        mapfile -t _zs_pairs <"$_zs_fd/$_zs_context"
+        export "${_zs_pairs[@]}"
+        set "$_zs_errexit"
         "$_zs_function" "$(<"$_zs_fd/$_zs_in")"
       else
+        while IFS= command read -r _zs_pair; do export "$_zs_pair"; done <"$_zs_fd/$_zs_context"
+        set "$_zs_errexit"
         "$_zs_function" "$(command cat <"$_zs_fd/$_zs_in")"
       fi
     ) <"$_zs_fd/$_zs_in" >"$_zs_fd/$_zs_out" ;;

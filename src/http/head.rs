@@ -93,13 +93,14 @@ impl Scanner {
 }
 
 /// A complete header block. Borrowed from the buffer it was received in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Head<'a> {
     /// Three digits, 100 to 599 in a sane peer; 0 to 999 here.
     pub status: u16,
     /// HTTP/1.0, whose connections end after a reply.
     pub is_http_1_0: bool,
-    lines: &'a [u8],
+    /// Name as sent, value without the white space around it.
+    fields: Vec<(&'a [u8], &'a [u8])>,
 }
 
 impl<'a> Head<'a> {
@@ -109,19 +110,22 @@ impl<'a> Head<'a> {
     /// The first line is no status line.
     pub fn parse(block: &'a [u8]) -> Result<Head<'a>, HeadError> {
         let end = find_newline(block, 0).ok_or(HeadError::NotHttp)?;
-        let (first, lines) = block.split_at_checked(end).ok_or(HeadError::NotHttp)?;
+        let (first, mut rest) = block.split_at_checked(end).ok_or(HeadError::NotHttp)?;
         let (status, is_http_1_0) = status_line(first.strip_suffix(b"\r").unwrap_or(first))?;
-        Ok(Head { status, is_http_1_0, lines })
+        let mut fields = Vec::with_capacity(16);
+        while let Some(colon) = rest.iter().position(|&byte| byte == b':') {
+            let (name, value) = rest.split_at_checked(colon).unwrap_or_default();
+            let end = find_newline(value, 0).unwrap_or(value.len());
+            let (value, after) = value.split_at_checked(end).unwrap_or_default();
+            fields.push((name.trim_ascii(), value.get(1..).unwrap_or_default().trim_ascii()));
+            rest = after;
+        }
+        Ok(Head { status, is_http_1_0, fields })
     }
 
     /// All headers in their order: name as sent, value without the white space around it.
     pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        self.lines.split(|&byte| byte == b'\n').filter_map(|line| {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            let colon = line.iter().position(|&byte| byte == b':')?;
-            let (name, value) = line.split_at_checked(colon)?;
-            Some((name, value.strip_prefix(b":")?.trim_ascii()))
-        })
+        self.fields.iter().copied()
     }
 
     /// The value of a header that may stand once. `name` in any case.
@@ -182,21 +186,22 @@ fn header_line(line: &[u8]) -> Result<(), HeadError> {
     if line.first().is_some_and(|&byte| byte == b' ' || byte == b'\t') {
         return Err(HeadError::Folded);
     }
-    if line.contains(&b'\r') {
-        return Err(HeadError::LineEnding);
+    let mut bytes = line.iter();
+    let name = bytes.by_ref().take_while(|&&byte| is_token(byte)).count();
+    let is_named = name > 0 && line.get(name) == Some(&b':');
+    if is_named && bytes.all(|&byte| is_text(byte)) {
+        return Ok(());
     }
-    let colon = line.iter().position(|&byte| byte == b':').ok_or(HeadError::HeaderLine)?;
-    let (name, value) = line.split_at_checked(colon).ok_or(HeadError::HeaderLine)?;
-    let name_is_token = !name.is_empty() && name.iter().all(|&byte| is_token(byte));
-    if !name_is_token || !value.iter().all(|&byte| is_text(byte)) {
-        return Err(HeadError::HeaderLine);
-    }
-    Ok(())
+    Err(if line.contains(&b'\r') { HeadError::LineEnding } else { HeadError::HeaderLine })
 }
 
 /// tchar of RFC 9110 §5.6.2.
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    matches!(
+        byte,
+        b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'0'..=b'9' | b'A'..=b'Z' | b'^'..=b'z'
+            | b'|' | b'~'
+    )
 }
 
 /// What a value may hold: RFC 9110 §5.5, and NUL. The leniency: Lambda's headers carry callers'

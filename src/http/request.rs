@@ -3,21 +3,24 @@
 //! Values come from settings and from the Runtime API's own headers. None can leave its line: a
 //! byte that a header value must not hold is written as `?`.
 
-/// The head of a request, written a line at a time.
-#[derive(Debug)]
+/// The head of a request, written a line at a time into a buffer that is used again.
+#[derive(Debug, Default)]
 pub struct Request {
     bytes: Vec<u8>,
 }
 
 impl Request {
-    /// Begins with the request line and Host. `target` is a path made by `runtime_api.rs`.
-    pub fn new(method: &str, target: &str, host: &str) -> Request {
-        let mut request = Request { bytes: Vec::with_capacity(512) };
-        for part in [method, " ", target, " HTTP/1.1\r\n"] {
-            request.bytes.extend_from_slice(part.as_bytes());
+    /// Begins anew with the request line and Host. `target` is a path made by `runtime_api.rs`, in
+    /// parts.
+    pub fn begin(&mut self, method: &str, target: &[&[u8]], host: &str) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(method.as_bytes());
+        self.bytes.push(b' ');
+        for part in target {
+            self.bytes.extend_from_slice(part);
         }
-        request.header("Host", host.as_bytes());
-        request
+        self.bytes.extend_from_slice(b" HTTP/1.1\r\n");
+        self.header("Host", host.as_bytes());
     }
 
     /// Adds one header.
@@ -30,10 +33,10 @@ impl Request {
         self.header("Content-Length", length.to_string().as_bytes());
     }
 
-    /// Ends the head.
-    pub fn finish(mut self) -> Vec<u8> {
+    /// Ends the head, and gives it.
+    pub fn finish(&mut self) -> &[u8] {
         self.bytes.extend_from_slice(b"\r\n");
-        self.bytes
+        &self.bytes
     }
 }
 
@@ -57,8 +60,12 @@ pub fn last_chunk(trailers: &[(&str, &[u8])]) -> Vec<u8> {
 fn field_line(bytes: &mut Vec<u8>, name: &str, value: &[u8]) {
     bytes.extend_from_slice(name.as_bytes());
     bytes.extend_from_slice(b": ");
-    let safe =
-        |byte: &u8| if matches!(byte, b'\t' | b' '..=b'~' | 0x80..=0xff) { *byte } else { b'?' };
-    bytes.extend(value.iter().map(safe));
+    let start = bytes.len();
+    bytes.extend_from_slice(value);
+    for byte in bytes.iter_mut().skip(start) {
+        if !matches!(byte, b'\t' | b' '..=b'~' | 0x80..=0xff) {
+            *byte = b'?';
+        }
+    }
     bytes.extend_from_slice(b"\r\n");
 }
