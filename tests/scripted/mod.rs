@@ -520,15 +520,20 @@ impl Scene {
 
     #[track_caller]
     fn take_part_of_request(&mut self, wanted: fn(&[u8]) -> Option<usize>) {
-        self.wait_for_connection();
         let mut seen = vec![0; 65536];
         let mut part = None;
         wait_until("the request has come so far", || {
-            let length = match self.stream().peek(&mut seen) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => return false,
-                length => length.expect("bytes to look at"),
-            };
-            part = wanted(&seen[..length]);
+            if self.open.is_none() && !self.accept() {
+                return false;
+            }
+            match self.stream().peek(&mut seen) {
+                // The bootstrap gave this connection up; the request comes on another.
+                Ok(0) => self.close(),
+                Ok(length) => part = wanted(&seen[..length]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => self.close(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("waited {PATIENCE:?} for bytes of a request: {error}"),
+            }
             part.is_some()
         });
         let mut taken = vec![0; part.expect("a part of a request")];
