@@ -172,10 +172,13 @@ fn check_written(body: &[u8], size: usize) {
 
 /// A request with any bytes as a header's value stays one request with that one header.
 fn check_request(value: &[u8]) {
-    let mut request = Request::new("POST", "/path", "host:1");
+    let mut request = Request::default();
+    // Whatever it held before is gone.
+    request.header("Before", value);
+    request.begin("POST", &[b"/pa", b"th"], "host:1");
     request.header("Some-Name", value);
     request.content_length(value.len());
-    let bytes = request.finish();
+    let bytes = request.finish().to_vec();
     let lines = bytes.strip_prefix(b"POST /path HTTP/1.1\r\n").expect("a request line");
     // The headers of a reply have the same grammar.
     let reply = [b"HTTP/1.1 200 OK\r\n", lines].concat();
