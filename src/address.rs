@@ -1,28 +1,38 @@
 //! `AWS_LAMBDA_RUNTIME_API`: where the Runtime API is, and a connection to there.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 
-use crate::error::Kind;
+use crate::error::{Error, Kind};
+use crate::settings;
 
 /// Most bytes of /etc/hosts that are read.
-const HOSTS_LIMIT: u64 = 65_536;
+pub const HOSTS_LIMIT: u64 = 65_536;
 
 /// Where the Runtime API is.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Address {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
     /// As it goes into the Host header.
     pub(crate) authority: String,
     /// What goes before every path; empty, or starting with `/`.
     pub(crate) prefix: String,
-    host: String,
-    port: u16,
+    candidates: Vec<SocketAddr>,
 }
 
 impl Address {
+    /// Reads `AWS_LAMBDA_RUNTIME_API`. A host that is a name is looked up in what `read_hosts`
+    /// gives: the content of /etc/hosts, at most [`HOSTS_LIMIT`] bytes of it.
+    ///
+    /// # Errors
+    /// The variable is missing or malformed.
+    pub fn from_environment(read_hosts: fn() -> io::Result<Vec<u8>>) -> Result<Address, Error> {
+        let text = settings::runtime_api().ok_or(Kind::Address("the variable is not set"));
+        let address = text.and_then(|text| Address::parse(&text, read_hosts));
+        address.map_err(|kind| kind.during("AWS_LAMBDA_RUNTIME_API"))
+    }
+
     /// Reads `host:port`, `[v6]:port`, and either as `http://host:port/prefix`.
-    pub(crate) fn parse(text: &str) -> Result<Address, Kind> {
+    fn parse(text: &str, read_hosts: fn() -> io::Result<Vec<u8>>) -> Result<Address, Kind> {
         let malformed = Kind::Address("the value is not host:port");
         let text = text.strip_prefix("http://").unwrap_or(text);
         let (authority, prefix) = match text.find('/') {
@@ -41,8 +51,10 @@ impl Address {
             Some(port) if host_is_plain && port != 0 && !host.is_empty() => Ok(Address {
                 authority: authority.to_owned(),
                 prefix: prefix.trim_end_matches('/').to_owned(),
-                host: host.to_owned(),
-                port,
+                candidates: look_up(host, read_hosts)
+                    .into_iter()
+                    .map(|ip| SocketAddr::new(ip, port))
+                    .collect(),
             }),
             _ => Err(malformed),
         }
@@ -54,8 +66,8 @@ impl Address {
     /// accepted or refused at once, and the kernel gives up on any other after two minutes.
     pub(crate) fn connect(&self) -> io::Result<TcpStream> {
         let mut result = Err(io::ErrorKind::HostUnreachable.into());
-        for ip in look_up(&self.host) {
-            result = TcpStream::connect(SocketAddr::new(ip, self.port));
+        for candidate in &self.candidates {
+            result = TcpStream::connect(candidate);
             if result.is_ok() {
                 break;
             }
@@ -69,13 +81,11 @@ impl Address {
 ///
 /// No name server is asked. Lambda and its emulators give numbers, and so the only thing on the
 /// network that this program ever talks to is the Runtime API.
-fn look_up(host: &str) -> Vec<IpAddr> {
+fn look_up(host: &str, read_hosts: fn() -> io::Result<Vec<u8>>) -> Vec<IpAddr> {
     if let Ok(ip) = host.parse() {
         return vec![ip];
     }
-    let mut text = Vec::new();
-    let file = File::open("/etc/hosts").map(|file| file.take(HOSTS_LIMIT));
-    let _ = file.and_then(|mut file| file.read_to_end(&mut text));
+    let text = read_hosts().unwrap_or_default();
     let mut found = Vec::new();
     for line in text.split(|&byte| byte == b'\n') {
         let line = line.split(|&byte| byte == b'#').next().unwrap_or_default();

@@ -46,13 +46,14 @@ pub mod log;
 
 use std::process::ExitCode;
 
+pub use address::{Address, HOSTS_LIMIT};
 pub use connection::RECONNECT_LIMIT;
 pub use error::Error;
 pub use failure::{ERROR_DOCUMENT_LIMIT, Failure};
 pub use invocation::{EVENT_VARIABLES, Invocation};
 pub use reply::{Answered, Reply, Stream, too_large};
 pub use runtime_api::PAYLOAD_LIMIT;
-pub use serve::{Extension, Handler, init_failed, serve, serve_slot, stop};
+pub use serve::{Extension, Handler, init_failed, report_init_error, serve, serve_slot, stop};
 pub use settings::{DEADLINE_MARGIN_LIMIT_MS, SLOT_LIMIT, Settings};
 
 /// Serves events with a function, for ever.

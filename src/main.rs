@@ -19,7 +19,7 @@ mod sys;
 
 use std::io::Write;
 
-use zerostrap::{Extension, Failure, Settings};
+use zerostrap::{Address, Error, Extension, Failure, Settings};
 
 const HELP: &str = "\
 bootstrap: runs a Lambda function's handler for each event of the Runtime API.
@@ -49,38 +49,44 @@ fn run(argument: &[u8]) -> u8 {
 }
 
 fn serve() -> u8 {
+    let address = match Address::from_environment(sys::read_hosts) {
+        Ok(address) => address,
+        Err(error) => return stop(&error),
+    };
     let settings = match settings() {
         Ok(settings) => settings,
-        Err(failure) => return init_failed(&failure),
+        Err(failure) => return init_failed(&address, &failure),
     };
-    let _extension = match Extension::register(&settings) {
+    let _extension = match Extension::register(&address, &settings) {
         Ok(extension) => extension,
-        Err(error) => {
-            zerostrap::stop(&error);
-            return FAILURE;
-        }
+        Err(error) => return stop(&error),
     };
     // Several slots are several processes, so that none can harm another; and PID 1 of a container
     // has orphans to collect, which a process that waits for events cannot.
     let supervised = settings.concurrency > 1 || std::process::id() == 1;
     if supervised && let Err(error) = sys::supervise(settings.concurrency) {
         let message = format!("a process for a slot cannot be made: {error}");
-        return init_failed(&Failure::new("Runtime.HandlerInitFailed", message));
+        return init_failed(&address, &Failure::new("Runtime.HandlerInitFailed", message));
     }
     match handler::Kind::start(&settings) {
         Ok(mut handler) => {
-            zerostrap::serve_slot(&settings, &mut handler);
+            zerostrap::serve_slot(&address, &settings, &mut handler);
             FAILURE
         }
         Err(failure) => {
-            init_failed(&failure);
+            init_failed(&address, &failure);
             if supervised { sys::INIT_FAILED } else { FAILURE }
         }
     }
 }
 
-fn init_failed(failure: &Failure) -> u8 {
-    zerostrap::init_failed(failure);
+fn init_failed(address: &Address, failure: &Failure) -> u8 {
+    zerostrap::report_init_error(address, failure);
+    FAILURE
+}
+
+fn stop(error: &Error) -> u8 {
+    zerostrap::stop(error);
     FAILURE
 }
 

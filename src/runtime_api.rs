@@ -9,7 +9,6 @@ use crate::failure::Failure;
 use crate::http::request::{Request, chunk_size_line, last_chunk};
 use crate::invocation::Invocation;
 use crate::log::{self, Level};
-use crate::settings;
 
 /// Most bytes of an event, and of a buffered response (AWS emulator: `6 MiB + 100`).
 pub const PAYLOAD_LIMIT: usize = 6_291_556;
@@ -30,12 +29,10 @@ pub(crate) struct RuntimeApi {
 }
 
 impl RuntimeApi {
-    /// Reads `AWS_LAMBDA_RUNTIME_API`; connects at the first request.
-    pub(crate) fn from_environment() -> Result<RuntimeApi, Error> {
-        let text = settings::runtime_api().ok_or(Kind::Address("the variable is not set"));
-        let address = text.and_then(|text| Address::parse(&text));
-        let address = address.map_err(|kind| kind.during("AWS_LAMBDA_RUNTIME_API"))?;
-        Ok(RuntimeApi { connection: Connection::new(address), request: Request::default() })
+    /// Connects at the first request.
+    pub(crate) fn new(address: &Address) -> RuntimeApi {
+        let connection = Connection::new(address.clone());
+        RuntimeApi { connection, request: Request::default() }
     }
 
     /// Asks for the next event and waits for it without limit: the sandbox may be frozen for hours

@@ -1,8 +1,11 @@
 //! The loop: next event, handler, answer; in as many slots as Lambda asks for.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::process::ExitCode;
 use std::sync::Mutex;
 
+use crate::address::{Address, HOSTS_LIMIT};
 use crate::error::Error;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -53,33 +56,31 @@ pub fn serve<H: Handler>(
     settings: &Settings,
     make: impl Fn() -> Result<H, Failure> + Sync,
 ) -> ExitCode {
-    let mut api = match RuntimeApi::from_environment() {
-        Ok(api) => api,
+    let address = match Address::from_environment(read_hosts) {
+        Ok(address) => address,
         Err(error) => return stop(&error),
     };
-    let _extension = match Extension::register(settings) {
+    let _extension = match Extension::register(&address, settings) {
         Ok(extension) => extension,
         Err(error) => return stop(&error),
     };
     let reported = Mutex::new(());
-    let slot = |api: &mut RuntimeApi| {
+    let slot = || {
         let mut handler = match make() {
             Ok(handler) => handler,
             Err(failure) => {
                 // Any slot's init failure is the function's: the first one reports it.
                 let _guard = reported.lock();
-                init_failed(&failure);
+                report_init_error(&address, &failure);
                 std::process::exit(1)
             }
         };
-        run_slot(api, settings, &mut handler)
+        run_slot(&mut RuntimeApi::new(&address), settings, &mut handler)
     };
     std::thread::scope(|scope| {
         for _ in 1..settings.concurrency {
             let other = || {
-                if let Err(error) =
-                    RuntimeApi::from_environment().and_then(|mut api| slot(&mut api))
-                {
+                if let Err(error) = slot() {
                     log::write(Level::Fatal, None, &format!("{error}; this slot ends"));
                 }
             };
@@ -87,7 +88,7 @@ pub fn serve<H: Handler>(
                 log::write(Level::Error, None, &format!("a slot cannot be started: {error}"));
             }
         }
-        match slot(&mut api) {
+        match slot() {
             Ok(()) => ExitCode::FAILURE,
             Err(error) => stop(&error),
         }
@@ -96,8 +97,8 @@ pub fn serve<H: Handler>(
 
 /// Serves events for ever in one slot, whatever the settings say of concurrency: for a process that
 /// is a slot itself. Returns as [`serve`] does.
-pub fn serve_slot<H: Handler>(settings: &Settings, handler: &mut H) -> ExitCode {
-    match RuntimeApi::from_environment().and_then(|mut api| run_slot(&mut api, settings, handler)) {
+pub fn serve_slot<H: Handler>(address: &Address, settings: &Settings, handler: &mut H) -> ExitCode {
+    match run_slot(&mut RuntimeApi::new(address), settings, handler) {
         Ok(()) => ExitCode::FAILURE,
         Err(error) => stop(&error),
     }
@@ -105,11 +106,28 @@ pub fn serve_slot<H: Handler>(settings: &Settings, handler: &mut H) -> ExitCode 
 
 /// Reports a failure before the first event, logs it, and gives the exit status.
 pub fn init_failed(failure: &Failure) -> ExitCode {
+    match Address::from_environment(read_hosts) {
+        Ok(address) => report_init_error(&address, failure),
+        Err(error) => {
+            log_fatal(failure);
+            stop(&error)
+        }
+    }
+}
+
+/// The same, with an address that is known.
+pub fn report_init_error(address: &Address, failure: &Failure) -> ExitCode {
     log_fatal(failure);
-    match RuntimeApi::from_environment().and_then(|mut api| api.init_error(failure)) {
+    match RuntimeApi::new(address).init_error(failure) {
         Ok(()) => ExitCode::FAILURE,
         Err(error) => stop(&error),
     }
+}
+
+fn read_hosts() -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open("/etc/hosts")?.take(HOSTS_LIMIT).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// Logs why the runtime cannot go on, and gives the exit status.
@@ -129,11 +147,11 @@ impl Extension {
     ///
     /// # Errors
     /// The Runtime API cannot be used.
-    pub fn register(settings: &Settings) -> Result<Option<Extension>, Error> {
+    pub fn register(address: &Address, settings: &Settings) -> Result<Option<Extension>, Error> {
         if !settings.graceful_shutdown {
             return Ok(None);
         }
-        let mut api = RuntimeApi::from_environment()?;
+        let mut api = RuntimeApi::new(address);
         api.register_extension()?;
         Ok(Some(Extension { _connection: api }))
     }

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use zerostrap::Failure;
 
+use crate::sys;
+
 /// What is read of a file to find out what it is: enough for the kernel's 256 bytes of a `#!` line
 /// and, as linkers lay files out, for the program headers of an ELF file.
 const START: usize = 1_024;
@@ -28,7 +30,7 @@ pub(crate) fn check(path: &Path) -> Result<bool, Failure> {
     let refuse =
         |why: String| Failure::new("Runtime.HandlerNotExecutable", format!("{shown} {why}"));
     let cannot_read = |error: std::io::Error| refuse(format!("cannot be read: {error}"));
-    let mut file = match File::open(path) {
+    let mut file = match sys::open(&super::path_string(path)) {
         Ok(file) => file,
         Err(_) if !path.is_file() => return Ok(false),
         Err(error) => return Err(cannot_read(error)),

@@ -254,7 +254,7 @@ fn interpreter(script: &Path) -> Result<PathBuf, Failure> {
         Failure::new("Runtime.HandlerNotExecutable", format!("{}: {why}", script.display()))
     };
     let mut first = [0; FIRST_LINE];
-    let read = File::open(script).and_then(|mut file| file.read(&mut first));
+    let read = sys::open(&super::path_string(script)).and_then(|mut file| file.read(&mut first));
     let length = read.map_err(|error| refuse(format!("cannot be read: {error}")))?;
     let line = first.get(..length).and_then(|start| start.strip_prefix(b"#!")).unwrap_or_default();
     let line = line.split(|&byte| byte == b'\n').next().unwrap_or_default();
