@@ -67,7 +67,7 @@ impl<'a> Executable<'a> {
             Ending::ProcessEnded => run::ending_of(status),
             other => other,
         };
-        run::answer(ending, output, limit)
+        run::answer(ending, output, invocation, limit)
     }
 
     fn start(&mut self, invocation: &Invocation) -> io::Result<Started> {

@@ -5,7 +5,8 @@ use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
 use std::time::SystemTime;
 
-use zerostrap::{Answered, Failure, PAYLOAD_LIMIT, Reply, Settings, Stream};
+use zerostrap::log::{self, Level};
+use zerostrap::{Answered, Failure, Invocation, PAYLOAD_LIMIT, Reply, Settings, Stream};
 
 /// Bytes taken from the pipe at once when streaming: what a pipe holds.
 const PART: usize = 65_536;
@@ -43,12 +44,39 @@ pub(crate) struct Output<'a> {
     way: Way<'a>,
     content_type: &'a str,
     drops_newlines: bool,
+    prelude: Option<Prelude>,
 }
 
 #[derive(Debug)]
 enum Way<'a> {
     Buffered(Reply<'a>),
     Streaming(Stream<'a>),
+}
+
+/// Content type of an HTTP response with its status and headers before the body (AWS, function URLs
+/// with response streaming).
+const WITH_PRELUDE: &str = "application/vnd.awslambda.http-integration-response";
+
+/// Where API Gateway stops to look for the end of that prelude.
+const PRELUDE_LIMIT: usize = 16_384;
+
+/// Looks for the 8 NUL bytes that end the prelude of an HTTP response.
+#[derive(Debug, Default)]
+struct Prelude {
+    seen: usize,
+    nuls: usize,
+    has_ended: bool,
+}
+
+impl Prelude {
+    fn look_at(&mut self, part: &[u8]) {
+        let room = PRELUDE_LIMIT.saturating_sub(self.seen);
+        for &byte in part.iter().take(room) {
+            self.nuls = if byte == 0 { self.nuls.saturating_add(1) } else { 0 };
+            self.has_ended |= self.nuls == 8;
+        }
+        self.seen = self.seen.saturating_add(part.len());
+    }
 }
 
 /// What became of one read.
@@ -75,7 +103,8 @@ impl<'a> Output<'a> {
             true => Way::Streaming(reply.stream(content_type, until)),
             false => Way::Buffered(reply),
         };
-        Output { buffer, length: 0, way, content_type, drops_newlines: false }
+        let prelude = (settings.streaming && content_type == WITH_PRELUDE).then(Prelude::default);
+        Output { buffer, length: 0, way, content_type, drops_newlines: false, prelude }
     }
 
     /// Takes what the pipe holds, once. It must be readable.
@@ -99,6 +128,9 @@ impl<'a> Output<'a> {
             Err(_) => return (Taken::End, 0),
         };
         self.length = self.length.saturating_add(read);
+        if let Some(prelude) = &mut self.prelude {
+            prelude.look_at(space.get(..read).unwrap_or_default());
+        }
         let taken = match &mut self.way {
             Way::Buffered(_) => self.measure(),
             Way::Streaming(stream) => match stream.write(space.get(..read).unwrap_or_default()) {
@@ -133,7 +165,13 @@ impl<'a> Output<'a> {
     }
 
     /// Answers with what was taken.
-    pub(crate) fn succeed(self) -> Answered {
+    pub(crate) fn succeed(self, invocation: &Invocation) -> Answered {
+        if self.prelude.as_ref().is_some_and(|prelude| !prelude.has_ended) {
+            let message = "the response has no 8 NUL bytes after its JSON prelude, so that its \
+                status and headers are lost; a shell variable cannot hold NULs, print them with \
+                printf '\\0\\0\\0\\0\\0\\0\\0\\0'";
+            log::write(Level::Warn, Some(invocation), message);
+        }
         let length = self.kept().len();
         let answered = match self.way {
             Way::Buffered(reply) => {

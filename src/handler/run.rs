@@ -384,9 +384,14 @@ pub(crate) fn ending_of(status: io::Result<ExitStatus>) -> Ending {
 }
 
 /// Answers the event by how it ended.
-pub(crate) fn answer(ending: Ending, output: Output<'_>, limit: Limit) -> Answered {
+pub(crate) fn answer(
+    ending: Ending,
+    output: Output<'_>,
+    invocation: &Invocation,
+    limit: Limit,
+) -> Answered {
     let failure = match ending {
-        Ending::Exited(0) => return output.succeed(),
+        Ending::Exited(0) => return output.succeed(invocation),
         Ending::Exited(status) => {
             let message = format!("the handler ended with status {status}; see its log lines");
             return output.fail(Failure::new("Function.ExitNonZero", message), true);

@@ -131,7 +131,7 @@ impl<'a> Shell<'a> {
                 other
             }
         };
-        run::answer(ending, output, limit)
+        run::answer(ending, output, invocation, limit)
     }
 
     /// Runs a function in the warm shell itself, if the script defines it.
