@@ -17,7 +17,7 @@ compile_error!("bootstrap runs on 64-bit Linux, as Lambda does");
 mod handler;
 mod sys;
 
-use std::io::Write;
+use std::io::{self, Read, Write};
 
 use zerostrap::{Address, Error, Extension, Failure, Settings};
 
@@ -49,7 +49,7 @@ fn run(argument: &[u8]) -> u8 {
 }
 
 fn serve() -> u8 {
-    let address = match Address::from_environment(sys::read_hosts) {
+    let address = match Address::from_environment(read_hosts) {
         Ok(address) => address,
         Err(error) => return stop(&error),
     };
@@ -114,6 +114,13 @@ fn settings() -> Result<Settings, Failure> {
         settings.task_root = ".".into();
     }
     Ok(settings)
+}
+
+/// The content of /etc/hosts, as far as it is looked at.
+fn read_hosts() -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    sys::open(c"/etc/hosts")?.take(zerostrap::HOSTS_LIMIT).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 fn version() -> String {

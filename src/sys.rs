@@ -6,7 +6,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uint, c_ulong};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -15,6 +15,8 @@ use std::time::Duration;
 
 mod libc {
     use super::*;
+
+    type Strings = *const *const c_char;
 
     // SAFETY: the signatures are those of <signal.h>, <spawn.h>, <unistd.h>, <poll.h>,
     // <sys/wait.h>, <sys/prctl.h> and <sys/mman.h>. Those marked safe take and return numbers and
@@ -32,32 +34,31 @@ mod libc {
         pub(super) fn syscall(number: c_long, ...) -> c_long;
         pub(super) fn sigaddset(set: *mut Opaque, signal: c_int) -> c_int;
         pub(super) fn sigemptyset(set: *mut Opaque) -> c_int;
-        pub(super) fn posix_spawnattr_init(attributes: *mut Opaque) -> c_int;
-        pub(super) fn posix_spawnattr_setflags(attributes: *mut Opaque, flags: i16) -> c_int;
-        pub(super) fn posix_spawnattr_setpgroup(attributes: *mut Opaque, group: c_int) -> c_int;
-        pub(super) fn posix_spawnattr_setsigdefault(attr: *mut Opaque, set: *const Opaque)
-        -> c_int;
-        pub(super) fn posix_spawnattr_setsigmask(attr: *mut Opaque, set: *const Opaque) -> c_int;
-        pub(super) fn posix_spawnattr_destroy(attributes: *mut Opaque) -> c_int;
-        pub(super) fn posix_spawn_file_actions_init(actions: *mut Opaque) -> c_int;
+        pub(super) fn posix_spawnattr_init(to: *mut Opaque) -> c_int;
+        pub(super) fn posix_spawnattr_setflags(to: *mut Opaque, flags: i16) -> c_int;
+        pub(super) fn posix_spawnattr_setpgroup(to: *mut Opaque, group: c_int) -> c_int;
+        pub(super) fn posix_spawnattr_setsigdefault(to: *mut Opaque, set: *const Opaque) -> c_int;
+        pub(super) fn posix_spawnattr_setsigmask(to: *mut Opaque, set: *const Opaque) -> c_int;
+        pub(super) fn posix_spawnattr_destroy(to: *mut Opaque) -> c_int;
+        pub(super) fn posix_spawn_file_actions_init(to: *mut Opaque) -> c_int;
         pub(super) fn posix_spawn_file_actions_adddup2(
-            actions: *mut Opaque,
-            from: c_int,
-            to: c_int,
+            to: *mut Opaque,
+            a: c_int,
+            b: c_int,
         ) -> c_int;
-        pub(super) fn posix_spawn_file_actions_destroy(actions: *mut Opaque) -> c_int;
+        pub(super) fn posix_spawn_file_actions_destroy(to: *mut Opaque) -> c_int;
         pub(super) fn posix_spawn(
             pid: *mut c_int,
             path: *const c_char,
             actions: *const Opaque,
             attributes: *const Opaque,
-            arguments: *const *const c_char,
-            environment: *const *const c_char,
+            arguments: Strings,
+            environment: Strings,
         ) -> c_int;
     }
 }
 
-pub(crate) const SIGINT: i32 = 2;
+const SIGINT: i32 = 2;
 pub(crate) const SIGKILL: i32 = 9;
 pub(crate) const SIGTERM: i32 = 15;
 
@@ -194,11 +195,13 @@ fn act_on(signal: c_int, action: usize) {
     unsafe { libc::signal(signal, action) };
 }
 
-/// From now on `handler` runs when the signal comes.
-fn handle(signal: c_int, handler: extern "C" fn(c_int)) {
-    // SAFETY: the address is of a function of the type that signal(2) wants; each of ours calls
-    // only what signal-safety(7) lists.
-    unsafe { libc::signal(signal, handler as usize) };
+/// From now on `handler` runs when this process is told to end.
+fn handle_end(handler: extern "C" fn(c_int)) {
+    for signal in [SIGTERM, SIGINT] {
+        // SAFETY: the address is of a function of the type that signal(2) wants; each of ours calls
+        // only what signal-safety(7) lists.
+        unsafe { libc::signal(signal, handler as usize) };
+    }
 }
 
 /// Closes what whoever started this process left open, so that no handler inherits it: Lambda's
@@ -230,13 +233,6 @@ pub(crate) fn open(path: &CStr) -> io::Result<File> {
     // SAFETY: the pointer is of a string that ends in NUL and outlives the call.
     let descriptor = unsafe { libc::open(path.as_ptr(), O_CLOEXEC) };
     owned(c_long::from(descriptor)).map(File::from)
-}
-
-/// The content of /etc/hosts, as far as it is looked at.
-pub(crate) fn read_hosts() -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    open(c"/etc/hosts")?.take(zerostrap::HOSTS_LIMIT).read_to_end(&mut text)?;
-    Ok(text)
 }
 
 /// An empty file that has no name in any file system.
@@ -337,8 +333,7 @@ const SHUTDOWN_STEP_MS: c_int = 10;
 /// From now on SIGTERM and SIGINT end this group first, and then this process. 0: only it.
 pub(crate) fn take_along(group: i32) {
     if HANDLER.swap(group, Ordering::SeqCst) == -1 {
-        handle(SIGTERM, end_handler);
-        handle(SIGINT, end_handler);
+        handle_end(end_handler);
     }
 }
 
@@ -400,8 +395,7 @@ pub(crate) fn supervise(slots: usize) -> io::Result<()> {
             }
         }
     }
-    handle(SIGTERM, signal_slots);
-    handle(SIGINT, signal_slots);
+    handle_end(signal_slots);
     let mut left = slots;
     loop {
         let mut status: c_int = 0;

@@ -10,7 +10,8 @@ use zerostrap::{Answered, Failure, Invocation, Reply, Settings, log};
 
 use super::logs::Pump;
 use super::output::{Buffer, Output};
-use super::run::{self, Ending, Event, Limit, Process, Watch};
+use super::process::{self, Event, Process};
+use super::run::{self, Ending, Limit, Watch};
 
 /// A handler that is a file.
 #[derive(Debug)]
@@ -74,11 +75,11 @@ impl<'a> Executable<'a> {
         let event = self.event.take()?;
         let (pipe, stdout) = io::pipe()?;
         if self.environment.is_empty() {
-            run::prepare(self.settings)?;
-            self.environment = run::base_environment();
+            process::prepare(self.settings)?;
+            self.environment = process::base_environment();
         }
         let base = self.environment.len();
-        self.environment.extend(run::variables(invocation));
+        self.environment.extend(process::variables(invocation));
         let log = if log::is_json() { Some(io::pipe()?) } else { None };
         let inherited = io::stderr();
         let stderr = log.as_ref().map_or(inherited.as_fd(), |(_, writer)| writer.as_fd());

@@ -3,6 +3,7 @@
 mod executable;
 mod logs;
 mod output;
+mod process;
 mod program;
 mod run;
 mod shell;

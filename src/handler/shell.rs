@@ -13,8 +13,9 @@ use zerostrap::{Answered, Failure, Invocation, Reply, Settings, log};
 
 use super::logs::Pump;
 use super::output::{Buffer, Output};
+use super::process::{self, Event, Process};
 use super::program;
-use super::run::{self, Ending, Event, Limit, Process, Watch};
+use super::run::{self, Ending, Limit, Watch};
 use crate::sys::{self, PollFd};
 
 /// The shell's side of the conversation.
@@ -71,7 +72,7 @@ impl<'a> Shell<'a> {
     ) -> Result<Shell<'a>, Failure> {
         let (event, buffer) = (Event::default(), Buffer::default());
         let mut shell = Shell { settings, script, function, warm: None, event, buffer };
-        run::prepare(settings).map_err(|error| {
+        process::prepare(settings).map_err(|error| {
             let root = settings.task_root.display();
             Failure::new("Runtime.HandlerInitFailed", format!("LAMBDA_TASK_ROOT {root}: {error}"))
         })?;
@@ -152,7 +153,7 @@ impl<'a> Shell<'a> {
     fn give_event(&mut self, invocation: &Invocation) -> io::Result<Given> {
         let event = self.event.take()?;
         let mut text = Vec::with_capacity(512);
-        for pair in run::variables(invocation) {
+        for pair in process::variables(invocation) {
             text.extend_from_slice(pair.as_bytes());
             text.push(b'\n');
         }
@@ -185,7 +186,7 @@ impl Warm {
             let inherited = io::stderr();
             let stderr = if log::is_json() { log_writer.as_fd() } else { inherited.as_fd() };
             let descriptors = [stdin.as_fd(), stdout.as_fd(), stderr];
-            let environment = run::base_environment();
+            let environment = process::base_environment();
             let process = Process::spawn(&path, &arguments, &environment, descriptors)?;
             let log = Pump::new(log);
             Ok((Warm { process, commands, words, context, log }, log_writer))
