@@ -141,9 +141,6 @@ pub(crate) fn poll(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Res
         if error.kind() != io::ErrorKind::Interrupted {
             return Err(error);
         }
-        for fd in fds.iter_mut() {
-            fd.found = 0;
-        }
     }
     Ok(())
 }
