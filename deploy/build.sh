@@ -172,6 +172,9 @@ else
     flag "-Lnative=$debian_musl"
     flag "-Lnative=$(dirname "$("$linker" -print-libgcc-file-name)")"
     flag -Clink-arg=-Wl,--build-id=none
+    # For arm64 this linker fills a page of 64 KB up to what is to become read-only after the start.
+    # In a static program nobody makes it so: musl does that for shared libraries only.
+    [ "$arch" = x86_64 ] || flag -Crelro-level=off
 fi
 flag "-Clinker=$linker"
 export CARGO_ENCODED_RUSTFLAGS
