@@ -173,7 +173,6 @@ fn slot_whose_connection_breaks_goes_on_with_a_new_one() {
         wait_idle(&lambda, 4);
         lambda.api.close_connections();
         lambda.wait("connections", |state| (state.counts.connections == 8).then_some(()));
-        wait_idle(&lambda, 4);
         for _ in 0..8 {
             assert_eq!(lambda.call("1").text().trim(), "ok");
         }
