@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tomllib
 import uuid
+import zipfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
@@ -74,7 +75,7 @@ def commit_time():
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def component(name, version, licence, purl, what, digest=None, source=None):
+def component(name, version, licence, purl, what, digest, source=None):
     return {
         "name": name,
         "version": version,
@@ -117,7 +118,7 @@ def rust_components(target, recipe):
             continue
         checksum = locked.get((name, version))
         if checksum is not None:
-            what = "a crate that std brings, linked into the artefact; the hash is that of its .crate"
+            what = "a crate that std brings, linked in; the hash is that of its .crate"
             found[name] = component(
                 name, version, licence, f"pkg:cargo/{name}@{version}", what, checksum
             )
@@ -132,7 +133,7 @@ def rust_components(target, recipe):
     return [found[name] for name in sorted(found)]
 
 
-def libc_components(target, recipe):
+def libc_components(target):
     """musl, and the start files that its linker puts around a program."""
     sysroot = output("rustc", "--print", "sysroot").strip()
     own = os.path.join(sysroot, "lib/rustlib", target, "lib/self-contained")
@@ -158,7 +159,7 @@ def libc_components(target, recipe):
             gcc = re.search(rb"GCC: \(.*?\) (\d+\.\d+\.\d+)", file.read())
         version = gcc.group(1).decode() if gcc else "unknown"
         licence = "GPL-3.0-or-later WITH GCC-exception-3.1"
-        what = f"the toolchain's {os.path.basename(start)} and its end, a few bytes around a program"
+        what = f"the toolchain's {os.path.basename(start)} and its end, around a program"
         purl = f"pkg:generic/gcc-crtstuff@{version}"
         parts.append(component("gcc-crtstuff", version, licence, purl, what, sha256(start)))
     return parts
@@ -186,6 +187,21 @@ def own_component(artefact, arch):
     return root, crate
 
 
+def packed_components(artefact, version):
+    """What an archive holds, file by file: the bootstrap, and the function beside it."""
+    if not zipfile.is_zipfile(artefact):
+        return []
+    with zipfile.ZipFile(artefact) as archive:
+        files = [(entry.filename, archive.read(entry)) for entry in archive.infolist()]
+    sums = [(name, hashlib.sha256(data).hexdigest()) for name, data in files]
+    what = "a file of the archive"
+    return [component(name, version, "MIT", None, what, digest, None) for name, digest in sums]
+
+
+def reference(part):
+    return part["purl"] or f"file:{part['name']}"
+
+
 def cyclonedx(root, parts, time):
     def shape(part, kind):
         # An expression where there is a choice, an identifier where there is none.
@@ -193,22 +209,22 @@ def cyclonedx(root, parts, time):
         licence = {"license": {"id": part["licence"]}} if plain else {"expression": part["licence"]}
         shaped = {
             "type": kind,
-            "bom-ref": part["purl"],
+            "bom-ref": reference(part),
             "name": part["name"],
             "version": part["version"],
             "description": part["what"],
             "licenses": [licence],
-            "purl": part["purl"],
+            "hashes": [{"alg": "SHA-256", "content": part["sha256"]}],
         }
-        if part["sha256"]:
-            shaped["hashes"] = [{"alg": "SHA-256", "content": part["sha256"]}]
+        if part["purl"]:
+            shaped["purl"] = part["purl"]
         if part["source"]:
             url = part["source"].removeprefix("git+").split("@")[0]
             shaped["externalReferences"] = [{"type": "vcs", "url": url}]
         return shaped
 
     serial = uuid.uuid5(NAMESPACE, root["name"] + root["sha256"])
-    refs = [part["purl"] for part in parts]
+    refs = [reference(part) for part in parts]
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -216,7 +232,7 @@ def cyclonedx(root, parts, time):
         "serialNumber": f"urn:uuid:{serial}",
         "version": 1,
         "metadata": {"timestamp": time, "component": shape(root, "application")},
-        "components": [shape(part, "library") for part in parts],
+        "components": [shape(part, "library" if part["purl"] else "file") for part in parts],
         "dependencies": [
             {"ref": root["purl"], "dependsOn": refs},
             *({"ref": ref, "dependsOn": []} for ref in refs),
@@ -226,11 +242,12 @@ def cyclonedx(root, parts, time):
 
 def spdx(root, parts, time):
     def identifier(part):
-        return "SPDXRef-" + re.sub(r"[^A-Za-z0-9.\-]", "-", part["name"])
+        kind = "" if part["purl"] else "file-"
+        return f"SPDXRef-{kind}" + re.sub(r"[^A-Za-z0-9.\-]", "-", part["name"])
 
     def shape(part, kind):
         shaped = {
-            "SPDXID": identifier(part) if kind == "LIBRARY" else "SPDXRef-artefact",
+            "SPDXID": "SPDXRef-artefact" if part is root else identifier(part),
             "name": part["name"],
             "versionInfo": part["version"],
             "downloadLocation": part["source"] or "NOASSERTION",
@@ -240,16 +257,16 @@ def spdx(root, parts, time):
             "copyrightText": "NOASSERTION",
             "primaryPackagePurpose": kind,
             "comment": part["what"],
-            "externalRefs": [
+            "checksums": [{"algorithm": "SHA256", "checksumValue": part["sha256"]}],
+        }
+        if part["purl"]:
+            shaped["externalRefs"] = [
                 {
                     "referenceCategory": "PACKAGE-MANAGER",
                     "referenceType": "purl",
                     "referenceLocator": part["purl"],
                 }
-            ],
-        }
-        if part["sha256"]:
-            shaped["checksums"] = [{"algorithm": "SHA256", "checksumValue": part["sha256"]}]
+            ]
         return shaped
 
     name = f"{root['name']}-{root['version']}"
@@ -260,10 +277,16 @@ def spdx(root, parts, time):
         "name": name,
         "documentNamespace": f"https://spdx.org/spdxdocs/zerostrap-{root['sha256']}",
         "creationInfo": {"created": time, "creators": ["Tool: zerostrap-sbom"]},
-        "packages": [shape(root, "APPLICATION"), *(shape(part, "LIBRARY") for part in parts)],
+        "packages": [
+            shape(root, "APPLICATION"),
+            *(shape(part, "LIBRARY" if part["purl"] else "FILE") for part in parts),
+        ],
     }
     relations = [("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-artefact")]
-    relations += [("SPDXRef-artefact", "STATIC_LINK", identifier(part)) for part in parts]
+    relations += [
+        ("SPDXRef-artefact", "STATIC_LINK" if part["purl"] else "CONTAINS", identifier(part))
+        for part in parts
+    ]
     document["relationships"] = [
         {"spdxElementId": one, "relationshipType": kind, "relatedSpdxElement": other}
         for one, kind, other in relations
@@ -293,13 +316,15 @@ def main(words):
         if not target.startswith(MACHINES[arguments.arch] + "-"):
             raise Missing(f"{recipe_path} is of {target}, not of {arguments.arch}")
         root, crate = own_component(arguments.artefact, arguments.arch)
-        parts = [crate, *rust_components(target, recipe), *libc_components(target, recipe)]
+        parts = [crate, *rust_components(target, recipe), *libc_components(target)]
+        parts += packed_components(arguments.artefact, root["version"])
         root["what"] += f"; built for {recipe}"
     except (Missing, OSError) as error:
         print(f"sbom: {error}", file=sys.stderr)
         return 1
     time = commit_time()
-    name = f"{os.path.splitext(os.path.basename(arguments.artefact))[0]}-{arguments.arch}"
+    name = os.path.splitext(root["name"])[0].removesuffix(f"-{arguments.arch}")
+    name = f"{name}-{arguments.arch}"
     os.makedirs(arguments.out, exist_ok=True)
     write(os.path.join(arguments.out, f"{name}.cdx.json"), cyclonedx(root, parts, time))
     write(os.path.join(arguments.out, f"{name}.spdx.json"), spdx(root, parts, time))

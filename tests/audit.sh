@@ -15,7 +15,7 @@ heading "reading order (AUDIT.md explains each file)"
 section AUDIT.md "Reading order"
 
 heading "unsafe: every line of src/ that has it (SECURITY.md says why each is sound)"
-grep -rnE '^[^/]*unsafe( \{| extern)' src
+grep -rnE '^[^/]*unsafe( \{| extern|\()' src
 
 heading "dependencies: packages in Cargo.lock besides the program itself"
 echo "$(($(grep -c '^\[\[package\]\]$' Cargo.lock) - 1))"
