@@ -72,9 +72,9 @@ impl fmt::Display for Event {
 pub(crate) struct Draw(u64);
 
 impl Draw {
-    pub(crate) fn new(seed: u64) -> Draw {
+    pub(crate) fn new(seed: usize) -> Draw {
         // xorshift64 stays at 0 if it starts there.
-        Draw(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        Draw((seed as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
     /// A number from 0 to `limit` - 1.
