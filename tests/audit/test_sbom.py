@@ -5,6 +5,7 @@ is not there is skipped, and said so.
 """
 
 import functools
+import hashlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import tomllib
 import unittest
+import zipfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 DIST = os.environ.get("ZEROSTRAP_DIST", os.path.join(ROOT, "dist"))
@@ -81,13 +83,13 @@ def artefacts():
 
 
 class Sbom(unittest.TestCase):
-    def write(self, arch, folder):
-        result = run(
-            sys.executable, SBOM, "--arch", arch, "--artefact", f"{DIST}/{arch}/bootstrap",
-            "--recipe", f"{DIST}/{arch}/recipe", "--out", folder,
-        )  # fmt: skip
+    def write(self, arch, folder, artefact=None):
+        artefact = artefact or f"{DIST}/{arch}/bootstrap"
+        recipe = f"{DIST}/{arch}/recipe"
+        words = [sys.executable, SBOM, "--arch", arch, "--artefact", artefact]
+        result = run(*words, "--recipe", recipe, "--out", folder)
         self.assertEqual(result.returncode, 0, result.stderr)
-        return [f"{folder}/bootstrap-{arch}.{form}.json" for form in ("cdx", "spdx")]
+        return result.stdout.split()
 
     def load(self, arch):
         with tempfile.TemporaryDirectory() as folder:
@@ -99,7 +101,12 @@ class Sbom(unittest.TestCase):
             self.skipTest(reason)
         for arch in artefacts():
             with tempfile.TemporaryDirectory() as folder:
-                for path, check in zip(self.write(arch, folder), (CHECK_CYCLONEDX, CHECK_SPDX)):
+                layer = f"{folder}/layer.zip"
+                with zipfile.ZipFile(layer, "w") as archive:
+                    archive.write(f"{DIST}/{arch}/bootstrap", "bootstrap")
+                paths = self.write(arch, folder) + self.write(arch, folder, layer)
+                self.assertEqual(len(paths), 4)
+                for path, check in zip(paths, [CHECK_CYCLONEDX, CHECK_SPDX] * 2):
                     result = run(python, "-c", check, path)
                     self.assertEqual(result.returncode, 0, f"{path}: {result.stderr}")
                     # And the validators do find what is wrong.
@@ -217,6 +224,29 @@ class Vex(unittest.TestCase):
                 self.assertFalse(linked(binary, parts[name]), f"{arch}: {name}")
             # The look finds what is there.
             self.assertTrue(linked(binary, parts["posix_spawn"]), f"{arch}: posix_spawn")
+
+
+class Provenance(unittest.TestCase):
+    def test_statement_names_every_file_by_its_hash(self):
+        if not os.path.exists(os.path.join(ROOT, ".git")):
+            self.skipTest("this is no repository, and a release is of a commit")
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("bootstrap-arm64", "recipe-arm64", "provenance.intoto.json"):
+                with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+                    file.write(f"{name}\n")
+            result = run(sys.executable, os.path.join(ROOT, "deploy", "provenance.py"), folder)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        statement = json.loads(result.stdout)
+        self.assertEqual(statement["_type"], "https://in-toto.io/Statement/v1")
+        self.assertEqual(statement["predicateType"], "https://slsa.dev/provenance/v1")
+        names = ("bootstrap-arm64", "recipe-arm64")
+        sums = {name: hashlib.sha256(f"{name}\n".encode()).hexdigest() for name in names}
+        told = {part["name"]: part["digest"]["sha256"] for part in statement["subject"]}
+        self.assertEqual(told, sums)
+        definition = statement["predicate"]["buildDefinition"]
+        self.assertRegex(definition["externalParameters"]["commit"], "^[0-9a-f]{40}$")
+        self.assertEqual(definition["internalParameters"]["recipes"]["arm64"], "recipe-arm64")
+        self.assertTrue(statement["predicate"]["runDetails"]["builder"]["id"])
 
 
 if __name__ == "__main__":
