@@ -122,11 +122,13 @@ if [ -f "$source/library/Cargo.lock" ]; then
     else
         say "the crates that std's source depends on could not be fetched"
     fi
+else
+    say "std's source, rust-src, is not here"
 fi
 if [ "$std" = rebuilt ]; then
     set -- "$@" -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
 elif [ -d "$own/self-contained" ]; then
-    say "std is not rebuilt, as its source is not here: the binary will be about 0.3 MB larger"
+    say "so std is not rebuilt with the program: it will be about 0.3 MB larger"
 else
     missing "neither std for $target nor its source is here" "$(get_command)"
 fi
