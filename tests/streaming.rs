@@ -316,6 +316,62 @@ fn http_response_is_sent_with_its_prelude_first() {
     }
 }
 
+const NO_NULS: &str = "has no 8 NUL bytes after its JSON prelude";
+
+/// Where API Gateway stops to look for the end of the prelude.
+const PRELUDE_LIMIT: usize = 16_384;
+
+#[test]
+fn http_response_that_lost_its_nuls_is_sent_as_it_is_and_a_line_says_so() {
+    let long = |length: usize| format!("{{\"statusCode\":{:>1$}}}", 200, length - 15);
+    let at_the_limit = long(PRELUDE_LIMIT - 8);
+    let past_the_limit = long(PRELUDE_LIMIT - 7);
+    assert_eq!((at_the_limit.len(), past_the_limit.len()), (16_376, 16_377));
+    let nuls = "\0".repeat(8);
+    for (response, is_told) in [
+        (format!("{{\"statusCode\":200}}{nuls}body"), false),
+        (format!("{at_the_limit}{nuls}body"), false),
+        (format!("{past_the_limit}{nuls}body"), true),
+        (format!("{}body", long(60_000)), true),
+        ("{\"statusCode\":200}body".to_owned(), true),
+        (format!("{{\"statusCode\":200}}{}body", &nuls[1..]), true),
+        (format!("{{\"statusCode\":200}}{}x{}", &nuls[4..], &nuls[4..]), true),
+        (String::new(), true),
+    ] {
+        // The first part ends in the middle of the NULs, or of what is there instead.
+        let commands = "dd bs=22 count=1 2>/dev/null; cat";
+        for (_folder, setup) in each_kind(commands) {
+            let lambda = setup.env("BOOTSTRAP_CONTENT_TYPE", HTTP).start();
+            assert_streamed(&lambda.invoke(Event::new(&response).id("a")), response.as_bytes());
+            lambda.wait_idle();
+            let log = lambda.end();
+            let line = format!("bootstrap: WARN RequestId: a the response {NO_NULS}");
+            assert_eq!(log.matches(&line).count(), usize::from(is_told), "{response:.30}: {log}");
+        }
+    }
+}
+
+#[test]
+fn nuls_are_missed_in_http_responses_alone_and_in_successful_ones() {
+    let streaming = "streaming";
+    for (mode, content_type, event, lines) in [
+        (streaming, HTTP, "part", 1),
+        (streaming, "application/json", "part", 0),
+        (streaming, "", "part", 0),
+        ("buffered", HTTP, "part", 0),
+        (streaming, HTTP, "fail", 0),
+    ] {
+        for (_folder, setup) in each_kind("event=$(cat); echo \"$event\"; [ \"$event\" = part ]") {
+            let setup = setup.env("BOOTSTRAP_RESPONSE_MODE", mode);
+            let lambda = setup.env("BOOTSTRAP_CONTENT_TYPE", content_type).start();
+            lambda.call(event);
+            lambda.wait_idle();
+            let log = lambda.end();
+            assert_eq!(log.matches(NO_NULS).count(), lines, "{mode} {content_type} {event}: {log}");
+        }
+    }
+}
+
 /// A server that takes one streamed response without keeping it: the time of each piece, and its
 /// length. The embedded API would hold all of it in memory.
 struct Sink {
