@@ -54,9 +54,13 @@ impl Rie {
 
     /// Invokes the function; again as long as the emulator does not listen, or no slot is idle yet.
     fn invoke(&self, event: &str) -> Reply {
+        self.invoke_with(&[], event)
+    }
+
+    fn invoke_with(&self, headers: &[(&str, &str)], event: &str) -> Reply {
         let until = Instant::now() + PATIENCE;
         loop {
-            let reply = http::post(self.address, INVOKE, &[], event.as_bytes(), PATIENCE);
+            let reply = http::post(self.address, INVOKE, headers, event.as_bytes(), PATIENCE);
             let is_early = |reply: &Reply| {
                 reply.status == 400 && text(&reply.body).contains("Runtime.Unavailable")
             };
@@ -210,6 +214,23 @@ fn answer_that_comes_too_late_costs_nothing() {
     rie.wait_log("status 410, the event timed out before its answer came; going on");
     // The one slot that there is.
     assert_eq!(text(&rie.invoke("1").body), "ok");
+}
+
+#[test]
+fn client_context_is_a_variable_and_headers_sent_empty_are_none() {
+    let test = "client_context_is_a_variable_and_headers_sent_empty_are_none";
+    let Some(rie) = find(test) else { return };
+    let folder = Folder::with_script(
+        "handler() {
+            printf '[%s]' \"${LAMBDA_RUNTIME_CLIENT_CONTEXT--}\" \\
+                \"${LAMBDA_RUNTIME_COGNITO_IDENTITY--}\" \"${_X_AMZN_TRACE_ID--}\"
+        }",
+    );
+    let rie = Rie::start(&rie, &folder, 2, &[("_X_AMZN_TRACE_ID", "stale")]);
+    assert_eq!(text(&rie.invoke("1").body), "[-][-][-]");
+    let reply = rie.invoke_with(&[("X-Amz-Client-Context", "eyJhIjoxfQ==")], "1");
+    assert_eq!(text(&reply.body), "[{\"a\":1}][-][-]");
+    assert_eq!(text(&rie.invoke("1").body), "[-][-][-]");
 }
 
 #[test]
