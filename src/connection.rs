@@ -239,8 +239,10 @@ impl Connection {
 
     /// One read of at least one byte; the end of the stream is an error of its own.
     fn receive(&mut self, announced: u64) -> Result<(), Kind> {
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
+        if self.start == self.end || self.end == self.buffer.len() {
+            // What is used up makes room before memory is taken.
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end.saturating_sub(self.start));
         }
         self.make_room(announced);
         let stream = self.stream.as_mut().ok_or(Kind::Cut)?;

@@ -26,6 +26,7 @@ struct Inner {
     error_type: &'static str,
     message: String,
     stack_trace: Vec<Vec<u8>>,
+    trace_length: usize,
     document: Option<Document>,
 }
 
@@ -43,13 +44,17 @@ impl Failure {
     /// into the document as it is, and to Lambda's own metrics as `Function.Unknown`.
     pub fn new(error_type: &'static str, message: impl Into<String>) -> Failure {
         let (message, stack_trace, document) = (message.into(), Vec::new(), None);
-        Failure { inner: Box::new(Inner { error_type, message, stack_trace, document }) }
+        Failure {
+            inner: Box::new(Inner { error_type, message, stack_trace, trace_length: 0, document }),
+        }
     }
 
     /// Adds a line to the stack trace. Past 20,000 bytes in all, lines are left out.
     pub fn with_trace_line(mut self, line: &[u8]) -> Failure {
-        let length: usize = self.inner.stack_trace.iter().map(Vec::len).sum();
-        if length.saturating_add(line.len()) <= TEXT_LIMIT {
+        // A line costs its quotes too.
+        let length = self.inner.trace_length.saturating_add(line.len()).saturating_add(1);
+        if length <= TEXT_LIMIT {
+            self.inner.trace_length = length;
             self.inner.stack_trace.push(line.to_vec());
         }
         self
@@ -122,4 +127,22 @@ fn is_error_type(name: &[u8]) -> bool {
             && word.first().is_some_and(u8::is_ascii_uppercase)
             && word.iter().all(u8::is_ascii_alphabetic)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ERROR_DOCUMENT_LIMIT, Failure};
+
+    #[test]
+    fn document_of_anything_is_within_its_limit() {
+        for line in [&b""[..], b"\x01", &[1; 19_999]] {
+            let mut failure = Failure::new("Function.Test", "\u{1}".repeat(50_000));
+            for _ in 0..30_000 {
+                failure = failure.with_trace_line(line);
+            }
+            let length = failure.to_json().len();
+            assert!(length <= ERROR_DOCUMENT_LIMIT, "{length} bytes");
+            assert!(length > 120_000, "{length} bytes: nothing is left");
+        }
+    }
 }

@@ -72,8 +72,8 @@ const WNOHANG: c_int = 1;
 const POLLIN: i16 = 1;
 /// poll(2)'s word for "not open".
 const POLLNVAL: i16 = 32;
-/// The same number on x86_64 and aarch64; with it goes O_RDONLY, which is 0.
-const O_CLOEXEC: c_int = 0o2_000_000;
+/// O_RDONLY, O_CLOEXEC and O_NONBLOCK, lest a FIFO be waited for. The same on x86_64 and aarch64.
+const OPEN_FLAGS: c_int = 0o2_004_000;
 const MFD_CLOEXEC: c_uint = 1;
 const PR_SET_PDEATHSIG: c_int = 1;
 /// The same numbers on x86_64 and aarch64.
@@ -228,7 +228,7 @@ pub(crate) fn process_descriptor(pid: i32) -> io::Result<OwnedFd> {
 /// other options do not fit together.
 pub(crate) fn open(path: &CStr) -> io::Result<File> {
     // SAFETY: the pointer is of a string that ends in NUL and outlives the call.
-    let descriptor = unsafe { libc::open(path.as_ptr(), O_CLOEXEC) };
+    let descriptor = unsafe { libc::open(path.as_ptr(), OPEN_FLAGS) };
     owned(c_long::from(descriptor)).map(File::from)
 }
 

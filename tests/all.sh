@@ -58,6 +58,13 @@ else
     skip packaging "there is no Python of 3.9 or newer; run: apt-get install python3"
 fi
 
+if python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    part audit env ZEROSTRAP_BUILT="${CARGO_TARGET_DIR:-target}" python3 tests/audit/all.py
+    [ "$status" -eq 0 ] || failed
+else
+    skip audit "there is no Python of 3.11 or newer; run: apt-get install python3"
+fi
+
 printf '\n=== summary\n'
 sed -n 's/^\(test .* \.\.\. \)\{0,1\}\(skipped: .*\)/\2/p' "$log" | sort -u | tee "$scratch/skipped"
 cat "$broken"
@@ -65,7 +72,7 @@ cat "$broken"
 # without a failed test, by not compiling: that counts as one.
 tr -d ',;' <"$log" | awk -v skipped="$(wc -l <"$scratch/skipped")" \
     -v broken="$(wc -l <"$broken")" '
-    /^test result: / || /^packaging: / {
+    /^test result: / || /^packaging: / || /^audit: / {
         for (i = 2; i <= NF; i++) {
             if ($i == "passed") passed += $(i - 1)
             if ($i == "failed") failed += $(i - 1)

@@ -331,3 +331,12 @@ fn report_that_the_api_refuses_changes_nothing_about_the_exit() {
         assert!(lambda.end().contains("Runtime.NoSuchHandler"));
     }
 }
+
+/// A FIFO is neither waited for nor run.
+#[test]
+fn name_of_a_fifo_is_no_handler() {
+    let folder = Folder::new();
+    let fifo = folder.path().join("app");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    assert_init_fails(Setup::new(folder.path(), "app"), "Runtime.NoSuchHandler", &["app"]);
+}

@@ -17,8 +17,8 @@ set +e
 [ "$_zs_status" -eq 0 ] || exit "$_zs_status"
 # A builtin of the name is not meant: eval would run what the event says.
 _zs_has() {
-  if [ -n "${BASH_VERSION-}" ]; then declare -F "$1" >/dev/null; return; fi
-  case $(LC_ALL=C type "$1" 2>/dev/null) in "$1 is a "*function*) ;; *) return 1 ;; esac
+  if [ -n "${BASH_VERSION-}" ]; then command declare -F "$1" >/dev/null; return; fi
+  case $(LC_ALL=C command type "$1" 2>/dev/null) in "$1 is a "*function*) ;; *) return 1 ;; esac
 }
 _zs_has "$_zs_function" || { command echo missing && exit 1; }
 command echo ready
@@ -28,13 +28,13 @@ while IFS=' ' command read -r _zs_verb _zs_in _zs_out; do
       # A line of the context is NAME=value; quoted, it is not expanded. Only bash reads files by
       # itself; in other shells "$(<file)" is empty.
       if [ -n "${BASH_VERSION-}" ]; then
-        mapfile -t _zs_pairs <"$_zs_fd/$_zs_context"
-        export "${_zs_pairs[@]}"
-        set "$_zs_errexit"
+        command mapfile -t _zs_pairs <"$_zs_fd/$_zs_context"
+        command export "${_zs_pairs[@]}"
+        command set "$_zs_errexit"
         "$_zs_function" "$(<"$_zs_fd/$_zs_in")"
       else
-        while IFS= command read -r _zs_pair; do export "$_zs_pair"; done <"$_zs_fd/$_zs_context"
-        set "$_zs_errexit"
+        while IFS= command read -r _zs_pair; do command export "$_zs_pair"; done <"$_zs_fd/$_zs_context"
+        command set "$_zs_errexit"
         "$_zs_function" "$(command cat <"$_zs_fd/$_zs_in")"
       fi
     ) <"$_zs_fd/$_zs_in" >"$_zs_fd/$_zs_out" ;;
