@@ -317,12 +317,11 @@ fn functions_and_settings_of_the_script_do_not_get_in_the_way() {
 /// In bash a script may even define functions by the names of special builtins.
 #[test]
 fn functions_named_like_builtins_do_not_get_in_the_way_of_bash() {
-    let script = "#!/bin/bash
-        for name in export mapfile set declare read echo; do
-            . <(builtin echo \"$name() { return 1; }\")
-        done
-        handler() { printf '%s' \"$1 $LAMBDA_RUNTIME_AWS_REQUEST_ID\"; }";
-    let (_folder, lambda) = start(script);
+    let names = ["export", "mapfile", "set", "declare", "read", "echo"];
+    let functions = names.map(|name| format!("function {name} {{ return 1; }}\n")).concat();
+    let body = r#"printf '%s' "$1 $LAMBDA_RUNTIME_AWS_REQUEST_ID""#;
+    let script = format!("#!/bin/bash\n{functions}handler() {{ {body}; }}");
+    let (_folder, lambda) = start(&script);
     let answer = lambda.call("event").text();
     assert!(answer.starts_with("event ") && answer.len() > "event ".len(), "{answer}");
 }
