@@ -242,8 +242,7 @@ fn logs_at_each_next(setup: Setup, folder: &Folder, events: usize) -> Vec<String
     }
     lambda.wait("the last request", |state| (state.counts.gets == events + 1).then_some(()));
     lambda.wait_idle();
-    let logs = logs.lock().unwrap().clone();
-    logs
+    logs.lock().unwrap().clone()
 }
 
 #[test]
