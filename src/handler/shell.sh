@@ -13,7 +13,7 @@ set -eu
 _zs_status=$?
 # The script's own choice, for its function; here a failed event must not end the shell.
 case $- in *e*) _zs_errexit=-e ;; *) _zs_errexit=+e ;; esac
-set +e
+command set +e
 [ "$_zs_status" -eq 0 ] || exit "$_zs_status"
 # A builtin of the name is not meant: eval would run what the event says.
 _zs_has() {
