@@ -63,7 +63,9 @@ pub fn is_json() -> bool {
 /// `AWS_LAMBDA_LOG_LEVEL` are left out. A log that cannot be written is not an error.
 pub fn write(level: Level, invocation: Option<&Invocation>, message: &str) {
     if is_json() {
-        write_object(level, invocation, message.as_bytes());
+        let mut line = Vec::new();
+        push_object(&mut line, level, invocation, message.as_bytes());
+        put(&line);
         return;
     }
     let mut line = format!("bootstrap: {} ", level.name());
@@ -78,15 +80,14 @@ pub fn write(level: Level, invocation: Option<&Invocation>, message: &str) {
     put(line.as_bytes());
 }
 
-/// Writes a line of a handler's standard error in JSON form: one that is a JSON object already
+/// Appends a line of a handler's standard error in JSON form: one that is a JSON object already
 /// passes as it is, another is wrapped at level INFO.
-pub fn wrap(invocation: Option<&Invocation>, line: &[u8]) {
+pub fn wrap(out: &mut Vec<u8>, invocation: Option<&Invocation>, line: &[u8]) {
     if json::object(line).is_some() {
-        let mut line = line.to_vec();
-        line.push(b'\n');
-        put(&line);
+        out.extend_from_slice(line);
+        out.push(b'\n');
     } else {
-        write_object(Level::Info, invocation, line);
+        push_object(out, Level::Info, invocation, line);
     }
 }
 
@@ -95,22 +96,21 @@ pub fn pass(bytes: &[u8]) {
     put(bytes);
 }
 
-fn write_object(level: Level, invocation: Option<&Invocation>, message: &[u8]) {
+fn push_object(out: &mut Vec<u8>, level: Level, invocation: Option<&Invocation>, message: &[u8]) {
     if (level as u8) < LEVEL.load(Ordering::Relaxed) {
         return;
     }
-    let mut line = b"{".to_vec();
-    json::push_member(&mut line, "timestamp", timestamp(SystemTime::now()).as_bytes());
-    json::push_member(&mut line, "level", level.name().as_bytes());
+    out.push(b'{');
+    json::push_member(out, "timestamp", timestamp(SystemTime::now()).as_bytes());
+    json::push_member(out, "level", level.name().as_bytes());
     if let Some(invocation) = invocation {
-        json::push_member(&mut line, "requestId", invocation.request_id().as_bytes());
+        json::push_member(out, "requestId", invocation.request_id().as_bytes());
         if let Some(tenant) = invocation.tenant_id() {
-            json::push_member(&mut line, "tenantId", tenant);
+            json::push_member(out, "tenantId", tenant);
         }
     }
-    json::push_member(&mut line, "message", message);
-    line.extend_from_slice(b"}\n");
-    put(&line);
+    json::push_member(out, "message", message);
+    out.extend_from_slice(b"}\n");
 }
 
 /// One write a line, so that lines of several slots stay apart.

@@ -11,12 +11,13 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 mod libc {
     use super::*;
 
     type Strings = *const *const c_char;
+    type Out = *mut Opaque;
 
     // SAFETY: the signatures are those of <signal.h>, <spawn.h>, <unistd.h>, <poll.h>,
     // <sys/wait.h>, <sys/prctl.h> and <sys/mman.h>. Those marked safe take and return numbers and
@@ -32,21 +33,16 @@ mod libc {
         pub(super) fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
         pub(super) fn memfd_create(name: *const c_char, flags: c_uint) -> c_int;
         pub(super) fn syscall(number: c_long, ...) -> c_long;
-        pub(super) fn sigaddset(set: *mut Opaque, signal: c_int) -> c_int;
-        pub(super) fn sigemptyset(set: *mut Opaque) -> c_int;
-        pub(super) fn posix_spawnattr_init(to: *mut Opaque) -> c_int;
-        pub(super) fn posix_spawnattr_setflags(to: *mut Opaque, flags: i16) -> c_int;
-        pub(super) fn posix_spawnattr_setpgroup(to: *mut Opaque, group: c_int) -> c_int;
-        pub(super) fn posix_spawnattr_setsigdefault(to: *mut Opaque, set: *const Opaque) -> c_int;
-        pub(super) fn posix_spawnattr_setsigmask(to: *mut Opaque, set: *const Opaque) -> c_int;
-        pub(super) fn posix_spawnattr_destroy(to: *mut Opaque) -> c_int;
-        pub(super) fn posix_spawn_file_actions_init(to: *mut Opaque) -> c_int;
-        pub(super) fn posix_spawn_file_actions_adddup2(
-            to: *mut Opaque,
-            a: c_int,
-            b: c_int,
-        ) -> c_int;
-        pub(super) fn posix_spawn_file_actions_destroy(to: *mut Opaque) -> c_int;
+        pub(super) fn sigaddset(set: Out, signal: c_int) -> c_int;
+        pub(super) fn posix_spawnattr_init(to: Out) -> c_int;
+        pub(super) fn posix_spawnattr_setflags(to: Out, flags: i16) -> c_int;
+        pub(super) fn posix_spawnattr_setpgroup(to: Out, group: c_int) -> c_int;
+        pub(super) fn posix_spawnattr_setsigdefault(to: Out, set: *const Opaque) -> c_int;
+        pub(super) fn posix_spawnattr_setsigmask(to: Out, set: *const Opaque) -> c_int;
+        pub(super) fn posix_spawnattr_destroy(to: Out) -> c_int;
+        pub(super) fn posix_spawn_file_actions_init(to: Out) -> c_int;
+        pub(super) fn posix_spawn_file_actions_adddup2(to: Out, a: c_int, b: c_int) -> c_int;
+        pub(super) fn posix_spawn_file_actions_destroy(to: Out) -> c_int;
         pub(super) fn posix_spawn(
             pid: *mut c_int,
             path: *const c_char,
@@ -66,6 +62,7 @@ pub(crate) const SIGTERM: i32 = 15;
 const DEFAULT_ACTION: usize = 0;
 const IGNORED: usize = 1;
 const SIGPIPE: c_int = 13;
+const SIGCHLD: c_int = 17;
 const LAST_ORDINARY_SIGNAL: c_int = 31;
 const WNOHANG: c_int = 1;
 /// poll(2)'s word for "a read would not block".
@@ -131,9 +128,6 @@ impl<'a> PollFd<'a> {
 pub(crate) fn poll(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<()> {
     let timeout = timeout.map(|timeout| timeout.as_micros().div_ceil(1_000));
     let timeout = timeout.map_or(-1, |ms| c_int::try_from(ms).unwrap_or(c_int::MAX));
-    for fd in fds.iter_mut() {
-        fd.found = 0;
-    }
     // SAFETY: the pointer and the count are of one live slice, of the layout poll(2) wants.
     let result = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as c_ulong, timeout) };
     if result < 0 {
@@ -186,19 +180,11 @@ pub(crate) fn standard_output() -> std::mem::ManuallyDrop<File> {
     std::mem::ManuallyDrop::new(unsafe { File::from_raw_fd(1) })
 }
 
-/// Sets what a signal does to this process: [`IGNORED`] or [`DEFAULT_ACTION`].
+/// Sets what a signal does to this process: [`IGNORED`], [`DEFAULT_ACTION`], or a function.
 fn act_on(signal: c_int, action: usize) {
-    // SAFETY: signal(2) takes these two numbers in the place of a function.
+    // SAFETY: signal(2) takes the two numbers in the place of a function, and the functions here are
+    // of the type it wants; each of them calls only what signal-safety(7) lists.
     unsafe { libc::signal(signal, action) };
-}
-
-/// From now on `handler` runs when this process is told to end.
-fn handle_end(handler: extern "C" fn(c_int)) {
-    for signal in [SIGTERM, SIGINT] {
-        // SAFETY: the address is of a function of the type that signal(2) wants; each of ours calls
-        // only what signal-safety(7) lists.
-        unsafe { libc::signal(signal, handler as usize) };
-    }
 }
 
 /// Closes what whoever started this process left open, so that no handler inherits it: Lambda's
@@ -211,10 +197,18 @@ fn close_foreign_descriptors() {
 }
 
 /// Undoes what whoever started this process ignores: handlers would inherit that, and with SIGCHLD
-/// ignored nobody could ask how they ended. SIGPIPE stays ignored here; spawn resets it.
-pub(crate) fn reset_signals() {
+/// ignored nobody could ask how they ended. SIGPIPE stays ignored here; spawn resets it. From now on
+/// SIGTERM and SIGINT end this slot's handler first, and then this process.
+pub(crate) fn prepare_signals() {
+    set_signals(end_handler);
+}
+
+fn set_signals(on_end: extern "C" fn(c_int)) {
     for signal in (1..=LAST_ORDINARY_SIGNAL).filter(|signal| *signal != SIGPIPE) {
-        act_on(signal, DEFAULT_ACTION);
+        match signal {
+            SIGTERM | SIGINT => act_on(signal, on_end as usize),
+            _ => act_on(signal, DEFAULT_ACTION),
+        }
     }
 }
 
@@ -250,6 +244,7 @@ fn owned(descriptor: c_long) -> io::Result<OwnedFd> {
 /// Starts `path` with these arguments and environment, as leader of a process group of its own,
 /// with these descriptors as 0, 1 and 2 and, since all others are close-on-exec, no other. A
 /// descriptor that has its number already is one that is inherited. No signal is blocked or ignored.
+/// The group is this slot's handler, which does not outlive this process.
 pub(crate) fn spawn(
     path: &CStr,
     arguments: &[&CStr],
@@ -263,6 +258,7 @@ pub(crate) fn spawn(
     let (signals, attributes, actions) =
         (signals.as_mut_ptr(), attributes.as_mut_ptr(), actions.as_mut_ptr());
     let mut pid = 0;
+    HANDLER.store(IN_THE_MAKING, Ordering::SeqCst);
     // SAFETY: the three structures have room for what libc keeps in them, are initialised before
     // they are used, and live until after the last call, as do both arrays, which end in a null
     // pointer, and the strings they point to. libc copies signal sets.
@@ -270,7 +266,7 @@ pub(crate) fn spawn(
         libc::posix_spawnattr_init(attributes);
         libc::posix_spawnattr_setflags(attributes, SPAWN_FLAGS);
         libc::posix_spawnattr_setpgroup(attributes, 0);
-        libc::sigemptyset(signals);
+        // All zero is the empty set.
         libc::posix_spawnattr_setsigmask(attributes, signals);
         libc::sigaddset(signals, SIGPIPE);
         libc::posix_spawnattr_setsigdefault(attributes, signals);
@@ -295,7 +291,15 @@ pub(crate) fn spawn(
         libc::posix_spawnattr_destroy(attributes);
         result
     };
-    if result == 0 { Ok(pid) } else { Err(io::Error::from_raw_os_error(result)) }
+    HANDLER.store(pid, Ordering::SeqCst);
+    match DEFERRED.load(Ordering::SeqCst) {
+        0 if result == 0 => Ok(pid),
+        0 => Err(io::Error::from_raw_os_error(result)),
+        signal => {
+            end_handler(signal);
+            Err(io::ErrorKind::Interrupted.into())
+        }
+    }
 }
 
 /// The form of `argv` and `environ`: pointers, the last one null.
@@ -303,8 +307,9 @@ fn null_terminated<'a>(strings: impl Iterator<Item = &'a CStr>) -> Vec<*const c_
     strings.map(CStr::as_ptr).chain(std::iter::once(std::ptr::null())).collect()
 }
 
-/// Collects an ended child, and waits for one that is not. After this the id may be another's.
+/// Collects the ended handler. From now on its id, and its group's, may be another's.
 pub(crate) fn wait(pid: i32) -> io::Result<ExitStatus> {
+    HANDLER.store(0, Ordering::SeqCst);
     let mut status = 0;
     loop {
         // SAFETY: the pointer is of a live integer.
@@ -318,31 +323,32 @@ pub(crate) fn wait(pid: i32) -> io::Result<ExitStatus> {
     }
 }
 
-/// The group of this slot's handler, which must not outlive this process; 0 while there is none,
-/// -1 before the first.
-static HANDLER: AtomicI32 = AtomicI32::new(-1);
+/// The group of this slot's handler, which must not outlive this process; 0 while there is none.
+static HANDLER: AtomicI32 = AtomicI32::new(0);
+
+/// In the place of a group while one is being made.
+const IN_THE_MAKING: i32 = -1;
+
+/// The signal that came while a group was being made; 0 if none did.
+static DEFERRED: AtomicI32 = AtomicI32::new(0);
 
 /// How long handlers have after SIGTERM. Lambda kills the runtime 500 ms after its own SIGTERM
 /// (AWS, execution environment, "Shutdown phase").
-const SHUTDOWN_GRACE_MS: c_int = 400;
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(400);
 const SHUTDOWN_STEP_MS: c_int = 10;
-
-/// From now on SIGTERM and SIGINT end this group first, and then this process. 0: only it.
-pub(crate) fn take_along(group: i32) {
-    if HANDLER.swap(group, Ordering::SeqCst) == -1 {
-        handle_end(end_handler);
-    }
-}
 
 /// Runs in a signal handler: only system calls that signal-safety(7) lists, no memory is taken.
 extern "C" fn end_handler(signal: c_int) {
     let group = HANDLER.load(Ordering::SeqCst);
+    if group == IN_THE_MAKING {
+        DEFERRED.store(signal, Ordering::SeqCst);
+        return;
+    }
     signal_group(group, SIGTERM);
-    let mut waited = 0;
-    while waited < SHUTDOWN_GRACE_MS && is_alive(group) {
+    let begun = Instant::now();
+    while begun.elapsed() < SHUTDOWN_GRACE && is_alive(group) {
         // SAFETY: no descriptors are given, the call only waits.
         unsafe { libc::poll(std::ptr::null_mut(), 0, SHUTDOWN_STEP_MS) };
-        waited = waited.saturating_add(SHUTDOWN_STEP_MS);
     }
     signal_group(group, SIGKILL);
     libc::_exit(128_i32.saturating_add(signal))
@@ -375,7 +381,8 @@ pub(crate) const INIT_FAILED: u8 = 2;
 /// # Errors
 /// There can be no such process.
 pub(crate) fn supervise(slots: usize) -> io::Result<()> {
-    reset_signals();
+    // So that no slot ends unnoticed; the rest only after them, since they would inherit it.
+    act_on(SIGCHLD, DEFAULT_ACTION);
     for place in SLOTS.iter().take(slots) {
         match libc::fork() {
             0 => {
@@ -385,14 +392,10 @@ pub(crate) fn supervise(slots: usize) -> io::Result<()> {
                 return Ok(());
             }
             pid @ 1.. => place.store(pid, Ordering::SeqCst),
-            _ => {
-                let error = io::Error::last_os_error();
-                signal_slots(SIGKILL);
-                return Err(error);
-            }
+            _ => return Err(io::Error::last_os_error()),
         }
     }
-    handle_end(signal_slots);
+    set_signals(signal_slots);
     let mut left = slots;
     loop {
         let mut status: c_int = 0;

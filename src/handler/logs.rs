@@ -9,6 +9,9 @@ use zerostrap::{Invocation, log};
 /// Longest line that becomes one log object; Lambda's log events end at 256 KiB.
 const LINE_LIMIT: usize = 131_072;
 
+/// What a pipe takes in one piece (pipe(7)).
+const PIPE_BUF: usize = 4_096;
+
 /// Last words that are kept.
 const TAIL: usize = 4_096;
 
@@ -20,11 +23,13 @@ pub(crate) struct Pump {
     /// The current line is over the limit and its rest is skipped.
     cut: bool,
     tail: Vec<u8>,
+    /// Lines in their JSON form, not yet written.
+    out: Vec<u8>,
 }
 
 impl Pump {
     pub(crate) fn new(pipe: PipeReader) -> Pump {
-        Pump { pipe: Some(pipe), line: Vec::new(), cut: false, tail: Vec::new() }
+        Pump { pipe: Some(pipe), line: Vec::new(), cut: false, tail: Vec::new(), out: Vec::new() }
     }
 
     /// For waiting on it; `None` once the last writer is gone.
@@ -46,17 +51,38 @@ impl Pump {
             self.end_line(invocation);
         }
         self.log(invocation, space.get(..length).unwrap_or_default());
+        self.write();
         length
     }
 
     /// Logs a line that has no end yet: its writer ended.
     pub(crate) fn end_line(&mut self, invocation: Option<&Invocation>) {
+        self.take_line(invocation);
+        self.write();
+    }
+
+    /// Many short lines are one write, of what a pipe takes in one piece: several slots may write
+    /// at once.
+    fn write(&mut self) {
+        if !self.out.is_empty() {
+            log::pass(&self.out);
+            self.out.clear();
+        }
+    }
+
+    fn take_line(&mut self, invocation: Option<&Invocation>) {
         if !self.line.is_empty() || self.cut {
             if self.cut {
                 self.line
                     .extend_from_slice(" … (the line goes on, 131072 bytes are kept)".as_bytes());
             }
-            log::wrap(invocation, &self.line);
+            let before = self.out.len();
+            log::wrap(&mut self.out, invocation, &self.line);
+            if self.out.len() > PIPE_BUF {
+                let last = self.out.split_off(before);
+                self.write();
+                self.out = last;
+            }
             self.line.clear();
             self.cut = false;
         }
@@ -90,7 +116,7 @@ impl Pump {
             self.cut |= text.len() > room;
             self.line.extend_from_slice(text.get(..room).unwrap_or(text));
             if text.len() < piece.len() {
-                self.end_line(invocation);
+                self.take_line(invocation);
             }
         }
     }

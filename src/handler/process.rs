@@ -86,7 +86,7 @@ pub(crate) fn base_environment() -> Vec<CString> {
 
 /// What must be so before the first handler is started, once. At start-up it would be in the way.
 pub(crate) fn prepare(settings: &Settings) -> io::Result<()> {
-    sys::reset_signals();
+    sys::prepare_signals();
     std::env::set_current_dir(&settings.task_root)
 }
 
@@ -106,13 +106,11 @@ impl Process {
         descriptors: [BorrowedFd<'_>; 3],
     ) -> io::Result<Process> {
         let pid = sys::spawn(path, arguments, environment, descriptors)?;
-        sys::take_along(pid);
         match sys::process_descriptor(pid) {
             Ok(descriptor) => Ok(Process { descriptor, pid }),
             Err(error) => {
                 sys::signal_group(pid, sys::SIGKILL);
                 let _ = sys::wait(pid);
-                sys::take_along(0);
                 Err(error)
             }
         }
@@ -140,7 +138,6 @@ impl Process {
         if !ended.iter().all(PollFd::is_ready) {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        sys::take_along(0);
         let pid = std::mem::take(&mut self.pid);
         sys::wait(pid)
     }

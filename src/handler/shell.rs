@@ -144,6 +144,7 @@ impl<'a> Shell<'a> {
         let failed = |why: String| Failure::new(error_type, format!("the hook {name} {why}"));
         match result.as_deref() {
             Ok("0") => Ok(()),
+            Ok("") => Err(failed("ended the shell".to_owned())),
             Ok(status) => Err(failed(format!("ended with status {status}"))),
             Err(error) => Err(failed(format!("did not end: {error}"))),
         }
@@ -162,8 +163,14 @@ impl<'a> Shell<'a> {
         warm.context.set_len(0)?;
         warm.context.write_all_at(&text, 0)?;
         let line = format!("event {} {}\n", event.as_raw_fd(), writer.as_raw_fd());
-        // A shell that died while it was idle is noticed by its pidfd, as one that dies later.
-        let _ = warm.commands.write_all(line.as_bytes());
+        // A shell that died while it was idle does not cost this event: nobody reads its commands.
+        if warm.commands.write_all(line.as_bytes()).is_err() {
+            let _ = warm.process.collect();
+            warm =
+                Warm::start(&self.script, &self.function).map_err(|_| io::ErrorKind::NotFound)?;
+            warm.context.write_all_at(&text, 0)?;
+            warm.commands.write_all(line.as_bytes())?;
+        }
         Ok(Given { warm, pipe, writer, event })
     }
 }
