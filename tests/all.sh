@@ -15,13 +15,19 @@ log=$scratch/log
 broken=$scratch/broken
 : >"$broken"
 
+# A shell that was told to go to the background has made this script ignore Ctrl-C, and so would the
+# processes under test, which are to end by it. GNU's env can undo that, no shell can.
+fresh="env --default-signal"
+$fresh true 2>/dev/null || fresh=
+
 # part NAME COMMAND...: runs it, shows what it prints and keeps that for the count; $status is how
 # it ended.
 part() {
     part=$1
     shift
     printf '\n=== %s\n' "$part"
-    { "$@" 2>&1 && echo 0 >"$scratch/status" || echo $? >"$scratch/status"; } | tee -a "$log"
+    # shellcheck disable=SC2086 # It is two words or none.
+    { $fresh "$@" 2>&1 && echo 0 >"$scratch/status" || echo $? >"$scratch/status"; } | tee -a "$log"
     status=$(cat "$scratch/status")
 }
 
