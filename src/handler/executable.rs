@@ -68,7 +68,11 @@ impl<'a> Executable<'a> {
             Ending::ProcessEnded => run::ending_of(status),
             other => other,
         };
-        run::answer(ending, output, invocation, limit)
+        let answered = run::answer(ending, output, invocation, limit);
+        if let Some(log) = &mut log {
+            run::drain_log(log, invocation);
+        }
+        answered
     }
 
     fn start(&mut self, invocation: &Invocation) -> io::Result<Started> {

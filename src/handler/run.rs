@@ -158,35 +158,23 @@ impl Watch<'_> {
         self.process.kill_group();
     }
 
-    /// Takes what is in the pipes now; who still holds them is not waited for.
+    /// Takes what is in the output now; who still holds it is not waited for.
     fn drain(&mut self, output: &mut Output<'_>) -> Option<Ending> {
         let mut room = PIPE_LIMIT;
-        while room > 0 {
-            let mut fds = [
-                PollFd::maybe(self.log.as_ref().and_then(|log| log.descriptor())),
-                PollFd::maybe(self.open.then(|| self.pipe.as_fd())),
-            ];
+        while room > 0 && self.open {
+            let mut fds = [PollFd::readable(self.pipe.as_fd())];
             sys::poll(&mut fds, Some(Duration::ZERO)).ok()?;
-            let [log, pipe] = fds.map(|fd| fd.is_ready());
-            if log && let Some(log) = &mut self.log {
-                room = room.saturating_sub(log.take(Some(self.invocation)).max(1));
-            }
-            if pipe {
-                let (taken, length) = output.take_counted(self.pipe);
-                room = room.saturating_sub(length.max(1));
-                match taken {
-                    Taken::More => {}
-                    Taken::End => self.open = false,
-                    Taken::TooLarge => return Some(Ending::TooLarge),
-                    Taken::Refused(error) => return Some(refused(error)),
-                }
-            }
-            if !log && !pipe {
+            if !fds.iter().all(PollFd::is_ready) {
                 break;
             }
-        }
-        if let Some(log) = &mut self.log {
-            log.end_line(Some(self.invocation));
+            let (taken, length) = output.take_counted(self.pipe);
+            room = room.saturating_sub(length.max(1));
+            match taken {
+                Taken::More => {}
+                Taken::End => self.open = false,
+                Taken::TooLarge => return Some(Ending::TooLarge),
+                Taken::Refused(error) => return Some(refused(error)),
+            }
         }
         None
     }
@@ -206,6 +194,21 @@ impl Watch<'_> {
             None => Ending::Unknown(io::ErrorKind::InvalidData),
         }
     }
+}
+
+/// Logs what a handler wrote before it ended. Not before its event is answered: a log that is read
+/// slowly must not make the answer late.
+pub(crate) fn drain_log(log: &mut Pump, invocation: &Invocation) {
+    let mut room = PIPE_LIMIT;
+    while let Some(descriptor) = log.descriptor().filter(|_| room > 0) {
+        let mut fds = [PollFd::readable(descriptor)];
+        let polled = sys::poll(&mut fds, Some(Duration::ZERO));
+        if polled.is_err() || !fds.iter().all(PollFd::is_ready) {
+            break;
+        }
+        room = room.saturating_sub(log.take(Some(invocation)).max(1));
+    }
+    log.end_line(Some(invocation));
 }
 
 fn half(time: Duration) -> Duration {

@@ -94,45 +94,45 @@ impl<'a> Shell<'a> {
 
     pub(crate) fn handle(&mut self, invocation: &Invocation, reply: Reply<'_>) -> Answered {
         let given = self.give_event(invocation);
-        let Given { mut warm, mut pipe, writer, event } = match given {
+        let Given { warm, mut pipe, writer, event } = match given {
             Ok(given) => given,
             Err(error) => {
                 let message = format!("{} cannot be run: {error}", self.script.display());
                 return reply.fail(&Failure::new("Runtime.HandlerStartFailed", message));
             }
         };
+        let Warm { process, commands, mut words, context, mut log } = warm;
         let limit = Limit::of(invocation, self.settings.deadline_margin);
         let mut output = Output::new(self.settings, &mut self.buffer, reply, limit.stop_at);
         output.drop_trailing_newlines();
         let mut watch = Watch {
             invocation,
-            process: &warm.process,
+            process: &process,
             pipe: &mut pipe,
             writer: Some(writer),
-            log: Some(&mut warm.log),
-            word: Some(&mut warm.words),
+            log: Some(&mut log),
+            word: Some(&mut words),
             limit,
             open: true,
         };
         let ending = watch.run(&mut output);
         drop(event);
-        let ending = match ending {
-            Ending::Exited(_) | Ending::Killed(_) => {
-                self.warm = Some(warm);
-                ending
-            }
-            Ending::ProcessEnded => match run::ending_of(warm.process.collect()) {
+        let is_warm = matches!(ending, Ending::Exited(_) | Ending::Killed(_));
+        let mut process = Some(process);
+        let collected = process.take_if(|_| !is_warm).map(Process::collect);
+        let ending = match (ending, collected) {
+            (Ending::ProcessEnded, Some(status)) => match run::ending_of(status) {
                 // The function's status is what it would have told, had it not been killed too.
                 Ending::Exited(0) => Ending::Killed(sys::SIGKILL),
                 Ending::Exited(status) => run::ending_of_shell(status),
                 other => other,
             },
-            other => {
-                let _ = warm.process.collect();
-                other
-            }
+            (other, _) => other,
         };
-        run::answer(ending, output, invocation, limit)
+        let answered = run::answer(ending, output, invocation, limit);
+        run::drain_log(&mut log, invocation);
+        self.warm = process.map(|process| Warm { process, commands, words, context, log });
+        answered
     }
 
     /// Runs a function in the warm shell itself, if the script defines it.
