@@ -36,7 +36,7 @@ pub(crate) enum Repeat {
     Never,
 }
 
-/// What a body is read for.
+/// What a reply's header block says of the reply, and of the connection after it.
 #[derive(Debug)]
 pub(crate) struct ReplyHead {
     pub(crate) status: u16,

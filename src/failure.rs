@@ -1,6 +1,8 @@
 //! A failed event, or a failed init: the error document and the error type.
 
+use crate::invocation::Invocation;
 use crate::json;
+use crate::log::{self, Level};
 
 /// Most bytes of an error document.
 ///
@@ -76,6 +78,11 @@ impl Failure {
     /// What went wrong, in a sentence.
     pub fn message(&self) -> &str {
         &self.inner.message
+    }
+
+    /// Writes the failure's one log line.
+    pub(crate) fn log(&self, level: Level, invocation: Option<&Invocation>) {
+        log::write(level, invocation, &format!("{}: {}", self.error_type(), self.message()));
     }
 
     /// The type for the `Lambda-Runtime-Function-Error-Type` header: always of the form

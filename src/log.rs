@@ -65,7 +65,7 @@ pub fn write(level: Level, invocation: Option<&Invocation>, message: &str) {
     if is_json() {
         let mut line = Vec::new();
         push_object(&mut line, level, invocation, message.as_bytes());
-        put(&line);
+        pass(&line);
         return;
     }
     let mut line = format!("bootstrap: {} ", level.name());
@@ -77,7 +77,7 @@ pub fn write(level: Level, invocation: Option<&Invocation>, message: &str) {
     line.push_str(message);
     let mut line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     line.push('\n');
-    put(line.as_bytes());
+    pass(line.as_bytes());
 }
 
 /// Appends a line of a handler's standard error in JSON form: one that is a JSON object already
@@ -89,11 +89,6 @@ pub fn wrap(out: &mut Vec<u8>, invocation: Option<&Invocation>, line: &[u8]) {
     } else {
         push_object(out, Level::Info, invocation, line);
     }
-}
-
-/// Writes bytes as they are: a handler's own standard error on its way through.
-pub fn pass(bytes: &[u8]) {
-    put(bytes);
 }
 
 fn push_object(out: &mut Vec<u8>, level: Level, invocation: Option<&Invocation>, message: &[u8]) {
@@ -113,9 +108,9 @@ fn push_object(out: &mut Vec<u8>, level: Level, invocation: Option<&Invocation>,
     out.extend_from_slice(b"}\n");
 }
 
-/// One write a line, so that lines of several slots stay apart.
-fn put(line: &[u8]) {
-    let _ = std::io::stderr().lock().write_all(line);
+/// Writes bytes as they are, in one piece where the log takes them so.
+pub fn pass(bytes: &[u8]) {
+    let _ = std::io::stderr().lock().write_all(bytes);
 }
 
 /// Days from 1970-01-01 to 9999-12-31, the last that the format below can show.

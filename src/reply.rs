@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use crate::error::Error;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
-use crate::log::{self, Level};
+use crate::log::Level;
 use crate::runtime_api::{PAYLOAD_LIMIT, RuntimeApi};
 
 /// Proof that an event was answered, or that its answer cannot be delivered.
@@ -43,7 +43,7 @@ impl<'a> Reply<'a> {
 
     /// Answers with a failure, and logs it.
     pub fn fail(self, failure: &Failure) -> Answered {
-        log_failure(self.invocation, failure);
+        failure.log(Level::Error, Some(self.invocation));
         Answered(self.api.fail(self.invocation, failure))
     }
 
@@ -63,11 +63,6 @@ pub fn too_large(size: &str) -> Failure {
          return a reference to the data, or stream the response"
     );
     Failure::new("Function.ResponseSizeTooLarge", message)
-}
-
-fn log_failure(invocation: &Invocation, failure: &Failure) {
-    let line = format!("{}: {}", failure.error_type(), failure.message());
-    log::write(Level::Error, Some(invocation), &line);
 }
 
 /// A response that is sent while it is made. Each write goes out at once, and waits while the
@@ -103,16 +98,14 @@ impl<'a> Stream<'a> {
     /// Fails the event: by an error document of its own while nothing was sent, in the trailers of
     /// the response afterwards. A stream that the API no longer takes is cut.
     pub fn fail(self, failure: &Failure) -> Answered {
-        match self.state {
-            State::Unsent => return self.reply.fail(failure),
-            State::Open => {}
-            State::Broken => {
-                log_failure(self.reply.invocation, failure);
-                self.reply.api.cut_stream();
-                return Answered(Ok(()));
-            }
+        if self.state == State::Unsent {
+            return self.reply.fail(failure);
         }
-        log_failure(self.reply.invocation, failure);
+        failure.log(Level::Error, Some(self.reply.invocation));
+        if self.state == State::Broken {
+            self.reply.api.cut_stream();
+            return Answered(Ok(()));
+        }
         Answered(self.reply.api.end_stream(self.reply.invocation, Some(failure)))
     }
 

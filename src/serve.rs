@@ -109,7 +109,7 @@ pub fn init_failed(failure: &Failure) -> ExitCode {
     match Address::from_environment(read_hosts) {
         Ok(address) => report_init_error(&address, failure),
         Err(error) => {
-            log_fatal(failure);
+            failure.log(Level::Fatal, None);
             stop(&error)
         }
     }
@@ -117,7 +117,7 @@ pub fn init_failed(failure: &Failure) -> ExitCode {
 
 /// The same, with an address that is known.
 pub fn report_init_error(address: &Address, failure: &Failure) -> ExitCode {
-    log_fatal(failure);
+    failure.log(Level::Fatal, None);
     match RuntimeApi::new(address).init_error(failure) {
         Ok(()) => ExitCode::FAILURE,
         Err(error) => stop(&error),
@@ -165,12 +165,12 @@ fn run_slot<H: Handler>(
 ) -> Result<(), Error> {
     if settings.snap_start {
         if let Err(failure) = handler.before_snapshot() {
-            log_fatal(&failure);
+            failure.log(Level::Fatal, None);
             return api.init_error(&failure);
         }
         api.restore_next()?;
         if let Err(failure) = handler.after_restore() {
-            log_fatal(&failure);
+            failure.log(Level::Fatal, None);
             return api.restore_error(&failure);
         }
     }
@@ -178,12 +178,8 @@ fn run_slot<H: Handler>(
         let invocation = api.next(&mut |part| handler.receive(part))?;
         handler.handle(&invocation, Reply::new(api, &invocation)).0?;
         if let Err(failure) = handler.recover() {
-            log_fatal(&failure);
+            failure.log(Level::Fatal, None);
             return Ok(());
         }
     }
-}
-
-fn log_fatal(failure: &Failure) {
-    log::write(Level::Fatal, None, &format!("{}: {}", failure.error_type(), failure.message()));
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use zerostrap::{Answered, Failure, Handler, Invocation, Reply, Settings};
 
-/// Where a handler's event and response pass through: what both kinds are given.
+/// The two kinds of handler.
 #[derive(Debug)]
 pub(crate) enum Kind<'a> {
     Executable(executable::Executable<'a>),
@@ -34,9 +34,7 @@ impl<'a> Kind<'a> {
             }
         }
     }
-}
 
-impl Kind<'_> {
     /// What was found, for `--check`.
     pub(crate) fn describe(&self) -> String {
         match self {

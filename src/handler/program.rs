@@ -46,15 +46,13 @@ pub(crate) fn check(path: &Path) -> Result<bool, Failure> {
     let mut start = [0; START];
     let length = file.read(&mut start).map_err(cannot_read)?;
     let start = start.get(..length).unwrap_or_default();
-    if let Some(line) = start.strip_prefix(b"#!") {
-        let line = line.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    if let Some(line) = interpreter_line(start) {
         if line.ends_with(b"\r") {
             return Err(refuse(
                 "has a #! line that ends in CR; save it with Unix line ends".into(),
             ));
         }
-        let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-        let interpreter = Path::new(OsStr::from_bytes(words.next().unwrap_or_default()));
+        let interpreter = words(line).next().unwrap_or(Path::new(""));
         if !is_executable(interpreter) {
             let missing = interpreter.display();
             return Err(refuse(format!("names the interpreter '{missing}', which is not there")));
@@ -65,6 +63,17 @@ pub(crate) fn check(path: &Path) -> Result<bool, Failure> {
         return Err(refuse("is neither an ELF program nor a script with a #! line".into()));
     }
     check_elf(&file, start).map(|()| true).map_err(refuse)
+}
+
+/// What follows `#!` on the first line, if that is how the file starts.
+pub(crate) fn interpreter_line(start: &[u8]) -> Option<&[u8]> {
+    start.strip_prefix(b"#!")?.split(|&byte| byte == b'\n').next()
+}
+
+/// The words of such a line.
+pub(crate) fn words(line: &[u8]) -> impl Iterator<Item = &Path> {
+    let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    words.map(|word| Path::new(OsStr::from_bytes(word)))
 }
 
 /// Whether a file can be found and has an x bit.

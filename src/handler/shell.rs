@@ -5,7 +5,6 @@ use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -264,12 +263,11 @@ fn interpreter(script: &Path) -> Result<PathBuf, Failure> {
     let mut first = [0; FIRST_LINE];
     let read = sys::open(&super::path_string(script)).and_then(|mut file| file.read(&mut first));
     let length = read.map_err(|error| refuse(format!("cannot be read: {error}")))?;
-    let line = first.get(..length).and_then(|start| start.strip_prefix(b"#!")).unwrap_or_default();
-    let line = line.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let mut named = Path::new(OsStr::from_bytes(words.next().unwrap_or_default()));
+    let line = program::interpreter_line(first.get(..length).unwrap_or_default());
+    let mut words = program::words(line.unwrap_or_default());
+    let mut named = words.next().unwrap_or(Path::new(""));
     if named.file_name() == Some(OsStr::new("env")) {
-        named = Path::new(OsStr::from_bytes(words.next().unwrap_or_default()));
+        named = words.next().unwrap_or(Path::new(""));
     }
     if SHELLS.iter().any(|shell| named.file_name() == Some(OsStr::new(shell))) {
         let found = match named.is_absolute() {
