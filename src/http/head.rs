@@ -93,14 +93,15 @@ impl Scanner {
 }
 
 /// A complete header block. Borrowed from the buffer it was received in.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
     /// Three digits, 100 to 599 in a sane peer; 0 to 999 here.
     pub status: u16,
     /// HTTP/1.0, whose connections end after a reply.
     pub is_http_1_0: bool,
-    /// Name as sent, value without the white space around it.
-    fields: Vec<(&'a [u8], &'a [u8])>,
+    /// Read again at each look-up: there are few headers, and taking memory for a list of them costs
+    /// more, with musl even system calls.
+    lines: &'a [u8],
 }
 
 impl<'a> Head<'a> {
@@ -110,22 +111,18 @@ impl<'a> Head<'a> {
     /// The first line is no status line.
     pub fn parse(block: &'a [u8]) -> Result<Head<'a>, HeadError> {
         let end = find_newline(block, 0).ok_or(HeadError::NotHttp)?;
-        let (first, mut rest) = block.split_at_checked(end).ok_or(HeadError::NotHttp)?;
+        let (first, lines) = block.split_at_checked(end).ok_or(HeadError::NotHttp)?;
         let (status, is_http_1_0) = status_line(first.strip_suffix(b"\r").unwrap_or(first))?;
-        let mut fields = Vec::with_capacity(16);
-        while let Some(colon) = rest.iter().position(|&byte| byte == b':') {
-            let (name, value) = rest.split_at_checked(colon).unwrap_or_default();
-            let end = find_newline(value, 0).unwrap_or(value.len());
-            let (value, after) = value.split_at_checked(end).unwrap_or_default();
-            fields.push((name.trim_ascii(), value.get(1..).unwrap_or_default().trim_ascii()));
-            rest = after;
-        }
-        Ok(Head { status, is_http_1_0, fields })
+        Ok(Head { status, is_http_1_0, lines })
     }
 
     /// All headers in their order: name as sent, value without the white space around it.
     pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        self.fields.iter().copied()
+        self.lines.split(|&byte| byte == b'\n').filter_map(|line| {
+            let colon = line.iter().position(|&byte| byte == b':')?;
+            let (name, value) = line.split_at_checked(colon)?;
+            Some((name, value.strip_prefix(b":")?.trim_ascii()))
+        })
     }
 
     /// The value of a header that may stand once. `name` in any case.
