@@ -51,6 +51,13 @@ impl Failure {
         }
     }
 
+    /// bridge
+    pub fn with_trace(self, text: &[u8]) -> Failure {
+        text.split(|&b| b == b'\n')
+            .filter(|line| !line.is_empty())
+            .fold(self, Failure::with_trace_line)
+    }
+
     /// Adds a line to the stack trace. Past 20,000 bytes in all, lines are left out.
     pub fn with_trace_line(mut self, line: &[u8]) -> Failure {
         // A line costs its quotes too.

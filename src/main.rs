@@ -15,6 +15,7 @@
 compile_error!("bootstrap runs on 64-bit Linux, as Lambda does");
 
 mod handler;
+mod supervise;
 mod sys;
 
 use std::io::{self, Read, Write};
@@ -61,21 +62,20 @@ fn serve() -> u8 {
         Ok(extension) => extension,
         Err(error) => return stop(&error),
     };
-    // Several slots are several processes, so that none can harm another; and PID 1 of a container
-    // has orphans to collect, which a process that waits for events cannot.
+    // PID 1 of a container has orphans to collect, which a process that waits for events cannot.
     let supervised = settings.concurrency > 1 || std::process::id() == 1;
-    if supervised && let Err(error) = sys::supervise(settings.concurrency) {
+    if supervised && let Err(error) = supervise::divide(settings.concurrency) {
         let message = format!("a process for a slot cannot be made: {error}");
         return init_failed(&address, &Failure::new("Runtime.HandlerInitFailed", message));
     }
-    match handler::Kind::start(&settings) {
-        Ok(mut handler) => {
-            zerostrap::serve_slot(&address, &settings, &mut handler);
+    match handler::start(&settings) {
+        Ok((_, mut handler)) => {
+            zerostrap::serve_slot(&address, &settings, &mut *handler);
             FAILURE
         }
         Err(failure) => {
             init_failed(&address, &failure);
-            if supervised { sys::INIT_FAILED } else { FAILURE }
+            if supervised { supervise::INIT_FAILED } else { FAILURE }
         }
     }
 }
@@ -92,26 +92,28 @@ fn stop(error: &Error) -> u8 {
 
 /// Starts the handler as serving would. Standard output says what was found or what is wrong.
 fn check() -> u8 {
-    let settings = match settings() {
-        Ok(settings) => settings,
-        Err(failure) => return refuse(&failure),
-    };
-    match handler::Kind::start(&settings) {
-        Ok(handler) => print(&["ok: ", &handler.describe(), "\n"].concat()),
-        Err(failure) => refuse(&failure),
+    let found = settings().and_then(|settings| Ok(handler::start(&settings)?.0));
+    match found {
+        Ok(found) => print(&["ok: ", &found, "\n"].concat()),
+        Err(failure) => {
+            print(&[failure.error_type(), ": ", failure.message(), "\n"].concat());
+            FAILURE
+        }
     }
 }
 
-/// Reads the environment. A task root that is relative becomes the current folder.
+/// Reads the environment, and goes where handlers run.
 fn settings() -> Result<Settings, Failure> {
     let mut settings = Settings::from_environment()?;
-    if settings.task_root.is_relative() && settings.task_root.as_os_str() != "." {
+    if settings.task_root.as_os_str() != "." {
         if let Err(error) = std::env::set_current_dir(&settings.task_root) {
             let root = settings.task_root.display();
             let message = format!("LAMBDA_TASK_ROOT {root}: {error}; set it to a folder");
             return Err(Failure::new("Runtime.NoSuchHandler", message));
         }
-        settings.task_root = ".".into();
+        if settings.task_root.is_relative() {
+            settings.task_root = ".".into();
+        }
     }
     Ok(settings)
 }
@@ -133,11 +135,6 @@ fn version() -> String {
         text(option_env!("ZEROSTRAP_TOOLCHAIN")),
         text(option_env!("ZEROSTRAP_TARGET")),
     )
-}
-
-fn refuse(failure: &Failure) -> u8 {
-    print(&[failure.error_type(), ": ", failure.message(), "\n"].concat());
-    FAILURE
 }
 
 /// `println!` would panic on a closed standard output.

@@ -97,7 +97,7 @@ pub fn serve<H: Handler>(
 
 /// Serves events for ever in one slot, whatever the settings say of concurrency: for a process that
 /// is a slot itself. Returns as [`serve`] does.
-pub fn serve_slot<H: Handler>(address: &Address, settings: &Settings, handler: &mut H) -> ExitCode {
+pub fn serve_slot(address: &Address, settings: &Settings, handler: &mut dyn Handler) -> ExitCode {
     match run_slot(&mut RuntimeApi::new(address), settings, handler) {
         Ok(()) => ExitCode::FAILURE,
         Err(error) => stop(&error),
@@ -158,10 +158,10 @@ impl Extension {
 }
 
 /// One slot: its restore, if there is one, then its events until it cannot go on.
-fn run_slot<H: Handler>(
+fn run_slot(
     api: &mut RuntimeApi,
     settings: &Settings,
-    handler: &mut H,
+    handler: &mut dyn Handler,
 ) -> Result<(), Error> {
     if settings.snap_start {
         if let Err(failure) = handler.before_snapshot() {

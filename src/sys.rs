@@ -1,10 +1,10 @@
 //! The system calls that `std` does not have. The only file with `unsafe`.
 //!
-//! Each function below is declared as libc has it (musl and glibc agree on all of them for 64-bit
+//! Each function of libc is declared as libc has it (musl and glibc agree on all of them for 64-bit
 //! Linux) and wrapped so that its caller needs no `unsafe`.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uint, c_ulong};
+use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -16,142 +16,76 @@ use std::time::{Duration, Instant};
 mod libc {
     use super::*;
 
-    type Strings = *const *const c_char;
-    type Out = *mut Opaque;
-
-    // SAFETY: the signatures are those of <signal.h>, <spawn.h>, <unistd.h>, <poll.h>,
-    // <sys/wait.h>, <sys/prctl.h> and <sys/mman.h>. Those marked safe take and return numbers and
-    // functions only, and the kernel checks the numbers.
+    // SAFETY: the signatures are those of <signal.h>, <sched.h>, <unistd.h>, <fcntl.h>, <poll.h>,
+    // <sys/wait.h>, <sys/prctl.h> and <sys/mman.h>. Those marked safe take and return numbers only,
+    // which the kernel checks.
     unsafe extern "C" {
         pub(super) safe fn kill(pid: c_int, signal: c_int) -> c_int;
         pub(super) safe fn fork() -> c_int;
+        pub(super) safe fn setpgid(pid: c_int, group: c_int) -> c_int;
+        pub(super) safe fn dup2(from: c_int, to: c_int) -> c_int;
         pub(super) safe fn _exit(status: c_int) -> !;
         pub(super) fn signal(signal: c_int, action: usize) -> usize;
+        pub(super) fn sigprocmask(how: c_int, new: *const Signals, old: *mut Signals) -> c_int;
+        pub(super) fn sigwait(set: *const Signals, signal: *mut c_int) -> c_int;
         pub(super) fn open(path: *const c_char, flags: c_int, ...) -> c_int;
         pub(super) fn prctl(option: c_int, ...) -> c_int;
         pub(super) fn poll(fds: *mut PollFd, count: c_ulong, timeout_ms: c_int) -> c_int;
         pub(super) fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
         pub(super) fn memfd_create(name: *const c_char, flags: c_uint) -> c_int;
         pub(super) fn syscall(number: c_long, ...) -> c_long;
-        pub(super) fn sigaddset(set: Out, signal: c_int) -> c_int;
-        pub(super) fn posix_spawnattr_init(to: Out) -> c_int;
-        pub(super) fn posix_spawnattr_setflags(to: Out, flags: i16) -> c_int;
-        pub(super) fn posix_spawnattr_setpgroup(to: Out, group: c_int) -> c_int;
-        pub(super) fn posix_spawnattr_setsigdefault(to: Out, set: *const Opaque) -> c_int;
-        pub(super) fn posix_spawnattr_setsigmask(to: Out, set: *const Opaque) -> c_int;
-        pub(super) fn posix_spawnattr_destroy(to: Out) -> c_int;
-        pub(super) fn posix_spawn_file_actions_init(to: Out) -> c_int;
-        pub(super) fn posix_spawn_file_actions_adddup2(to: Out, a: c_int, b: c_int) -> c_int;
-        pub(super) fn posix_spawn_file_actions_destroy(to: Out) -> c_int;
-        pub(super) fn posix_spawn(
-            pid: *mut c_int,
-            path: *const c_char,
-            actions: *const Opaque,
-            attributes: *const Opaque,
-            arguments: Strings,
-            environment: Strings,
+        pub(super) fn execve(path: *const c_char, arguments: Strings, variables: Strings) -> c_int;
+        pub(super) fn clone(
+            function: extern "C" fn(*mut c_void) -> c_int,
+            stack: *mut c_void,
+            flags: c_int,
+            argument: *mut c_void,
+            ...
         ) -> c_int;
     }
 }
 
+/// The form of `argv` and `environ`: pointers, the last one null.
+type Strings = *const *const c_char;
+
+/// `sigset_t`: a bit for each signal, 128 bytes in musl and in glibc.
+type Signals = [u64; 16];
+
 const SIGINT: i32 = 2;
 pub(crate) const SIGKILL: i32 = 9;
+const SIGPIPE: i32 = 13;
 pub(crate) const SIGTERM: i32 = 15;
+pub(crate) const SIGCHLD: i32 = 17;
+/// The signals that end this process, and that of a child that ended, as sets: bit 0 is signal 1.
+pub(crate) const END_SIGNALS: u64 = 1 << (SIGTERM - 1) | 1 << (SIGINT - 1);
+pub(crate) const CHILD_SIGNAL: u64 = 1 << (SIGCHLD - 1);
+const LAST_ORDINARY_SIGNAL: i32 = 31;
 
 /// signal(2)'s SIG_DFL and SIG_IGN.
 const DEFAULT_ACTION: usize = 0;
 const IGNORED: usize = 1;
-const SIGPIPE: c_int = 13;
-const SIGCHLD: c_int = 17;
-const LAST_ORDINARY_SIGNAL: c_int = 31;
+/// sigprocmask(2)'s "these, and no others".
+const SIG_SETMASK: c_int = 2;
 const WNOHANG: c_int = 1;
-/// poll(2)'s word for "a read would not block".
+/// poll(2)'s words for "a read would not block" and for "not open".
 const POLLIN: i16 = 1;
-/// poll(2)'s word for "not open".
 const POLLNVAL: i16 = 32;
 /// O_RDONLY, O_CLOEXEC and O_NONBLOCK, lest a FIFO be waited for. The same on x86_64 and aarch64.
 const OPEN_FLAGS: c_int = 0o2_004_000;
 const MFD_CLOEXEC: c_uint = 1;
 const PR_SET_PDEATHSIG: c_int = 1;
-/// The same numbers on x86_64 and aarch64.
-const SYS_PIDFD_OPEN: c_long = 434;
+/// The same number on x86_64 and aarch64.
 const SYS_CLOSE_RANGE: c_long = 436;
-/// POSIX_SPAWN_SETPGROUP, SETSIGDEF and SETSIGMASK.
-const SPAWN_FLAGS: i16 = 2 | 4 | 8;
-
-/// Room for a structure of libc that only libc looks into: signal sets have 128 bytes, spawn's file
-/// actions 80 and its attributes 336, in musl and in glibc.
-#[repr(C, align(16))]
-struct Opaque([u8; 512]);
-
-/// One thing to wait for. The layout of `struct pollfd`.
-#[derive(Debug)]
-#[repr(C)]
-pub(crate) struct PollFd<'a> {
-    descriptor: RawFd,
-    wanted: i16,
-    found: i16,
-    lifetime: std::marker::PhantomData<BorrowedFd<'a>>,
-}
-
-impl<'a> PollFd<'a> {
-    /// Waits until a read would not block: bytes, end of stream, or an error.
-    pub(crate) fn readable(descriptor: BorrowedFd<'a>) -> PollFd<'a> {
-        PollFd { descriptor: descriptor.as_raw_fd(), ..PollFd::none() }
-    }
-
-    /// Waits until nobody else holds the other end.
-    pub(crate) fn hung_up(descriptor: BorrowedFd<'a>) -> PollFd<'a> {
-        PollFd { wanted: 0, ..PollFd::readable(descriptor) }
-    }
-
-    /// A place in the list that never becomes ready: poll(2) skips negative descriptors.
-    pub(crate) fn none() -> PollFd<'a> {
-        PollFd { descriptor: -1, wanted: POLLIN, found: 0, lifetime: std::marker::PhantomData }
-    }
-
-    /// Readable, or none.
-    pub(crate) fn maybe(descriptor: Option<BorrowedFd<'a>>) -> PollFd<'a> {
-        descriptor.map_or_else(PollFd::none, PollFd::readable)
-    }
-
-    /// Whether the last [`poll`] found it so.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.found != 0
-    }
-}
-
-/// Waits until one of `fds` is ready or `timeout` is over; `None` waits without limit. An
-/// interrupting signal ends the wait with nothing ready, so callers look at the clock themselves.
-///
-/// A wait is rounded up to whole milliseconds: rounded down, the last one would be a busy loop.
-pub(crate) fn poll(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<()> {
-    let timeout = timeout.map(|timeout| timeout.as_micros().div_ceil(1_000));
-    let timeout = timeout.map_or(-1, |ms| c_int::try_from(ms).unwrap_or(c_int::MAX));
-    // SAFETY: the pointer and the count are of one live slice, of the layout poll(2) wants.
-    let result = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as c_ulong, timeout) };
-    if result < 0 {
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    }
-    Ok(())
-}
-
-/// Sends a signal to a process group. That it is gone already is no error.
-pub(crate) fn signal_group(group: i32, signal: i32) {
-    // kill(-1) and kill(0) mean "everyone" and "ourselves".
-    if group > 1 {
-        libc::kill(group.saturating_neg(), signal);
-    }
-}
+/// CLONE_VM, CLONE_PIDFD and CLONE_VFORK; SIGCHLD is sent at the child's end.
+const SPAWN_FLAGS: c_int = 0x100 | 0x1000 | 0x4000 | SIGCHLD;
+/// What a child needs from its start to its `execve`, with room to spare: 16 KiB.
+const SPAWN_STACK: usize = 1_024;
 
 /// The program's start, in the place of std's: C calls it with the arguments. Descriptors 0, 1 and 2
 /// are made sure of, so that no file or socket takes their place, and a connection that the peer
 /// closed is an error to the writer and not a signal to the process.
 #[unsafe(no_mangle)]
-extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
+extern "C" fn main(count: c_int, arguments: Strings) -> c_int {
     let argument = match count {
         // SAFETY: C gives `count` pointers to strings that end in NUL and live as long as the
         // process.
@@ -159,9 +93,8 @@ extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
         _ => b"",
     };
     act_on(SIGPIPE, IGNORED);
-    let mut standard =
-        [0, 1, 2].map(|descriptor| PollFd { descriptor, wanted: 0, ..PollFd::none() });
-    while poll(&mut standard, Some(Duration::ZERO)).is_ok()
+    let mut standard = [0, 1, 2].map(|descriptor| PollFd { descriptor, wanted: 0, found: 0 });
+    while wait_for(&mut standard, Some(Duration::ZERO)).is_ok()
         && standard.iter().any(|fd| fd.found & POLLNVAL != 0)
     {
         // A file takes the lowest free number; it is never closed.
@@ -170,7 +103,11 @@ extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
             Err(_) => return 1,
         }
     }
-    close_foreign_descriptors();
+    // What whoever started this process left open, no handler shall inherit: Lambda's agent for
+    // Managed Instances is known to leave some.
+    // SAFETY: close_range(2) takes three numbers, and nothing of ours is open yet. On a kernel
+    // older than 5.9 it does nothing.
+    unsafe { libc::syscall(SYS_CLOSE_RANGE, 3 as c_ulong, c_uint::MAX as c_ulong, 0 as c_ulong) };
     c_int::from(crate::run(argument))
 }
 
@@ -180,129 +117,213 @@ pub(crate) fn standard_output() -> std::mem::ManuallyDrop<File> {
     std::mem::ManuallyDrop::new(unsafe { File::from_raw_fd(1) })
 }
 
-/// Sets what a signal does to this process: [`IGNORED`], [`DEFAULT_ACTION`], or a function.
-fn act_on(signal: c_int, action: usize) {
-    // SAFETY: signal(2) takes the two numbers in the place of a function, and the functions here are
-    // of the type it wants; each of them calls only what signal-safety(7) lists.
-    unsafe { libc::signal(signal, action) };
+/// Opens a file for reading. std's own way brings 7 KB of code with it for the cases in which its
+/// other options do not fit together.
+pub(crate) fn open(path: &CStr) -> io::Result<File> {
+    // SAFETY: the pointer is of a string that ends in NUL and outlives the call.
+    owned(unsafe { libc::open(path.as_ptr(), OPEN_FLAGS) }).map(File::from)
 }
 
-/// Closes what whoever started this process left open, so that no handler inherits it: Lambda's
-/// agent for Managed Instances is known to leave some. Must be called before anything is opened.
-fn close_foreign_descriptors() {
-    let last = c_ulong::from(c_uint::MAX);
-    // SAFETY: close_range(2) takes three numbers, and nothing of ours is open yet. On a kernel
-    // older than 5.9 it does nothing.
-    unsafe { libc::syscall(SYS_CLOSE_RANGE, 3 as c_ulong, last, 0 as c_ulong) };
+/// An empty file that has no name in any file system; `name` is seen in /proc only.
+pub(crate) fn memory_file(name: &CStr) -> io::Result<File> {
+    // SAFETY: the pointer is of a string that ends in NUL and outlives the call.
+    owned(unsafe { libc::memfd_create(name.as_ptr(), MFD_CLOEXEC) }).map(File::from)
+}
+
+fn owned(descriptor: RawFd) -> io::Result<OwnedFd> {
+    match descriptor {
+        // SAFETY: the kernel just made this descriptor, nobody else knows it.
+        0.. => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// `struct pollfd`. poll(2) skips negative descriptors.
+#[repr(C)]
+struct PollFd {
+    descriptor: RawFd,
+    wanted: i16,
+    found: i16,
+}
+
+/// Waits until one of `descriptors` can be read without blocking (bytes, end of stream, or an
+/// error) or `timeout` is over, and tells which can. `None` waits without limit.
+///
+/// # Errors
+/// The system refuses to wait. An interrupting signal is none: nothing is ready then, so that
+/// callers look at the clock themselves.
+pub(crate) fn poll<const N: usize>(
+    descriptors: [Option<BorrowedFd<'_>>; N],
+    timeout: Option<Duration>,
+) -> io::Result<[bool; N]> {
+    let mut fds = descriptors.map(|descriptor| poll_fd(descriptor, POLLIN));
+    wait_for(&mut fds, timeout)?;
+    Ok(fds.map(|fd| fd.found != 0))
+}
+
+/// Waits until `process`, a pidfd, ended, or nobody else holds the other end of `pipe`; whether it
+/// holds bytes does not matter.
+///
+/// # Errors
+/// As [`poll`].
+pub(crate) fn poll_ends(
+    process: Option<BorrowedFd<'_>>,
+    pipe: Option<BorrowedFd<'_>>,
+    timeout: Duration,
+) -> io::Result<[bool; 2]> {
+    let mut fds = [poll_fd(process, POLLIN), poll_fd(pipe, 0)];
+    wait_for(&mut fds, Some(timeout))?;
+    Ok(fds.map(|fd| fd.found != 0))
+}
+
+fn poll_fd(descriptor: Option<BorrowedFd<'_>>, wanted: i16) -> PollFd {
+    PollFd { descriptor: descriptor.map_or(-1, |fd| fd.as_raw_fd()), wanted, found: 0 }
+}
+
+/// A wait is rounded up to whole milliseconds: rounded down, the last one would be a busy loop.
+fn wait_for(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<()> {
+    let timeout = timeout.map(|timeout| timeout.as_micros().div_ceil(1_000));
+    let timeout = timeout.map_or(-1, |ms| c_int::try_from(ms).unwrap_or(c_int::MAX));
+    // SAFETY: the pointer and the count are of one live slice, of the layout poll(2) wants.
+    if unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as c_ulong, timeout) } < 0 {
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Sets what a signal does to this process: [`IGNORED`], [`DEFAULT_ACTION`], or [`end_handler`].
+fn act_on(signal: i32, action: usize) {
+    // SAFETY: signal(2) takes the two numbers in the place of a function, and the one function here
+    // is of the type it wants and calls only what signal-safety(7) lists.
+    unsafe { libc::signal(signal, action) };
 }
 
 /// Undoes what whoever started this process ignores: handlers would inherit that, and with SIGCHLD
 /// ignored nobody could ask how they ended. SIGPIPE stays ignored here; spawn resets it. From now on
 /// SIGTERM and SIGINT end this slot's handler first, and then this process.
 pub(crate) fn prepare_signals() {
-    set_signals(end_handler);
-}
-
-fn set_signals(on_end: extern "C" fn(c_int)) {
     for signal in (1..=LAST_ORDINARY_SIGNAL).filter(|signal| *signal != SIGPIPE) {
         match signal {
-            SIGTERM | SIGINT => act_on(signal, on_end as usize),
+            SIGTERM | SIGINT => act_on(signal, end_handler as *const () as usize),
             _ => act_on(signal, DEFAULT_ACTION),
         }
     }
 }
 
-/// A descriptor that becomes readable when the process ends. It must not be waited for before.
-pub(crate) fn process_descriptor(pid: i32) -> io::Result<OwnedFd> {
-    // SAFETY: pidfd_open(2) takes two numbers.
-    owned(unsafe { libc::syscall(SYS_PIDFD_OPEN, c_long::from(pid), 0 as c_long) })
+/// Holds these signals back, and no others, until they are waited for or let go.
+pub(crate) fn hold_back(signals: u64) {
+    let set = signal_set(signals);
+    // SAFETY: the pointer is of a live set, and no old set is asked for.
+    unsafe { libc::sigprocmask(SIG_SETMASK, &raw const set, std::ptr::null_mut()) };
 }
 
-/// Opens a file for reading. std's own way brings 7 KB of code with it for the cases in which its
-/// other options do not fit together.
-pub(crate) fn open(path: &CStr) -> io::Result<File> {
-    // SAFETY: the pointer is of a string that ends in NUL and outlives the call.
-    let descriptor = unsafe { libc::open(path.as_ptr(), OPEN_FLAGS) };
-    owned(c_long::from(descriptor)).map(File::from)
+/// Waits for one of these signals, which must be held back, and takes it.
+pub(crate) fn wait_for_signal(signals: u64) -> i32 {
+    let (set, mut signal) = (signal_set(signals), 0);
+    // SAFETY: both pointers are of live variables.
+    unsafe { libc::sigwait(&raw const set, &raw mut signal) };
+    signal
 }
 
-/// An empty file that has no name in any file system.
-pub(crate) fn memory_file(name: &CStr) -> io::Result<File> {
-    // SAFETY: the pointer is of a string that ends in NUL and outlives the call.
-    let descriptor = unsafe { libc::memfd_create(name.as_ptr(), MFD_CLOEXEC) };
-    owned(c_long::from(descriptor)).map(File::from)
+fn signal_set(signals: u64) -> Signals {
+    let mut set = [0; 16];
+    set[0] = signals;
+    set
 }
 
-fn owned(descriptor: c_long) -> io::Result<OwnedFd> {
-    match RawFd::try_from(descriptor) {
-        // SAFETY: the kernel just made this descriptor, nobody else knows it.
-        Ok(descriptor) if descriptor >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),
-        _ => Err(io::Error::last_os_error()),
+/// Sends a signal to a process. That it is gone already is no error.
+pub(crate) fn signal_process(pid: i32, signal: i32) {
+    // 0 and -1 mean "ourselves" and "everyone".
+    if pid > 0 {
+        libc::kill(pid, signal);
     }
+}
+
+/// Sends a signal to a process group. That it is gone already is no error.
+pub(crate) fn signal_group(group: i32, signal: i32) -> bool {
+    group > 1 && libc::kill(group.saturating_neg(), signal) == 0
+}
+
+/// Ends this process at once.
+pub(crate) fn exit(status: i32) -> ! {
+    libc::_exit(status)
+}
+
+/// What a new child is told, and why it could not become its program.
+struct Start {
+    path: *const c_char,
+    arguments: Strings,
+    environment: Strings,
+    descriptors: [RawFd; 3],
+    error: Option<io::Error>,
 }
 
 /// Starts `path` with these arguments and environment, as leader of a process group of its own,
 /// with these descriptors as 0, 1 and 2 and, since all others are close-on-exec, no other. A
 /// descriptor that has its number already is one that is inherited. No signal is blocked or ignored.
 /// The group is this slot's handler, which does not outlive this process.
+///
+/// Gives the child's id, and a descriptor that becomes readable when it ends.
+///
+/// # Errors
+/// There is no process, or it cannot become the program.
 pub(crate) fn spawn(
     path: &CStr,
     arguments: &[&CStr],
     environment: &[CString],
     descriptors: [BorrowedFd<'_>; 3],
-) -> io::Result<i32> {
+) -> io::Result<(i32, OwnedFd)> {
     let arguments = null_terminated(arguments.iter().copied());
     let environment = null_terminated(environment.iter().map(CString::as_c_str));
-    let [mut signals, mut attributes, mut actions] =
-        [const { std::mem::MaybeUninit::<Opaque>::zeroed() }; 3];
-    let (signals, attributes, actions) =
-        (signals.as_mut_ptr(), attributes.as_mut_ptr(), actions.as_mut_ptr());
-    let mut pid = 0;
-    HANDLER.store(IN_THE_MAKING, Ordering::SeqCst);
-    // SAFETY: the three structures have room for what libc keeps in them, are initialised before
-    // they are used, and live until after the last call, as do both arrays, which end in a null
-    // pointer, and the strings they point to. libc copies signal sets.
-    let result = unsafe {
-        libc::posix_spawnattr_init(attributes);
-        libc::posix_spawnattr_setflags(attributes, SPAWN_FLAGS);
-        libc::posix_spawnattr_setpgroup(attributes, 0);
-        // All zero is the empty set.
-        libc::posix_spawnattr_setsigmask(attributes, signals);
-        libc::sigaddset(signals, SIGPIPE);
-        libc::posix_spawnattr_setsigdefault(attributes, signals);
-        let mut result = libc::posix_spawn_file_actions_init(actions);
-        for (descriptor, to) in descriptors.iter().zip(0..) {
-            let from = descriptor.as_raw_fd();
-            if result == 0 && from != to {
-                result = libc::posix_spawn_file_actions_adddup2(actions, from, to);
-            }
-        }
-        if result == 0 {
-            result = libc::posix_spawn(
-                &raw mut pid,
-                path.as_ptr(),
-                actions,
-                attributes,
-                arguments.as_ptr(),
-                environment.as_ptr(),
-            );
-        }
-        libc::posix_spawn_file_actions_destroy(actions);
-        libc::posix_spawnattr_destroy(attributes);
-        result
+    let mut start = Start {
+        path: path.as_ptr(),
+        arguments: arguments.as_ptr(),
+        environment: environment.as_ptr(),
+        descriptors: descriptors.map(|descriptor| descriptor.as_raw_fd()),
+        error: None,
     };
-    HANDLER.store(pid, Ordering::SeqCst);
-    match DEFERRED.load(Ordering::SeqCst) {
-        0 if result == 0 => Ok(pid),
-        0 => Err(io::Error::from_raw_os_error(result)),
-        signal => {
-            end_handler(signal);
-            Err(io::ErrorKind::Interrupted.into())
-        }
+    let mut stack = std::mem::MaybeUninit::<[u128; SPAWN_STACK]>::uninit();
+    let mut descriptor: RawFd = -1;
+    // A signal now would run its handler in the child, too, or find a group that is not known yet.
+    hold_back(END_SIGNALS);
+    // SAFETY: this thread stands still until the child executed its program or ended, as in
+    // vfork(2). Until then the child runs `become_program` in the same memory, on a stack of its
+    // own, which grows down from the end it is given; `start` and what it points to outlive that.
+    // The last argument is where the kernel writes the pidfd.
+    let pid = unsafe {
+        let (top, told) = (stack.as_mut_ptr().add(1).cast(), (&raw mut start).cast());
+        libc::clone(become_program, top, SPAWN_FLAGS, told, &raw mut descriptor)
+    };
+    let descriptor = owned(if pid < 0 { -1 } else { descriptor });
+    HANDLER.store(pid.max(0), Ordering::SeqCst);
+    hold_back(0);
+    match start.error {
+        None => Ok((pid, descriptor?)),
+        Some(error) => wait(pid).and(Err(error)),
     }
 }
 
-/// The form of `argv` and `environ`: pointers, the last one null.
+/// In the child: becomes the program, or says why not.
+extern "C" fn become_program(told: *mut c_void) -> c_int {
+    // SAFETY: spawn gives a pointer to its own variable, and stands still.
+    let start = unsafe { &mut *told.cast::<Start>() };
+    libc::setpgid(0, 0);
+    for signal in [SIGPIPE, SIGTERM, SIGINT] {
+        act_on(signal, DEFAULT_ACTION);
+    }
+    hold_back(0);
+    let mut places = start.descriptors.iter().zip(0..);
+    if places.all(|(&from, to)| from == to || libc::dup2(from, to) == to) {
+        // SAFETY: the path ends in NUL, both arrays in a null pointer, and all of them live.
+        unsafe { libc::execve(start.path, start.arguments, start.environment) };
+    }
+    start.error = Some(io::Error::last_os_error());
+    127
+}
+
 fn null_terminated<'a>(strings: impl Iterator<Item = &'a CStr>) -> Vec<*const c_char> {
     strings.map(CStr::as_ptr).chain(std::iter::once(std::ptr::null())).collect()
 }
@@ -310,118 +331,60 @@ fn null_terminated<'a>(strings: impl Iterator<Item = &'a CStr>) -> Vec<*const c_
 /// Collects the ended handler. From now on its id, and its group's, may be another's.
 pub(crate) fn wait(pid: i32) -> io::Result<ExitStatus> {
     HANDLER.store(0, Ordering::SeqCst);
+    collect(pid, 0).map(|(_, status)| status)
+}
+
+/// Collects any child that has ended; `None` where there is none yet.
+pub(crate) fn collect_any() -> Option<(i32, ExitStatus)> {
+    collect(-1, WNOHANG).ok().filter(|(pid, _)| *pid > 0)
+}
+
+fn collect(pid: i32, options: c_int) -> io::Result<(i32, ExitStatus)> {
     let mut status = 0;
-    loop {
-        // SAFETY: the pointer is of a live integer.
-        if unsafe { libc::waitpid(pid, &raw mut status, 0) } == pid {
-            return Ok(ExitStatus::from_raw(status));
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
+    // SAFETY: the pointer is of a live integer.
+    match unsafe { libc::waitpid(pid, &raw mut status, options) } {
+        pid @ 0.. => Ok((pid, ExitStatus::from_raw(status))),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
 /// The group of this slot's handler, which must not outlive this process; 0 while there is none.
 static HANDLER: AtomicI32 = AtomicI32::new(0);
 
-/// In the place of a group while one is being made.
-const IN_THE_MAKING: i32 = -1;
-
-/// The signal that came while a group was being made; 0 if none did.
-static DEFERRED: AtomicI32 = AtomicI32::new(0);
-
 /// How long handlers have after SIGTERM. Lambda kills the runtime 500 ms after its own SIGTERM
 /// (AWS, execution environment, "Shutdown phase").
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(400);
-const SHUTDOWN_STEP_MS: c_int = 10;
+const SHUTDOWN_STEP: Duration = Duration::from_millis(10);
 
 /// Runs in a signal handler: only system calls that signal-safety(7) lists, no memory is taken.
-extern "C" fn end_handler(signal: c_int) {
+extern "C" fn end_handler(signal: i32) {
     let group = HANDLER.load(Ordering::SeqCst);
-    if group == IN_THE_MAKING {
-        DEFERRED.store(signal, Ordering::SeqCst);
-        return;
-    }
     signal_group(group, SIGTERM);
     let begun = Instant::now();
-    while begun.elapsed() < SHUTDOWN_GRACE && is_alive(group) {
-        // SAFETY: no descriptors are given, the call only waits.
-        unsafe { libc::poll(std::ptr::null_mut(), 0, SHUTDOWN_STEP_MS) };
+    // Signal 0 only asks whether someone is there.
+    while begun.elapsed() < SHUTDOWN_GRACE && signal_group(group, 0) {
+        let _ = wait_for(&mut [], Some(SHUTDOWN_STEP));
+        // An ended leader is collected, since as a zombie it would count.
+        let _ = collect(group, WNOHANG);
     }
     signal_group(group, SIGKILL);
-    libc::_exit(128_i32.saturating_add(signal))
+    exit(128_i32.saturating_add(signal))
 }
 
-/// Whether someone of the group is left. An ended leader is collected, since as a zombie it would
-/// count.
-fn is_alive(group: i32) -> bool {
-    if group <= 1 {
-        return false;
-    }
-    // SAFETY: waitpid(2) may be given no place for the status.
-    unsafe { libc::waitpid(group, std::ptr::null_mut(), WNOHANG) };
-    libc::kill(group.saturating_neg(), 0) == 0
-}
-
-/// The processes that [`supervise`] made, one a slot; 0 where there is none.
-static SLOTS: [AtomicI32; zerostrap::SLOT_LIMIT] =
-    [const { AtomicI32::new(0) }; zerostrap::SLOT_LIMIT];
-
-/// The exit status by which a slot says that the function cannot be initialised.
-pub(crate) const INIT_FAILED: u8 = 2;
-
-/// Makes a process for each slot and returns in each of them; this process stays behind, passes
-/// SIGTERM and SIGINT on, and collects who ended. As PID 1 of a container these are also orphans of
-/// handlers, which become its children. It ends when the last slot did, or one failed at init.
-///
-/// Must be called while there is one thread.
+/// Makes a second process like this one, to be called while there is one thread. `None`: this is
+/// the new one, which gets SIGTERM should the other be killed.
 ///
 /// # Errors
 /// There can be no such process.
-pub(crate) fn supervise(slots: usize) -> io::Result<()> {
-    // So that no slot ends unnoticed; the rest only after them, since they would inherit it.
+pub(crate) fn fork() -> io::Result<Option<i32>> {
     act_on(SIGCHLD, DEFAULT_ACTION);
-    for place in SLOTS.iter().take(slots) {
-        match libc::fork() {
-            0 => {
-                // SAFETY: this option takes one number. Should the supervisor be killed, the slot
-                // ends its handler and itself.
-                unsafe { libc::prctl(PR_SET_PDEATHSIG, c_long::from(SIGTERM)) };
-                return Ok(());
-            }
-            pid @ 1.. => place.store(pid, Ordering::SeqCst),
-            _ => return Err(io::Error::last_os_error()),
+    match libc::fork() {
+        0 => {
+            // SAFETY: this option takes one number.
+            unsafe { libc::prctl(PR_SET_PDEATHSIG, c_long::from(SIGTERM)) };
+            Ok(None)
         }
-    }
-    set_signals(signal_slots);
-    let mut left = slots;
-    loop {
-        let mut status: c_int = 0;
-        // SAFETY: the pointer is of a live integer.
-        let ended = unsafe { libc::waitpid(-1, &raw mut status, 0) };
-        let place = SLOTS.iter().find(|place| ended > 0 && place.load(Ordering::SeqCst) == ended);
-        let Some(place) = place else { continue };
-        place.store(0, Ordering::SeqCst);
-        left = left.saturating_sub(1);
-        let (signal, code) = (status & 0x7f, status >> 8 & 0xff);
-        if code == c_int::from(INIT_FAILED) {
-            signal_slots(SIGTERM);
-            libc::_exit(1);
-        }
-        // When PID 1 ends, the kernel ends everyone else in its container.
-        if left == 0 {
-            libc::_exit(if signal == 0 { code } else { signal.saturating_add(128) });
-        }
-    }
-}
-
-extern "C" fn signal_slots(signal: c_int) {
-    for place in &SLOTS {
-        let slot = place.load(Ordering::SeqCst);
-        if slot > 1 {
-            libc::kill(slot, signal);
-        }
+        pid @ 1.. => Ok(Some(pid)),
+        _ => Err(io::Error::last_os_error()),
     }
 }

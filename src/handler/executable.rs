@@ -6,80 +6,37 @@ use std::io::{self, PipeReader};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use zerostrap::{Answered, Failure, Invocation, Reply, Settings, log};
+use zerostrap::{Answered, Failure, Handler, Invocation, Reply, Settings, log};
 
 use super::logs::Pump;
-use super::output::{Buffer, Output};
+use super::output::Buffer;
 use super::process::{self, Event, Process};
-use super::run::{self, Ending, Limit, Watch};
+use super::run::Run;
+use crate::sys;
 
 /// A handler that is a file.
-#[derive(Debug)]
 pub(crate) struct Executable<'a> {
     settings: &'a Settings,
     path: CString,
     /// What every event's environment begins with; made at the first event.
     environment: Vec<CString>,
-    pub(super) event: Event,
+    event: Event,
     buffer: Buffer,
-}
-
-/// A process that runs one event.
-struct Started {
-    process: Process,
-    pipe: PipeReader,
-    log: Option<Pump>,
 }
 
 impl<'a> Executable<'a> {
     pub(crate) fn new(settings: &'a Settings, path: &Path) -> Executable<'a> {
+        let (path, environment) = (super::path_string(path), Vec::new());
         let (event, buffer) = (Event::default(), Buffer::default());
-        let path = super::path_string(path);
-        Executable { settings, path, environment: Vec::new(), event, buffer }
+        Executable { settings, path, environment, event, buffer }
     }
 
-    pub(crate) fn describe(&self) -> String {
-        format!("executable {}", self.path.to_string_lossy())
-    }
-
-    pub(crate) fn handle(&mut self, invocation: &Invocation, reply: Reply<'_>) -> Answered {
-        let Started { process, mut pipe, mut log } = match self.start(invocation) {
-            Ok(started) => started,
-            Err(error) => {
-                let message = format!("{} cannot be started: {error}", self.path.to_string_lossy());
-                return reply.fail(&Failure::new("Runtime.HandlerStartFailed", message));
-            }
-        };
-        let limit = Limit::of(invocation, self.settings.deadline_margin);
-        let mut output = Output::new(self.settings, &mut self.buffer, reply, limit.stop_at);
-        let mut watch = Watch {
-            invocation,
-            process: &process,
-            pipe: &mut pipe,
-            writer: None,
-            log: log.as_mut(),
-            word: None,
-            limit,
-            open: true,
-        };
-        let ending = watch.run(&mut output);
-        let status = process.collect();
-        let ending = match ending {
-            Ending::ProcessEnded => run::ending_of(status),
-            other => other,
-        };
-        let answered = run::answer(ending, output, invocation, limit);
-        if let Some(log) = &mut log {
-            run::drain_log(log, invocation);
-        }
-        answered
-    }
-
-    fn start(&mut self, invocation: &Invocation) -> io::Result<Started> {
+    fn start(&mut self, invocation: &Invocation) -> io::Result<(Process, PipeReader)> {
         let event = self.event.take()?;
         let (pipe, stdout) = io::pipe()?;
         if self.environment.is_empty() {
-            process::prepare(self.settings)?;
+            // At start-up both would be in the way.
+            sys::prepare_signals();
             self.environment = process::base_environment();
         }
         let base = self.environment.len();
@@ -90,6 +47,27 @@ impl<'a> Executable<'a> {
         let descriptors = [event.as_fd(), stdout.as_fd(), stderr];
         let process = Process::spawn(&self.path, &[&self.path], &self.environment, descriptors);
         self.environment.truncate(base);
-        Ok(Started { process: process?, pipe, log: log.map(|(reader, _)| Pump::new(reader)) })
+        let mut process = process?;
+        process.log = log.map(|(reader, _)| Pump::new(reader));
+        Ok((process, pipe))
+    }
+}
+
+impl Handler for Executable<'_> {
+    fn receive(&mut self, part: &[u8]) {
+        self.event.receive(part);
+    }
+
+    fn handle(&mut self, invocation: &Invocation, reply: Reply<'_>) -> Answered {
+        match self.start(invocation) {
+            Ok((mut process, pipe)) => {
+                let run = Run::new(self.settings, invocation, &mut process, pipe);
+                run.answer(reply, &mut self.buffer)
+            }
+            Err(error) => {
+                let message = format!("{} cannot be started: {error}", self.path.to_string_lossy());
+                reply.fail(&Failure::new("Runtime.HandlerStartFailed", message))
+            }
+        }
     }
 }

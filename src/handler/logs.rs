@@ -3,27 +3,32 @@
 
 use std::io::{PipeReader, Read};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use zerostrap::{Invocation, log};
+
+use super::output::PIPE_LIMIT;
+use crate::sys;
 
 /// Longest line that becomes one log object; Lambda's log events end at 256 KiB.
 const LINE_LIMIT: usize = 131_072;
 
-/// What a pipe takes in one piece (pipe(7)).
+const CUT: &str = " … (the line goes on, 131072 bytes are kept)";
+
+/// What a pipe takes in one piece (pipe(7)): several slots may write at once.
 const PIPE_BUF: usize = 4_096;
 
 /// Last words that are kept.
 const TAIL: usize = 4_096;
 
 /// Reads a pipe and logs what comes.
-#[derive(Debug)]
 pub(crate) struct Pump {
     pipe: Option<PipeReader>,
     line: Vec<u8>,
     /// The current line is over the limit and its rest is skipped.
     cut: bool,
     tail: Vec<u8>,
-    /// Lines in their JSON form, not yet written.
+    /// Lines in their JSON form, not yet written: many short ones are one write.
     out: Vec<u8>,
 }
 
@@ -40,52 +45,39 @@ impl Pump {
     /// Takes what the pipe holds, once, and tells how much. It must be readable.
     pub(crate) fn take(&mut self, invocation: Option<&Invocation>) -> usize {
         let mut space = [0; 4_096];
-        let Some(pipe) = &mut self.pipe else { return 0 };
-        let length = match pipe.read(&mut space) {
-            Ok(length) => length,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return 0,
-            Err(_) => 0,
-        };
+        let length = self.pipe.as_mut().map_or(0, |pipe| pipe.read(&mut space).unwrap_or(0));
+        let bytes = space.get(..length).unwrap_or_default();
+        if invocation.is_none() {
+            self.tail.extend_from_slice(bytes);
+            let excess = self.tail.len().saturating_sub(TAIL);
+            self.tail.drain(..excess);
+        }
+        if log::is_json() {
+            self.wrap(invocation, bytes);
+        } else {
+            log::pass(bytes);
+        }
         if length == 0 {
             self.pipe = None;
             self.end_line(invocation);
         }
-        self.log(invocation, space.get(..length).unwrap_or_default());
-        self.write();
         length
     }
 
-    /// Logs a line that has no end yet: its writer ended.
-    pub(crate) fn end_line(&mut self, invocation: Option<&Invocation>) {
-        self.take_line(invocation);
-        self.write();
-    }
-
-    /// Many short lines are one write, of what a pipe takes in one piece: several slots may write
-    /// at once.
-    fn write(&mut self) {
-        if !self.out.is_empty() {
-            log::pass(&self.out);
-            self.out.clear();
-        }
-    }
-
-    fn take_line(&mut self, invocation: Option<&Invocation>) {
-        if !self.line.is_empty() || self.cut {
-            if self.cut {
-                self.line
-                    .extend_from_slice(" … (the line goes on, 131072 bytes are kept)".as_bytes());
+    /// Logs what a handler wrote before it ended, with a line that has no end yet. Whoever still
+    /// holds the pipe is not waited for.
+    pub(crate) fn drain(&mut self, invocation: &Invocation) {
+        let mut room = PIPE_LIMIT;
+        while room > 0
+            && let Some(pipe) = self.descriptor()
+        {
+            if sys::poll([Some(pipe)], Some(Duration::ZERO)).is_ok_and(|found| found == [true]) {
+                room = room.saturating_sub(self.take(Some(invocation)).max(1));
+            } else {
+                break;
             }
-            let before = self.out.len();
-            log::wrap(&mut self.out, invocation, &self.line);
-            if self.out.len() > PIPE_BUF {
-                let last = self.out.split_off(before);
-                self.write();
-                self.out = last;
-            }
-            self.line.clear();
-            self.cut = false;
         }
+        self.end_line(Some(invocation));
     }
 
     /// Ends what was written while there was no event, and gives the last words of it.
@@ -100,24 +92,34 @@ impl Pump {
         tail
     }
 
-    fn log(&mut self, invocation: Option<&Invocation>, bytes: &[u8]) {
-        if invocation.is_none() {
-            self.tail.extend_from_slice(bytes);
-            let excess = self.tail.len().saturating_sub(TAIL);
-            self.tail.drain(..excess);
+    fn end_line(&mut self, invocation: Option<&Invocation>) {
+        if !self.line.is_empty() {
+            self.wrap(invocation, b"\n");
         }
-        if !log::is_json() {
-            log::pass(bytes);
-            return;
-        }
+    }
+
+    /// Writes each whole line among the bytes so far as an object.
+    fn wrap(&mut self, invocation: Option<&Invocation>, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             let text = piece.strip_suffix(b"\n").unwrap_or(piece);
             let room = LINE_LIMIT.saturating_sub(self.line.len());
-            self.cut |= text.len() > room;
             self.line.extend_from_slice(text.get(..room).unwrap_or(text));
-            if text.len() < piece.len() {
-                self.take_line(invocation);
+            self.cut |= text.len() > room;
+            if text.len() == piece.len() || self.line.is_empty() {
+                continue;
+            }
+            if std::mem::take(&mut self.cut) {
+                self.line.extend_from_slice(CUT.as_bytes());
+            }
+            let before = self.out.len();
+            log::wrap(&mut self.out, invocation, &self.line);
+            self.line.clear();
+            if self.out.len() > PIPE_BUF {
+                log::pass(self.out.get(..before).unwrap_or_default());
+                self.out.drain(..before);
             }
         }
+        log::pass(&self.out);
+        self.out.clear();
     }
 }

@@ -13,9 +13,10 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use zerostrap::log::{self, Level};
-use zerostrap::{EVENT_VARIABLES, Invocation, Settings};
+use zerostrap::{EVENT_VARIABLES, Invocation};
 
-use crate::sys::{self, PollFd};
+use super::logs::Pump;
+use crate::sys;
 
 /// Longest string that an environment can hold, name, `=` and the final NUL included
 /// (`MAX_ARG_STRLEN` of execve(2)).
@@ -24,12 +25,9 @@ const VARIABLE_LIMIT: usize = 131_072;
 /// How long to wait for a killed process. One that takes longer hangs in the kernel.
 const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Seen in /proc only.
-const EVENT_NAME: &CStr = c"event";
-
 /// An event's bytes, in a file without a name: a handler reads them at its own pace, or not at
 /// all, and nobody waits for it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Event {
     file: Option<io::Result<File>>,
     length: u64,
@@ -38,23 +36,21 @@ pub(crate) struct Event {
 impl Event {
     /// Adds a part. A failure is kept until [`Event::take`].
     pub(crate) fn receive(&mut self, part: &[u8]) {
-        let file = self.file.get_or_insert_with(|| sys::memory_file(EVENT_NAME));
-        let written = match file {
-            // Written at a place, the file's own offset stays at the start, where the handler reads.
-            Ok(file) => file.write_all_at(part, self.length),
-            Err(_) => return,
-        };
-        match written {
-            Ok(()) => self.length = self.length.saturating_add(part.len() as u64),
-            Err(error) => *file = Err(error),
-        }
+        let file = self.file.take().unwrap_or_else(empty_event);
+        // Written at a place, the file's own offset stays at the start, where the handler reads.
+        self.file = Some(file.and_then(|file| file.write_all_at(part, self.length).map(|()| file)));
+        self.length = self.length.saturating_add(part.len() as u64);
     }
 
     /// The whole event, or why it could not be kept.
     pub(crate) fn take(&mut self) -> io::Result<File> {
         self.length = 0;
-        self.file.take().unwrap_or_else(|| sys::memory_file(EVENT_NAME))
+        self.file.take().unwrap_or_else(empty_event)
     }
+}
+
+fn empty_event() -> io::Result<File> {
+    sys::memory_file(c"event")
 }
 
 /// What an event adds to a handler's environment. What no environment can hold is left out.
@@ -84,17 +80,13 @@ pub(crate) fn base_environment() -> Vec<CString> {
     pairs.filter_map(|pair| CString::new(pair).ok()).collect()
 }
 
-/// What must be so before the first handler is started, once. At start-up it would be in the way.
-pub(crate) fn prepare(settings: &Settings) -> io::Result<()> {
-    sys::prepare_signals();
-    std::env::set_current_dir(&settings.task_root)
-}
-
 /// A child that leads a process group of its own.
-#[derive(Debug)]
 pub(crate) struct Process {
-    descriptor: OwnedFd,
+    /// 0 once it was collected.
     pid: i32,
+    descriptor: OwnedFd,
+    /// Its standard error, where that is ours to log.
+    pub(crate) log: Option<Pump>,
 }
 
 impl Process {
@@ -105,15 +97,8 @@ impl Process {
         environment: &[CString],
         descriptors: [BorrowedFd<'_>; 3],
     ) -> io::Result<Process> {
-        let pid = sys::spawn(path, arguments, environment, descriptors)?;
-        match sys::process_descriptor(pid) {
-            Ok(descriptor) => Ok(Process { descriptor, pid }),
-            Err(error) => {
-                sys::signal_group(pid, sys::SIGKILL);
-                let _ = sys::wait(pid);
-                Err(error)
-            }
-        }
+        let (pid, descriptor) = sys::spawn(path, arguments, environment, descriptors)?;
+        Ok(Process { pid, descriptor, log: None })
     }
 
     /// For waiting on its end.
@@ -121,31 +106,31 @@ impl Process {
         self.descriptor.as_fd()
     }
 
-    /// Ends everyone in the group: the leader, and what it left behind.
-    pub(crate) fn kill_group(&self) {
-        self.signal_group(sys::SIGKILL);
-    }
-
-    /// Signals everyone in the group.
+    /// Signals everyone in the group: the leader, and what it left behind.
     pub(crate) fn signal_group(&self, signal: i32) {
         sys::signal_group(self.pid, signal);
     }
 
-    /// Collects the ended process. After this its id may be somebody else's.
-    pub(crate) fn collect(mut self) -> io::Result<ExitStatus> {
-        let mut ended = [PollFd::readable(self.descriptor())];
-        sys::poll(&mut ended, Some(KILL_TIMEOUT))?;
-        if !ended.iter().all(PollFd::is_ready) {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
+    /// Collects the process, which has ended or was killed. After this its id may be another's.
+    ///
+    /// # Errors
+    /// It hangs in the kernel.
+    pub(crate) fn collect(&mut self, has_ended: bool) -> io::Result<ExitStatus> {
+        let has_ended =
+            has_ended || sys::poll([Some(self.descriptor())], Some(KILL_TIMEOUT))? == [true];
         let pid = std::mem::take(&mut self.pid);
-        sys::wait(pid)
+        if has_ended { sys::wait(pid) } else { Err(io::ErrorKind::TimedOut.into()) }
+    }
+
+    /// Whether it was collected.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.pid == 0
     }
 }
 
 /// Whoever gives a process up without collecting it ends it, and does not wait.
 impl Drop for Process {
     fn drop(&mut self) {
-        self.kill_group();
+        self.signal_group(sys::SIGKILL);
     }
 }

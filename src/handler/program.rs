@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -15,8 +15,9 @@ use crate::sys;
 /// and, as linkers lay files out, for the program headers of an ELF file.
 const START: usize = 1_024;
 
-/// Longest program header table that is looked at, in entries.
+/// Longest program header table that is looked at, in entries, and longest path of a loader.
 const PROGRAM_HEADER_LIMIT: u16 = 64;
+const LOADER_LIMIT: u64 = 4_096;
 
 const MACHINE: (u16, &str) =
     if cfg!(target_arch = "aarch64") { (183, "arm64") } else { (62, "x86_64") };
@@ -26,10 +27,10 @@ const MACHINE: (u16, &str) =
 /// # Errors
 /// `Runtime.HandlerNotExecutable` with the file, the reason, and the mend.
 pub(crate) fn check(path: &Path) -> Result<bool, Failure> {
-    let shown = path.display();
-    let refuse =
-        |why: String| Failure::new("Runtime.HandlerNotExecutable", format!("{shown} {why}"));
-    let cannot_read = |error: std::io::Error| refuse(format!("cannot be read: {error}"));
+    let refuse = |why: String| {
+        Failure::new("Runtime.HandlerNotExecutable", format!("{} {why}", path.display()))
+    };
+    let cannot_read = |error: io::Error| refuse(format!("cannot be read: {error}"));
     let mut file = match sys::open(&super::path_string(path)) {
         Ok(file) => file,
         Err(_) if !path.is_file() => return Ok(false),
@@ -39,30 +40,21 @@ pub(crate) fn check(path: &Path) -> Result<bool, Failure> {
     if !metadata.is_file() {
         return Ok(false);
     }
-    let mode = metadata.permissions().mode();
-    if mode & 0o111 == 0 {
+    if metadata.permissions().mode() & 0o111 == 0 {
+        let shown = path.display();
         return Err(refuse(format!("is not executable; run chmod +x {shown} before packing")));
     }
     let mut start = [0; START];
     let length = file.read(&mut start).map_err(cannot_read)?;
     let start = start.get(..length).unwrap_or_default();
-    if let Some(line) = interpreter_line(start) {
-        if line.ends_with(b"\r") {
-            return Err(refuse(
-                "has a #! line that ends in CR; save it with Unix line ends".into(),
-            ));
+    let checked = match interpreter_line(start) {
+        Some(line) => check_script(line),
+        None if start.starts_with(b"\x7fELF") => {
+            check_elf(&file, start).unwrap_or_else(|_| Err("is a damaged ELF file".to_owned()))
         }
-        let interpreter = words(line).next().unwrap_or(Path::new(""));
-        if !is_executable(interpreter) {
-            let missing = interpreter.display();
-            return Err(refuse(format!("names the interpreter '{missing}', which is not there")));
-        }
-        return Ok(true);
-    }
-    if !start.starts_with(b"\x7fELF") {
-        return Err(refuse("is neither an ELF program nor a script with a #! line".into()));
-    }
-    check_elf(&file, start).map(|()| true).map_err(refuse)
+        None => Err("is neither an ELF program nor a script with a #! line".to_owned()),
+    };
+    checked.map(|()| true).map_err(refuse)
 }
 
 /// What follows `#!` on the first line, if that is how the file starts.
@@ -87,51 +79,63 @@ pub(crate) fn find(name: &OsStr) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| is_executable(file))
 }
 
+fn check_script(line: &[u8]) -> Result<(), String> {
+    if line.ends_with(b"\r") {
+        return Err("has a #! line that ends in CR; save it with Unix line ends".to_owned());
+    }
+    let interpreter = words(line).next().unwrap_or(Path::new(""));
+    if !is_executable(interpreter) {
+        let missing = interpreter.display();
+        return Err(format!("names the interpreter '{missing}', which is not there"));
+    }
+    Ok(())
+}
+
 /// A 64-bit little-endian ELF file for this machine whose loader, if it names one, is there.
 /// Offsets are those of `Elf64_Ehdr` and `Elf64_Phdr` in elf(5).
-fn check_elf(file: &File, start: &[u8]) -> Result<(), String> {
-    let malformed = || "is a damaged ELF file".to_owned();
+///
+/// # Errors
+/// What is told of does not lie in the file. Inside: why the kernel will not execute it.
+fn check_elf(file: &File, start: &[u8]) -> io::Result<Result<(), String>> {
     if start.get(4..6) != Some(&[2, 1]) {
-        return Err("is not a 64-bit little-endian ELF program".to_owned());
+        return Ok(Err("is not a 64-bit little-endian ELF program".to_owned()));
     }
-    let half = |bytes: &[u8], at: usize| {
-        let bytes = bytes.get(at..at.checked_add(2)?)?;
-        Some(u16::from_le_bytes(bytes.try_into().ok()?))
-    };
-    let long = |bytes: &[u8], at: usize| {
-        let bytes = bytes.get(at..at.checked_add(8)?)?;
-        Some(u64::from_le_bytes(bytes.try_into().ok()?))
-    };
     let (machine, name) = MACHINE;
-    if half(start, 18).ok_or_else(malformed)? != machine {
-        return Err(format!("is built for another machine than this one, which is {name}"));
+    if u16::from_le_bytes(part(file, start, 18)?) != machine {
+        return Ok(Err(format!("is built for another machine than this one, which is {name}")));
     }
-    let mut at = long(start, 32).ok_or_else(malformed)?;
-    let size = u64::from(half(start, 54).ok_or_else(malformed)?);
-    let count = half(start, 56).ok_or_else(malformed)?;
+    let mut at = u64::from_le_bytes(part(file, start, 32)?);
+    let size = u16::from_le_bytes(part(file, start, 54)?);
+    let count = u16::from_le_bytes(part(file, start, 56)?);
     for _ in 0..count.min(PROGRAM_HEADER_LIMIT) {
-        let mut header = [0; 56];
-        let known = usize::try_from(at).ok().and_then(|at| start.get(at..)?.first_chunk());
-        match known {
-            Some(known) => header = *known,
-            None => file.read_exact_at(&mut header, at).map_err(|_| malformed())?,
-        }
         // PT_INTERP: the loader's path, which ends in NUL.
-        if header.starts_with(&[3, 0, 0, 0]) {
-            let from = long(&header, 8).ok_or_else(malformed)?;
-            let length = long(&header, 32).and_then(|length| usize::try_from(length).ok());
-            let mut path = vec![0; length.filter(|length| *length <= 4_096).ok_or_else(malformed)?];
-            file.read_exact_at(&mut path, from).map_err(|_| malformed())?;
+        if u32::from_le_bytes(part(file, start, at)?) == 3 {
+            let from = u64::from_le_bytes(part(file, start, at.saturating_add(8))?);
+            let length = u64::from_le_bytes(part(file, start, at.saturating_add(32))?);
+            let length = usize::try_from(length.min(LOADER_LIMIT)).unwrap_or_default();
+            let mut path = vec![0; length];
+            file.read_exact_at(&mut path, from)?;
             let path = path.strip_suffix(b"\0").unwrap_or(&path);
             let loader = Path::new(OsStr::from_bytes(path));
             if !is_executable(loader) {
-                return Err(format!(
-                    "needs the loader {}, which is not there; link it statically",
-                    loader.display()
-                ));
+                let loader = loader.display();
+                return Ok(Err(format!(
+                    "needs the loader {loader}, which is not there; link it statically"
+                )));
             }
         }
-        at = at.checked_add(size).ok_or_else(malformed)?;
+        at = at.saturating_add(u64::from(size));
     }
-    Ok(())
+    Ok(Ok(()))
+}
+
+/// `N` bytes of a file at an offset, out of its `start` where they lie in it.
+fn part<const N: usize>(file: &File, start: &[u8], at: u64) -> io::Result<[u8; N]> {
+    let known = usize::try_from(at).ok().and_then(|at| start.get(at..)?.first_chunk());
+    let mut bytes = [0; N];
+    match known {
+        Some(known) => bytes = *known,
+        None => file.read_exact_at(&mut bytes, at)?,
+    }
+    Ok(bytes)
 }

@@ -9,129 +9,152 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant, SystemTime};
 
-use zerostrap::{Answered, Failure, Invocation, PAYLOAD_LIMIT, too_large};
+use zerostrap::{Answered, Failure, Invocation, Reply, Settings};
 
 use super::logs::Pump;
-use super::output::{Output, Taken};
+use super::output::{Buffer, Output, PIPE_LIMIT};
 use super::process::Process;
-use crate::sys::{self, PollFd};
+use crate::sys;
 
-/// Most bytes that a pipe can hold when its last writer is gone (/proc/sys/fs/pipe-max-size).
-const PIPE_LIMIT: usize = 1_048_576;
-
-/// How an event ended.
-#[derive(Clone, Copy, Debug)]
+/// How an event ended, or why it has to.
 pub(crate) enum Ending {
-    /// With a status, of the process or of the shell function.
-    Exited(i32),
-    /// By a signal that nobody here sent.
-    Killed(i32),
-    /// The process that should say how the event ended did so itself: to be collected.
+    /// The warm shell told its function's status, and goes on.
+    Told(ExitStatus),
+    /// The process that should tell how the event ended did so itself: to be collected.
     ProcessEnded,
     /// Not done at the deadline less the margin.
     TimedOut,
-    /// The response is over the limit.
-    TooLarge,
-    /// The Runtime API takes no more of a streamed response.
-    Refused(io::ErrorKind),
-    /// The system does not let us find out.
-    Unknown(io::ErrorKind),
+    /// It cannot go on, for this reason.
+    Stopped(Failure),
 }
 
-/// What is waited for while an event runs.
-#[derive(Debug)]
-pub(crate) struct Watch<'w> {
-    pub(crate) invocation: &'w Invocation,
-    pub(crate) process: &'w Process,
-    /// The handler's standard output.
-    pub(crate) pipe: &'w mut PipeReader,
-    /// Its other end, where it must stay open for the handler to find.
-    pub(crate) writer: Option<PipeWriter>,
-    /// The handler's standard error, where it is ours to log.
-    pub(crate) log: Option<&'w mut Pump>,
+/// The system does not let us find out.
+impl From<io::Error> for Ending {
+    fn from(error: io::Error) -> Ending {
+        let message = format!("how the handler ended cannot be found out: {error}");
+        Ending::Stopped(Failure::new("Runtime.HandlerLost", message))
+    }
+}
+
+impl Ending {
+    /// The Runtime API takes no more of a streamed response. A write that took too long is the
+    /// deadline's doing: it bounds the write.
+    pub(crate) fn refused(error: io::Error) -> Ending {
+        if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) {
+            return Ending::TimedOut;
+        }
+        let message =
+            format!("the Runtime API takes no more of the response: {error}; handler stopped");
+        Ending::Stopped(Failure::new("Function.StreamRefused", message))
+    }
+}
+
+/// An event that is being handled.
+pub(crate) struct Run<'r> {
+    settings: &'r Settings,
+    invocation: &'r Invocation,
+    process: &'r mut Process,
+    /// The handler's standard output; `None` once it ended.
+    pipe: Option<PipeReader>,
     /// The warm shell's word that the event ended.
-    pub(crate) word: Option<&'w mut PipeReader>,
-    pub(crate) limit: Limit,
-    /// The output has not ended: true at first.
-    pub(crate) open: bool,
-}
-
-/// When an event is stopped.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limit {
-    /// `None`: it is not.
-    pub(crate) stop_at: Option<SystemTime>,
+    words: Option<&'r mut PipeReader>,
+    /// The other end of the output, which must stay open for the warm shell to find.
+    writer: Option<PipeWriter>,
+    /// When the handler is stopped; `None`: it is not.
+    stop_at: Option<SystemTime>,
     margin: Duration,
 }
 
-impl Limit {
+impl<'r> Run<'r> {
     /// A deadline nearer than two margins leaves half of the time to the handler.
-    pub(crate) fn of(invocation: &Invocation, margin: Option<Duration>) -> Limit {
-        let time = margin.zip(invocation.time_left());
+    pub(crate) fn new(
+        settings: &'r Settings,
+        invocation: &'r Invocation,
+        process: &'r mut Process,
+        pipe: PipeReader,
+    ) -> Run<'r> {
+        let time = settings.deadline_margin.zip(invocation.time_left());
         let margin = time.map_or(Duration::ZERO, |(margin, left)| margin.min(half(left)));
         let stop_at = time.and_then(|_| invocation.deadline()?.checked_sub(margin));
-        Limit { stop_at, margin }
+        let (pipe, words, writer) = (Some(pipe), None, None);
+        Run { settings, invocation, process, pipe, words, writer, stop_at, margin }
     }
-}
 
-impl Watch<'_> {
-    /// Moves output and log until the event ended or must be ended, and stops it if so.
-    pub(crate) fn run(&mut self, output: &mut Output<'_>) -> Ending {
-        let ending = self.wait(output);
+    /// The process is a warm shell, which stays when the event ended.
+    pub(crate) fn in_shell(self, words: &'r mut PipeReader, writer: PipeWriter) -> Run<'r> {
+        Run { words: Some(words), writer: Some(writer), ..self }
+    }
+
+    /// Moves output and log until the event ended or must be ended, stops it if so, and answers it.
+    pub(crate) fn answer(mut self, reply: Reply<'_>, buffer: &mut Buffer) -> Answered {
+        let is_shell = self.words.is_some();
+        let mut output = Output::new(self.settings, buffer, reply, self.stop_at, is_shell);
+        let mut ending = self.wait(&mut output).unwrap_or_else(|stopped| stopped);
         match ending {
-            Ending::Exited(_) | Ending::Killed(_) => {}
-            Ending::ProcessEnded => self.process.kill_group(),
+            Ending::Told(_) => {}
             Ending::TimedOut => self.terminate(),
-            Ending::TooLarge | Ending::Refused(_) | Ending::Unknown(_) => self.process.kill_group(),
+            Ending::ProcessEnded | Ending::Stopped(_) => self.process.signal_group(sys::SIGKILL),
         }
-        match self.drain(output) {
-            Some(worse) if matches!(ending, Ending::Exited(_) | Ending::ProcessEnded) => {
-                self.process.kill_group();
-                worse
+        // Taken before the process is collected, while its group is surely its own.
+        if let Err(worse) = self.drain(&mut output)
+            && matches!(ending, Ending::Told(_) | Ending::ProcessEnded)
+        {
+            self.process.signal_group(sys::SIGKILL);
+            ending = worse;
+        }
+        let result = match ending {
+            Ending::Told(status) => Ok(status),
+            Ending::ProcessEnded => self.process.collect(true).map_err(Ending::from),
+            stopped => {
+                let _ = self.process.collect(false);
+                Err(stopped)
             }
-            _ => ending,
+        };
+        let answered = match result {
+            Ok(status) if is_shell && self.process.is_gone() => {
+                fail(output, function_status(status))
+            }
+            Ok(status) if status.success() => output.succeed(self.invocation),
+            Ok(status) => fail(output, status),
+            Err(Ending::Stopped(failure)) => output.fail(failure, false),
+            Err(_) => output.fail(self.timed_out(), false),
+        };
+        // A log that is read slowly must not make the answer late.
+        if let Some(log) = &mut self.process.log {
+            log.drain(self.invocation);
         }
+        answered
     }
 
-    fn wait(&mut self, output: &mut Output<'_>) -> Ending {
+    fn wait(&mut self, output: &mut Output<'_>) -> Result<Ending, Ending> {
         loop {
-            let left = self
-                .limit
-                .stop_at
-                .map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
-            if left.is_some_and(|left| left.is_zero()) {
-                return Ending::TimedOut;
+            let now = SystemTime::now();
+            let left = self.stop_at.map(|at| at.duration_since(now).unwrap_or_default());
+            if left == Some(Duration::ZERO) {
+                return Ok(Ending::TimedOut);
             }
-            let mut fds = [
-                PollFd::maybe(self.log.as_ref().and_then(|log| log.descriptor())),
-                PollFd::maybe(self.word.as_ref().map(|word| word.as_fd())),
-                PollFd::readable(self.process.descriptor()),
-                PollFd::maybe(self.open.then(|| self.pipe.as_fd())),
-                PollFd::maybe(output.descriptor()),
+            let waited_for = [
+                self.process.log.as_ref().and_then(Pump::descriptor),
+                self.words.as_ref().map(|words| words.as_fd()),
+                Some(self.process.descriptor()),
+                self.pipe.as_ref().map(AsFd::as_fd),
+                output.descriptor(),
             ];
-            if let Err(error) = sys::poll(&mut fds, left) {
-                return Ending::Unknown(error.kind());
-            }
-            let [log, word, process, pipe, peer] = fds.map(|fd| fd.is_ready());
-            if log && let Some(log) = &mut self.log {
+            let [log, word, process, pipe, peer] = sys::poll(waited_for, left)?;
+            if log && let Some(log) = &mut self.process.log {
                 log.take(Some(self.invocation));
             }
-            if word {
-                return self.read_word();
+            if word && let Some(words) = &mut self.words {
+                return Ok(read_word(words)?);
             }
             // What it wrote before is in the pipe, and taken by drain.
             if process {
-                return Ending::ProcessEnded;
+                return Ok(Ending::ProcessEnded);
             }
             if pipe {
-                match output.take(self.pipe) {
-                    Taken::More => {}
-                    Taken::End => self.open = false,
-                    Taken::TooLarge => return Ending::TooLarge,
-                    Taken::Refused(error) => return refused(error),
-                }
+                self.take(output)?;
             } else if peer {
-                return Ending::Refused(io::ErrorKind::ConnectionAborted);
+                return Err(Ending::refused(io::ErrorKind::ConnectionAborted.into()));
             }
         }
     }
@@ -141,159 +164,118 @@ impl Watch<'_> {
     fn terminate(&mut self) {
         self.process.signal_group(sys::SIGTERM);
         self.writer = None;
-        let until = Instant::now().checked_add(half(self.limit.margin));
-        let (mut ended, mut released) = (false, false);
+        let (begun, grace) = (Instant::now(), half(self.margin));
+        let (mut ended, mut released) = (false, self.pipe.is_none());
         while !ended || !released {
-            let left = until.and_then(|until| until.checked_duration_since(Instant::now()));
-            let Some(left) = left.filter(|left| !left.is_zero()) else { break };
-            let process = PollFd::maybe((!ended).then(|| self.process.descriptor()));
-            let pipe = if released { PollFd::none() } else { PollFd::hung_up(self.pipe.as_fd()) };
-            let mut fds = [process, pipe];
-            if sys::poll(&mut fds, Some(left)).is_err() {
-                break;
+            let left = grace.saturating_sub(begun.elapsed());
+            let process = Some(self.process.descriptor()).filter(|_| !ended);
+            let pipe = self.pipe.as_ref().filter(|_| !released).map(AsFd::as_fd);
+            match sys::poll_ends(process, pipe, left) {
+                Ok(found) if !left.is_zero() => {
+                    (ended, released) = (ended || found[0], released || found[1]);
+                }
+                _ => break,
             }
-            let [process, pipe] = fds.map(|fd| fd.is_ready());
-            (ended, released) = (ended || process, released || pipe);
         }
-        self.process.kill_group();
+        self.process.signal_group(sys::SIGKILL);
     }
 
     /// Takes what is in the output now; who still holds it is not waited for.
-    fn drain(&mut self, output: &mut Output<'_>) -> Option<Ending> {
+    fn drain(&mut self, output: &mut Output<'_>) -> Result<(), Ending> {
         let mut room = PIPE_LIMIT;
-        while room > 0 && self.open {
-            let mut fds = [PollFd::readable(self.pipe.as_fd())];
-            sys::poll(&mut fds, Some(Duration::ZERO)).ok()?;
-            if !fds.iter().all(PollFd::is_ready) {
+        while room > 0
+            && let Some(pipe) = &self.pipe
+        {
+            if sys::poll([Some(pipe.as_fd())], Some(Duration::ZERO))? == [false] {
                 break;
             }
-            let (taken, length) = output.take_counted(self.pipe);
-            room = room.saturating_sub(length.max(1));
-            match taken {
-                Taken::More => {}
-                Taken::End => self.open = false,
-                Taken::TooLarge => return Some(Ending::TooLarge),
-                Taken::Refused(error) => return Some(refused(error)),
-            }
+            room = room.saturating_sub(self.take(output)?);
         }
-        None
+        Ok(())
     }
 
-    /// The warm shell writes the status of its subshell as a line.
-    fn read_word(&mut self) -> Ending {
-        let mut space = [0; 16];
-        let read = self.word.as_mut().map_or(Ok(0), |word| word.read(&mut space));
-        let line = match read {
-            Ok(0) => return Ending::ProcessEnded,
-            Ok(length) => space.get(..length).unwrap_or_default(),
-            Err(error) => return Ending::Unknown(error.kind()),
-        };
-        let digits = line.strip_suffix(b"\n").unwrap_or(line);
-        match std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<i32>().ok()) {
-            Some(status) => ending_of_shell(status),
-            None => Ending::Unknown(io::ErrorKind::InvalidData),
+    /// One read of the output, which must be readable.
+    fn take(&mut self, output: &mut Output<'_>) -> Result<usize, Ending> {
+        let Some(pipe) = &mut self.pipe else { return Ok(0) };
+        let length = output.take(pipe)?;
+        if length == 0 {
+            self.pipe = None;
         }
+        Ok(length)
+    }
+
+    fn timed_out(&self) -> Failure {
+        let message = format!(
+            "the handler was not done {} ms before the deadline and was stopped; give the function \
+             more time, or change BOOTSTRAP_DEADLINE_MARGIN_MS",
+            u64::try_from(self.margin.as_millis()).unwrap_or_default()
+        );
+        Failure::new("Function.TimedOut", message)
     }
 }
 
-/// Logs what a handler wrote before it ended. Not before its event is answered: a log that is read
-/// slowly must not make the answer late.
-pub(crate) fn drain_log(log: &mut Pump, invocation: &Invocation) {
-    let mut room = PIPE_LIMIT;
-    while let Some(descriptor) = log.descriptor().filter(|_| room > 0) {
-        let mut fds = [PollFd::readable(descriptor)];
-        let polled = sys::poll(&mut fds, Some(Duration::ZERO));
-        if polled.is_err() || !fds.iter().all(PollFd::is_ready) {
-            break;
-        }
-        room = room.saturating_sub(log.take(Some(invocation)).max(1));
+/// The warm shell's word: the status of its subshell, as a line.
+fn read_word(words: &mut PipeReader) -> io::Result<Ending> {
+    let mut space = [0; 16];
+    let length = words.read(&mut space)?;
+    let line = space.get(..length).unwrap_or_default().trim_ascii_end();
+    if line.is_empty() {
+        return Ok(Ending::ProcessEnded);
     }
-    log.end_line(Some(invocation));
-}
-
-fn half(time: Duration) -> Duration {
-    time.checked_div(2).unwrap_or_default()
-}
-
-/// A write that took too long is the deadline's doing: it bounds the write.
-fn refused(error: io::ErrorKind) -> Ending {
-    match error {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Ending::TimedOut,
-        _ => Ending::Refused(error),
-    }
+    let status = zerostrap::http::number(line, 10).and_then(|status| u8::try_from(status).ok());
+    status.map(|status| Ending::Told(of_shell(status))).ok_or(io::ErrorKind::InvalidData.into())
 }
 
 /// A status above 128 is a shell's way to say "killed by a signal" (POSIX, Shell Command Language
-/// §2.8.2). Linux has 64 signals.
-pub(crate) fn ending_of_shell(status: i32) -> Ending {
-    match status {
-        129..=192 => Ending::Killed(status.saturating_sub(128)),
-        status => Ending::Exited(status),
+/// §2.8.2). Linux has 64 signals. Given in the form of wait(2).
+fn of_shell(status: u8) -> ExitStatus {
+    let status = i32::from(status);
+    let is_signal = matches!(status, 129..=192);
+    ExitStatus::from_raw(if is_signal { status & 0x7f } else { status << 8 })
+}
+
+/// What became of a function whose shell ended in its place: with the status that it would have
+/// told, or with one of success, which nobody saw the function have.
+fn function_status(shell: ExitStatus) -> ExitStatus {
+    match shell.code() {
+        Some(0) => ExitStatus::from_raw(sys::SIGKILL),
+        Some(status) => of_shell(u8::try_from(status).unwrap_or_default()),
+        None => shell,
     }
 }
 
-/// The ending that a collected process tells.
-pub(crate) fn ending_of(status: io::Result<ExitStatus>) -> Ending {
-    match status {
-        Ok(status) => match (status.code(), status.signal()) {
-            (Some(code), _) => Ending::Exited(code),
-            (None, Some(signal)) => Ending::Killed(signal),
-            (None, None) => Ending::Unknown(io::ErrorKind::InvalidData),
-        },
-        Err(error) => Ending::Unknown(error.kind()),
+/// Answers with how the handler ended; its output may be its own error document, unless it was
+/// killed while it wrote that.
+fn fail(output: Output<'_>, status: ExitStatus) -> Answered {
+    let how = describe(status);
+    match status.code() {
+        Some(_) => {
+            let message = format!("the handler {how}; see its log lines");
+            output.fail(Failure::new("Function.ExitNonZero", message), true)
+        }
+        None => {
+            let message = format!("the handler {how}");
+            output.fail(Failure::new("Function.KilledBySignal", message), false)
+        }
     }
 }
 
-/// Answers the event by how it ended.
-pub(crate) fn answer(
-    ending: Ending,
-    output: Output<'_>,
-    invocation: &Invocation,
-    limit: Limit,
-) -> Answered {
-    let failure = match ending {
-        Ending::Exited(0) => return output.succeed(invocation),
-        Ending::Exited(status) => {
-            let message = format!("the handler ended with status {status}; see its log lines");
-            return output.fail(Failure::new("Function.ExitNonZero", message), true);
-        }
-        Ending::Killed(signal) => Failure::new(
-            "Function.KilledBySignal",
-            format!("the handler was killed by {}", signal_name(signal)),
-        ),
-        Ending::TimedOut => Failure::new(
-            "Function.TimedOut",
-            format!(
-                "the handler was not done {} ms before the deadline and was stopped; give the \
-                 function more time, or change BOOTSTRAP_DEADLINE_MARGIN_MS",
-                u64::try_from(limit.margin.as_millis()).unwrap_or_default()
-            ),
-        ),
-        Ending::TooLarge => {
-            too_large(&format!("{} bytes or more", PAYLOAD_LIMIT.saturating_add(1)))
-        }
-        Ending::Refused(error) => Failure::new(
-            "Function.StreamRefused",
-            format!("the Runtime API takes no more of the response: {error}; handler stopped"),
-        ),
-        Ending::ProcessEnded => Failure::new("Runtime.HandlerLost", "the handler is gone"),
-        Ending::Unknown(error) => Failure::new(
-            "Runtime.HandlerLost",
-            format!("how the handler ended cannot be found out: {error}"),
-        ),
-    };
-    output.fail(failure, false)
-}
-
-/// By name where the number is the same on every Linux.
-pub(crate) fn signal_name(signal: i32) -> String {
+/// "ended with status 1", "was killed by SIGKILL (signal 9)": signals by name where the number is the
+/// same on every Linux.
+pub(crate) fn describe(status: ExitStatus) -> String {
     let names = [
         "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE",
         "SIGKILL", "SIGUSR1", "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM",
     ];
-    let index = usize::try_from(signal).ok().and_then(|signal| signal.checked_sub(1));
-    match index.and_then(|index| names.get(index)) {
-        Some(name) => format!("{name} (signal {signal})"),
-        None => format!("signal {signal}"),
+    let Some(signal) = status.signal() else {
+        return format!("ended with status {}", status.code().unwrap_or_default());
+    };
+    match names.iter().zip(1..).find(|(_, number)| *number == signal) {
+        Some((name, _)) => format!("was killed by {name} (signal {signal})"),
+        None => format!("was killed by signal {signal}"),
     }
+}
+
+fn half(time: Duration) -> Duration {
+    time.checked_div(2).unwrap_or_default()
 }

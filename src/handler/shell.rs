@@ -8,14 +8,14 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use zerostrap::{Answered, Failure, Invocation, Reply, Settings, log};
+use zerostrap::{Answered, Failure, Handler, Invocation, Reply, Settings, log};
 
 use super::logs::Pump;
-use super::output::{Buffer, Output};
+use super::output::Buffer;
 use super::process::{self, Event, Process};
 use super::program;
-use super::run::{self, Ending, Limit, Watch};
-use crate::sys::{self, PollFd};
+use super::run::{self, Run};
+use crate::sys;
 
 /// The shell's side of the conversation.
 const PROGRAM: &str = include_str!("shell.sh");
@@ -27,36 +27,35 @@ const SHELLS: [&str; 6] = ["sh", "bash", "dash", "ash", "ksh", "mksh"];
 const FIRST_LINE: usize = 256;
 
 /// A handler that is a function of a script.
-#[derive(Debug)]
 pub(crate) struct Shell<'a> {
     settings: &'a Settings,
     script: PathBuf,
-    function: String,
+    function: &'a str,
+    /// `None` after an event that cost it its life.
     warm: Option<Warm>,
-    pub(super) event: Event,
+    event: Event,
     buffer: Buffer,
 }
 
 /// A shell that has sourced the script.
-#[derive(Debug)]
 struct Warm {
+    /// Its log is all of its standard error in JSON form; in text what the script started at init
+    /// still writes.
     process: Process,
     commands: PipeWriter,
     words: PipeReader,
     /// The event's variables, a line each. The shell has read them before the function runs, so
     /// that one file serves all events.
     context: File,
-    /// In JSON form all of its standard error; in text what the script started at init still writes.
-    log: Pump,
 }
 
 /// An event in the hands of the warm shell. The shell opens all of it by the numbers of our
 /// descriptors, so that it must live until the event ended.
 struct Given {
     warm: Warm,
+    _event: File,
     pipe: PipeReader,
     writer: PipeWriter,
-    event: File,
 }
 
 impl<'a> Shell<'a> {
@@ -67,185 +66,165 @@ impl<'a> Shell<'a> {
     pub(crate) fn start(
         settings: &'a Settings,
         script: PathBuf,
-        function: String,
+        function: &'a str,
     ) -> Result<Shell<'a>, Failure> {
+        sys::prepare_signals();
+        let warm = Some(Warm::start(&script, function)?);
         let (event, buffer) = (Event::default(), Buffer::default());
-        let mut shell = Shell { settings, script, function, warm: None, event, buffer };
-        process::prepare(settings).map_err(|error| {
-            let root = settings.task_root.display();
-            Failure::new("Runtime.HandlerInitFailed", format!("LAMBDA_TASK_ROOT {root}: {error}"))
-        })?;
-        shell.recover()?;
-        Ok(shell)
+        Ok(Shell { settings, script, function, warm, event, buffer })
     }
 
-    pub(crate) fn describe(&self) -> String {
-        format!("function {} of {}", self.function, self.script.display())
-    }
-
-    /// Starts a new shell if the last event cost the old one.
-    pub(crate) fn recover(&mut self) -> Result<(), Failure> {
-        if self.warm.is_none() {
-            self.warm = Some(Warm::start(&self.script, &self.function)?);
+    /// Hands the event to the warm shell.
+    fn give_event(&mut self, invocation: &Invocation) -> Result<Given, Failure> {
+        let event = self.event.take()?;
+        let mut context = Vec::with_capacity(1_024);
+        for pair in process::variables(invocation) {
+            context.extend_from_slice(pair.as_bytes());
+            context.push(b'\n');
         }
-        Ok(())
-    }
-
-    pub(crate) fn handle(&mut self, invocation: &Invocation, reply: Reply<'_>) -> Answered {
-        let given = self.give_event(invocation);
-        let Given { warm, mut pipe, writer, event } = match given {
-            Ok(given) => given,
-            Err(error) => {
-                let message = format!("{} cannot be run: {error}", self.script.display());
-                return reply.fail(&Failure::new("Runtime.HandlerStartFailed", message));
-            }
-        };
-        let Warm { process, commands, mut words, context, mut log } = warm;
-        let limit = Limit::of(invocation, self.settings.deadline_margin);
-        let mut output = Output::new(self.settings, &mut self.buffer, reply, limit.stop_at);
-        output.drop_trailing_newlines();
-        let mut watch = Watch {
-            invocation,
-            process: &process,
-            pipe: &mut pipe,
-            writer: Some(writer),
-            log: Some(&mut log),
-            word: Some(&mut words),
-            limit,
-            open: true,
-        };
-        let ending = watch.run(&mut output);
-        drop(event);
-        let is_warm = matches!(ending, Ending::Exited(_) | Ending::Killed(_));
-        let mut process = Some(process);
-        let collected = process.take_if(|_| !is_warm).map(Process::collect);
-        let ending = match (ending, collected) {
-            (Ending::ProcessEnded, Some(status)) => match run::ending_of(status) {
-                // The function's status is what it would have told, had it not been killed too.
-                Ending::Exited(0) => Ending::Killed(sys::SIGKILL),
-                Ending::Exited(status) => run::ending_of_shell(status),
-                other => other,
-            },
-            (other, _) => other,
-        };
-        let answered = run::answer(ending, output, invocation, limit);
-        run::drain_log(&mut log, invocation);
-        self.warm = process.map(|process| Warm { process, commands, words, context, log });
-        answered
+        let (pipe, writer) = io::pipe()?;
+        let command = format!("event {} {}\n", event.as_raw_fd(), writer.as_raw_fd());
+        let mut warm = self.warm.take().ok_or(io::Error::from(io::ErrorKind::NotFound))?;
+        // A shell that died while it was idle does not cost this event: nobody reads its commands.
+        if warm.command(&command, &context).is_err() {
+            warm = Warm::start(&self.script, self.function)?;
+            warm.command(&command, &context)?;
+        }
+        Ok(Given { warm, _event: event, pipe, writer })
     }
 
     /// Runs a function in the warm shell itself, if the script defines it.
-    pub(crate) fn hook(&mut self, name: &str, error_type: &'static str) -> Result<(), Failure> {
+    fn hook(&mut self, name: &str, error_type: &'static str) -> Result<(), Failure> {
         let result = self.warm.as_mut().ok_or(io::ErrorKind::NotFound.into()).and_then(|warm| {
             warm.commands.write_all(format!("hook {name}\n").as_bytes())?;
             warm.word()
         });
-        let failed = |why: String| Failure::new(error_type, format!("the hook {name} {why}"));
-        match result.as_deref() {
-            Ok("0") => Ok(()),
-            Ok("") => Err(failed("ended the shell".to_owned())),
-            Ok(status) => Err(failed(format!("ended with status {status}"))),
-            Err(error) => Err(failed(format!("did not end: {error}"))),
-        }
+        let why = match result.as_deref() {
+            Ok("0") => return Ok(()),
+            Ok("") => "ended the shell".to_owned(),
+            Ok(status) => format!("ended with status {status}"),
+            Err(error) => format!("did not end: {error}"),
+        };
+        Err(Failure::new(error_type, format!("the hook {name} {why}")))
+    }
+}
+
+impl Handler for Shell<'_> {
+    fn receive(&mut self, part: &[u8]) {
+        self.event.receive(part);
     }
 
-    /// Hands the event to the warm shell.
-    fn give_event(&mut self, invocation: &Invocation) -> io::Result<Given> {
-        let event = self.event.take()?;
-        let mut text = Vec::with_capacity(512);
-        for pair in process::variables(invocation) {
-            text.extend_from_slice(pair.as_bytes());
-            text.push(b'\n');
+    fn handle(&mut self, invocation: &Invocation, reply: Reply<'_>) -> Answered {
+        let Given { mut warm, _event, pipe, writer } = match self.give_event(invocation) {
+            Ok(given) => given,
+            Err(failure) => {
+                let message =
+                    format!("{} cannot be run: {}", self.script.display(), failure.message());
+                return reply.fail(&Failure::new("Runtime.HandlerStartFailed", message));
+            }
+        };
+        let run = Run::new(self.settings, invocation, &mut warm.process, pipe);
+        let answered = run.in_shell(&mut warm.words, writer).answer(reply, &mut self.buffer);
+        self.warm = Some(warm).filter(|warm| !warm.process.is_gone());
+        answered
+    }
+
+    /// Starts a new shell if the event cost the old one.
+    fn recover(&mut self) -> Result<(), Failure> {
+        if self.warm.is_none() {
+            self.warm = Some(Warm::start(&self.script, self.function)?);
         }
-        let (pipe, writer) = io::pipe()?;
-        let mut warm = self.warm.take().ok_or(io::ErrorKind::NotFound)?;
-        warm.context.set_len(0)?;
-        warm.context.write_all_at(&text, 0)?;
-        let line = format!("event {} {}\n", event.as_raw_fd(), writer.as_raw_fd());
-        // A shell that died while it was idle does not cost this event: nobody reads its commands.
-        if warm.commands.write_all(line.as_bytes()).is_err() {
-            let _ = warm.process.collect();
-            warm =
-                Warm::start(&self.script, &self.function).map_err(|_| io::ErrorKind::NotFound)?;
-            warm.context.write_all_at(&text, 0)?;
-            warm.commands.write_all(line.as_bytes())?;
-        }
-        Ok(Given { warm, pipe, writer, event })
+        Ok(())
+    }
+
+    fn before_snapshot(&mut self) -> Result<(), Failure> {
+        self.hook("before_snapshot", "Runtime.BeforeSnapshotError")
+    }
+
+    fn after_restore(&mut self) -> Result<(), Failure> {
+        self.hook("after_restore", "Runtime.AfterRestoreError")
     }
 }
 
 impl Warm {
+    /// Starts the shell and waits until it has sourced the script. Without limit: Lambda has one for
+    /// init.
     fn start(script: &Path, function: &str) -> Result<Warm, Failure> {
         let shell = interpreter(script)?;
-        let start = || -> io::Result<(Warm, PipeWriter)> {
-            let (stdin, commands) = io::pipe()?;
-            let (words, stdout) = io::pipe()?;
-            let (log, log_writer) = io::pipe()?;
-            let context = sys::memory_file(c"context")?;
-            let log_fd = log_writer.as_raw_fd().to_string();
-            let context_fd = context.as_raw_fd().to_string();
-            let (path, script) = (super::path_string(&shell), super::path_string(script));
-            let [program, function, log_fd, context_fd] = [PROGRAM, function, &log_fd, &context_fd]
-                .map(|text| CString::new(text).unwrap_or_default());
-            let arguments =
-                [&path, c"-c", &program, c"bootstrap", &script, &function, &log_fd, &context_fd];
-            let inherited = io::stderr();
-            let stderr = if log::is_json() { log_writer.as_fd() } else { inherited.as_fd() };
-            let descriptors = [stdin.as_fd(), stdout.as_fd(), stderr];
-            let environment = process::base_environment();
-            let process = Process::spawn(&path, &arguments, &environment, descriptors)?;
-            let log = Pump::new(log);
-            Ok((Warm { process, commands, words, context, log }, log_writer))
-        };
         let failed = |why: String| {
             let message = format!("{} with {}: {why}", script.display(), shell.display());
             Failure::new("Runtime.HandlerInitFailed", message)
         };
-        let (mut warm, log_writer) = start().map_err(|error| failed(error.to_string()))?;
+        let spawned = Warm::spawn(&shell, script, function);
+        let (mut warm, log_writer) = spawned.map_err(|error| failed(error.to_string()))?;
         let word = warm.word();
         drop(log_writer);
-        let last_words = warm.log.take_tail();
-        match word.as_deref() {
-            Ok("ready") => return Ok(warm),
-            Ok("missing") => {
-                let message = format!("{} does not define {function}()", script.display());
-                warm.process.kill_group();
-                let _ = warm.process.collect();
-                return Err(Failure::new("Runtime.NoSuchHandler", message));
-            }
-            _ => warm.process.kill_group(),
+        let last_words = warm.process.log.as_mut().map(Pump::take_tail).unwrap_or_default();
+        if word.as_deref().is_ok_and(|word| word == "ready") {
+            return Ok(warm);
         }
-        let why = match run::ending_of(warm.process.collect()) {
-            Ending::Exited(status) => format!("ended with status {status} while it was sourced"),
-            Ending::Killed(signal) => format!("was killed by {}", run::signal_name(signal)),
-            _ => "cannot be sourced".to_owned(),
+        warm.process.signal_group(sys::SIGKILL);
+        let ended = warm.process.collect(false);
+        if word.as_deref().is_ok_and(|word| word == "missing") {
+            let message = format!("{} does not define {function}()", script.display());
+            return Err(Failure::new("Runtime.NoSuchHandler", message));
+        }
+        let why = match ended {
+            Ok(status) => format!("{} while it was sourced", run::describe(status)),
+            Err(error) => format!("cannot be sourced: {error}"),
         };
         let text = String::from_utf8_lossy(&last_words);
         let last = text.trim_ascii_end().rsplit('\n').next().unwrap_or_default();
-        let failure = failed(format!("{why}; last words: {last}"));
-        let lines = last_words.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-        Err(lines.fold(failure, Failure::with_trace_line))
+        Err(failed(format!("{why}; last words: {last}")).with_trace(&last_words))
     }
 
-    /// Waits for the shell's next word, and logs meanwhile. Without limit: Lambda has one for init.
+    /// The shell, and the end of its log that it opens by its number until it has sourced the script.
+    fn spawn(shell: &Path, script: &Path, function: &str) -> io::Result<(Warm, PipeWriter)> {
+        let (stdin, commands) = io::pipe()?;
+        let (words, stdout) = io::pipe()?;
+        let (log, log_writer) = io::pipe()?;
+        let context = sys::memory_file(c"context")?;
+        let [log_fd, context_fd] =
+            [log_writer.as_raw_fd(), context.as_raw_fd()].map(|fd| fd.to_string());
+        let [program, function, log_fd, context_fd] = [PROGRAM, function, &log_fd, &context_fd]
+            .map(|text| CString::new(text).unwrap_or_default());
+        let (path, script) = (super::path_string(shell), super::path_string(script));
+        let arguments =
+            [&path, c"-c", &program, c"bootstrap", &script, &function, &log_fd, &context_fd];
+        let inherited = io::stderr();
+        let stderr = if log::is_json() { log_writer.as_fd() } else { inherited.as_fd() };
+        let descriptors = [stdin.as_fd(), stdout.as_fd(), stderr];
+        let environment = process::base_environment();
+        let mut process = Process::spawn(&path, &arguments, &environment, descriptors)?;
+        process.log = Some(Pump::new(log));
+        Ok((Warm { process, commands, words, context }, log_writer))
+    }
+
+    /// Gives the shell an event: its variables first, then the line that makes it begin.
+    fn command(&mut self, command: &str, context: &[u8]) -> io::Result<()> {
+        self.context.set_len(0)?;
+        self.context.write_all_at(context, 0)?;
+        self.commands.write_all(command.as_bytes())
+    }
+
+    /// Waits for the shell's next word, and logs meanwhile; empty when there is none any more.
     fn word(&mut self) -> io::Result<String> {
         loop {
-            let mut fds = [
-                PollFd::maybe(self.log.descriptor()),
-                PollFd::readable(self.words.as_fd()),
-                PollFd::readable(self.process.descriptor()),
+            let waited_for = [
+                self.process.log.as_ref().and_then(Pump::descriptor),
+                Some(self.words.as_fd()),
+                Some(self.process.descriptor()),
             ];
-            sys::poll(&mut fds, None)?;
-            let [log, word, process] = fds.map(|fd| fd.is_ready());
+            let [written, word, ended] = sys::poll(waited_for, None)?;
             // First, so that what the shell wrote before its word is logged before it counts.
-            if log {
-                self.log.take(None);
+            if written && let Some(log) = &mut self.process.log {
+                log.take(None);
             } else if word {
                 let mut space = [0; 16];
                 let length = self.words.read(&mut space)?;
                 let word = String::from_utf8_lossy(space.get(..length).unwrap_or_default());
                 return Ok(word.trim_ascii_end().to_owned());
-            } else if process {
+            } else if ended {
                 return Ok(String::new());
             }
         }
@@ -269,16 +248,15 @@ fn interpreter(script: &Path) -> Result<PathBuf, Failure> {
     if named.file_name() == Some(OsStr::new("env")) {
         named = words.next().unwrap_or(Path::new(""));
     }
+    let executable = |path: &Path| program::is_executable(path).then(|| path.to_owned());
     if SHELLS.iter().any(|shell| named.file_name() == Some(OsStr::new(shell))) {
         let found = match named.is_absolute() {
-            true => program::is_executable(named).then(|| named.to_owned()),
+            true => executable(named),
             false => program::find(named.as_os_str()),
         };
-        let missing =
-            || refuse(format!("its #! line names {}, which is not there", named.display()));
-        return found.ok_or_else(missing);
+        let missing = || format!("its #! line names {}, which is not there", named.display());
+        return found.ok_or_else(|| refuse(missing()));
     }
-    let standard = || Some(PathBuf::from("/bin/sh")).filter(|path| program::is_executable(path));
-    let found = program::find(OsStr::new("bash")).or_else(standard);
+    let found = program::find(OsStr::new("bash")).or_else(|| executable(Path::new("/bin/sh")));
     found.ok_or_else(|| refuse("there is no bash and no /bin/sh to run it".to_owned()))
 }
