@@ -1,13 +1,13 @@
 //! Records where a binary comes from, for `--version`.
 //!
 //! In: the source tree, its git folder if it has one, the compiler. Out: three variables that the
-//! program reads with `env!`. Never: a clock, the network, a user's name, a folder's name; the
+//! program and its tests read with `env!`. Never: a clock, the network, a user's name, a folder's name; the
 //! same tree and the same compiler give the same three texts on every machine.
 //!
 //! - `ZEROSTRAP_COMMIT`: the commit, with `-dirty` if what the binary is made of differs from it;
 //!   empty in an unpacked archive.
 //! - `ZEROSTRAP_TOOLCHAIN`: such as `rustc 1.95.0 (59807616e)`.
-//! - `ZEROSTRAP_TARGET`: the target triple.
+//! - `ZEROSTRAP_VERSION`: what `--version` prints: the version, and after it all of these.
 
 use std::env;
 use std::path::Path;
@@ -26,9 +26,13 @@ fn main() {
     for source in SOURCES {
         println!("cargo:rerun-if-changed={source}");
     }
-    println!("cargo:rustc-env=ZEROSTRAP_COMMIT={}", commit().unwrap_or_default());
-    println!("cargo:rustc-env=ZEROSTRAP_TOOLCHAIN={}", toolchain());
-    println!("cargo:rustc-env=ZEROSTRAP_TARGET={}", variable("TARGET"));
+    let commit = commit().unwrap_or_default();
+    let (version, target) = (variable("CARGO_PKG_VERSION"), variable("TARGET"));
+    let known = if commit.is_empty() { "unknown" } else { &commit };
+    let toolchain = toolchain();
+    println!("cargo:rustc-env=ZEROSTRAP_COMMIT={commit}");
+    println!("cargo:rustc-env=ZEROSTRAP_TOOLCHAIN={toolchain}");
+    println!("cargo:rustc-env=ZEROSTRAP_VERSION={version} (commit {known}, {toolchain}, {target})");
 }
 
 /// The commit of this tree, or nothing where there is no git, no repository or no commit yet.

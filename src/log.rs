@@ -80,15 +80,17 @@ pub fn write(level: Level, invocation: Option<&Invocation>, message: &str) {
     pass(line.as_bytes());
 }
 
-/// Appends a line of a handler's standard error in JSON form: one that is a JSON object already
+/// Writes a line of a handler's standard error in JSON form: one that is a JSON object already
 /// passes as it is, another is wrapped at level INFO.
-pub fn wrap(out: &mut Vec<u8>, invocation: Option<&Invocation>, line: &[u8]) {
+pub fn wrap(invocation: Option<&Invocation>, line: &[u8]) {
+    let mut out = Vec::new();
     if json::object(line).is_some() {
         out.extend_from_slice(line);
         out.push(b'\n');
     } else {
-        push_object(out, Level::Info, invocation, line);
+        push_object(&mut out, Level::Info, invocation, line);
     }
+    pass(&out);
 }
 
 fn push_object(out: &mut Vec<u8>, level: Level, invocation: Option<&Invocation>, message: &[u8]) {

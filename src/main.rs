@@ -34,6 +34,9 @@ _HANDLER is the name of an executable, or SCRIPT.FUNCTION for a function of SCRI
 in LAMBDA_TASK_ROOT. Settings and limits: README.md.
 ";
 
+/// What build.rs found out of the source tree and the compiler.
+const VERSION: &str = concat!("bootstrap ", env!("ZEROSTRAP_VERSION"), "\n");
+
 /// Exit statuses, of which Lambda only cares that none is 0.
 const SUCCESS: u8 = 0;
 const FAILURE: u8 = 1;
@@ -42,7 +45,7 @@ const FAILURE: u8 = 1;
 /// mean anything.
 fn run(argument: &[u8]) -> u8 {
     match argument {
-        b"--version" => print(&version()),
+        b"--version" => print(VERSION),
         b"--help" => print(HELP),
         b"--check" => check(),
         _ => serve(),
@@ -68,16 +71,17 @@ fn serve() -> u8 {
         let message = format!("a process for a slot cannot be made: {error}");
         return init_failed(&address, &Failure::new("Runtime.HandlerInitFailed", message));
     }
-    match handler::start(&settings) {
-        Ok((_, mut handler)) => {
-            zerostrap::serve_slot(&address, &settings, &mut *handler);
-            FAILURE
-        }
-        Err(failure) => {
-            init_failed(&address, &failure);
-            if supervised { supervise::INIT_FAILED } else { FAILURE }
-        }
-    }
+    match handler::find(&settings) {
+        Ok(found) => match found.start(&settings) {
+            Ok(mut handler) => {
+                zerostrap::serve_slot(&address, &settings, &mut *handler);
+                return FAILURE;
+            }
+            Err(failure) => init_failed(&address, &failure),
+        },
+        Err(failure) => init_failed(&address, &failure),
+    };
+    if supervised { supervise::INIT_FAILED } else { FAILURE }
 }
 
 fn init_failed(address: &Address, failure: &Failure) -> u8 {
@@ -92,7 +96,11 @@ fn stop(error: &Error) -> u8 {
 
 /// Starts the handler as serving would. Standard output says what was found or what is wrong.
 fn check() -> u8 {
-    let found = settings().and_then(|settings| Ok(handler::start(&settings)?.0));
+    let found = settings().and_then(|settings| {
+        let found = handler::find(&settings)?;
+        found.start(&settings)?;
+        Ok(found.describe())
+    });
     match found {
         Ok(found) => print(&["ok: ", &found, "\n"].concat()),
         Err(failure) => {
@@ -123,18 +131,6 @@ fn read_hosts() -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     sys::open(c"/etc/hosts")?.take(zerostrap::HOSTS_LIMIT).read_to_end(&mut text)?;
     Ok(text)
-}
-
-fn version() -> String {
-    let text =
-        |value: Option<&'static str>| value.filter(|text| !text.is_empty()).unwrap_or("unknown");
-    format!(
-        "bootstrap {} (commit {}, {}, {})\n",
-        env!("CARGO_PKG_VERSION"),
-        text(option_env!("ZEROSTRAP_COMMIT")),
-        text(option_env!("ZEROSTRAP_TOOLCHAIN")),
-        text(option_env!("ZEROSTRAP_TARGET")),
-    )
 }
 
 /// `println!` would panic on a closed standard output.

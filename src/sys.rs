@@ -28,7 +28,7 @@ mod libc {
         pub(super) fn signal(signal: c_int, action: usize) -> usize;
         pub(super) fn sigprocmask(how: c_int, new: *const Signals, old: *mut Signals) -> c_int;
         pub(super) fn sigwait(set: *const Signals, signal: *mut c_int) -> c_int;
-        pub(super) fn open(path: *const c_char, flags: c_int, ...) -> c_int;
+        pub(super) fn openat(folder: c_int, path: *const c_char, flags: c_int, ...) -> c_int;
         pub(super) fn prctl(option: c_int, ...) -> c_int;
         pub(super) fn poll(fds: *mut PollFd, count: c_ulong, timeout_ms: c_int) -> c_int;
         pub(super) fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
@@ -72,6 +72,8 @@ const POLLIN: i16 = 1;
 const POLLNVAL: i16 = 32;
 /// O_RDONLY, O_CLOEXEC and O_NONBLOCK, lest a FIFO be waited for. The same on x86_64 and aarch64.
 const OPEN_FLAGS: c_int = 0o2_004_000;
+/// Paths begin at the current folder.
+const AT_FDCWD: c_int = -100;
 const MFD_CLOEXEC: c_uint = 1;
 const PR_SET_PDEATHSIG: c_int = 1;
 /// The same number on x86_64 and aarch64.
@@ -118,10 +120,10 @@ pub(crate) fn standard_output() -> std::mem::ManuallyDrop<File> {
 }
 
 /// Opens a file for reading. std's own way brings 7 KB of code with it for the cases in which its
-/// other options do not fit together.
+/// other options do not fit together; musl's open() sets close-on-exec twice.
 pub(crate) fn open(path: &CStr) -> io::Result<File> {
     // SAFETY: the pointer is of a string that ends in NUL and outlives the call.
-    owned(unsafe { libc::open(path.as_ptr(), OPEN_FLAGS) }).map(File::from)
+    owned(unsafe { libc::openat(AT_FDCWD, path.as_ptr(), OPEN_FLAGS) }).map(File::from)
 }
 
 /// An empty file that has no name in any file system; `name` is seen in /proc only.

@@ -15,9 +15,6 @@ const LINE_LIMIT: usize = 131_072;
 
 const CUT: &str = " … (the line goes on, 131072 bytes are kept)";
 
-/// What a pipe takes in one piece (pipe(7)): several slots may write at once.
-const PIPE_BUF: usize = 4_096;
-
 /// Last words that are kept.
 const TAIL: usize = 4_096;
 
@@ -28,13 +25,11 @@ pub(crate) struct Pump {
     /// The current line is over the limit and its rest is skipped.
     cut: bool,
     tail: Vec<u8>,
-    /// Lines in their JSON form, not yet written: many short ones are one write.
-    out: Vec<u8>,
 }
 
 impl Pump {
     pub(crate) fn new(pipe: PipeReader) -> Pump {
-        Pump { pipe: Some(pipe), line: Vec::new(), cut: false, tail: Vec::new(), out: Vec::new() }
+        Pump { pipe: Some(pipe), line: Vec::new(), cut: false, tail: Vec::new() }
     }
 
     /// For waiting on it; `None` once the last writer is gone.
@@ -111,15 +106,8 @@ impl Pump {
             if std::mem::take(&mut self.cut) {
                 self.line.extend_from_slice(CUT.as_bytes());
             }
-            let before = self.out.len();
-            log::wrap(&mut self.out, invocation, &self.line);
+            log::wrap(invocation, &self.line);
             self.line.clear();
-            if self.out.len() > PIPE_BUF {
-                log::pass(self.out.get(..before).unwrap_or_default());
-                self.out.drain(..before);
-            }
         }
-        log::pass(&self.out);
-        self.out.clear();
     }
 }

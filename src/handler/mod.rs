@@ -10,45 +10,71 @@ mod shell;
 
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zerostrap::{Failure, Handler, Settings};
 
-/// Finds the handler, checks it, and starts it as far as it is started at init. Gives what was found
-/// in words, too.
+/// What `_HANDLER` names, found and checked.
+pub(crate) enum Found<'a> {
+    Executable(PathBuf),
+    Function { script: PathBuf, name: &'a str },
+}
+
+/// A file of exactly that name, else a function of a script, else an error that names both.
 ///
 /// # Errors
-/// `Runtime.NoSuchHandler`, `Runtime.HandlerNotExecutable` or `Runtime.HandlerInitFailed`.
-pub(crate) fn start(settings: &Settings) -> Result<(String, Box<dyn Handler + '_>), Failure> {
+/// `Runtime.NoSuchHandler` or `Runtime.HandlerNotExecutable`.
+pub(crate) fn find(settings: &Settings) -> Result<Found<'_>, Failure> {
     let no_such = |message: String| Err(Failure::new("Runtime.NoSuchHandler", message));
     let Some(handler) = &settings.handler else {
         let message = "no handler is set; set the function's handler (_HANDLER) to the name of an \
              executable, or to SCRIPT.FUNCTION";
         return no_such(message.to_owned());
     };
-    let shown = handler.to_string_lossy();
     let file = settings.task_root.join(handler);
     if program::check(&file)? {
-        let description = format!("executable {}", file.display());
-        return Ok((description, Box::new(executable::Executable::new(settings, &file))));
+        return Ok(Found::Executable(file));
     }
+    let (shown, file) = (handler.to_string_lossy(), file.display());
     let Some((stem, name)) = split(handler) else {
         return no_such(format!(
-            "handler '{shown}': there is no file {}, and it is not SCRIPT.FUNCTION either",
-            file.display()
+            "handler '{shown}': there is no file {file}, and it is not SCRIPT.FUNCTION either"
         ));
     };
     let mut script = settings.task_root.join(stem).into_os_string();
     script.push(".sh");
-    if !Path::new(&script).is_file() {
+    let script = PathBuf::from(script);
+    if !script.is_file() {
+        let script = script.display();
         return no_such(format!(
-            "handler '{shown}': there is neither an executable {} nor a script {}",
-            file.display(),
-            script.display()
+            "handler '{shown}': there is neither an executable {file} nor a script {script}"
         ));
     }
-    let description = format!("function {name} of {}", script.display());
-    Ok((description, Box::new(shell::Shell::start(settings, script.into(), name)?)))
+    Ok(Found::Function { script, name })
+}
+
+impl<'a> Found<'a> {
+    /// Starts it as far as it is started at init.
+    ///
+    /// # Errors
+    /// `Runtime.HandlerNotExecutable`, `Runtime.HandlerInitFailed`, or `Runtime.NoSuchHandler` for a
+    /// function that its script does not define.
+    pub(crate) fn start(&self, settings: &'a Settings) -> Result<Box<dyn Handler + '_>, Failure> {
+        Ok(match self {
+            Found::Executable(path) => Box::new(executable::Executable::new(settings, path)),
+            Found::Function { script, name } => {
+                Box::new(shell::Shell::start(settings, script, name)?)
+            }
+        })
+    }
+
+    /// In words, for `--check`.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Found::Executable(path) => format!("executable {}", path.display()),
+            Found::Function { script, name } => format!("function {name} of {}", script.display()),
+        }
+    }
 }
 
 /// Splits `SCRIPT.FUNCTION` at its last dot. A function's name is `[A-Za-z_][A-Za-z0-9_]*`: nothing

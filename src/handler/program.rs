@@ -1,25 +1,21 @@
 //! Whether the kernel will execute a file: known at init, so that no event is lost to it.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use zerostrap::Failure;
 
 use crate::sys;
 
-/// What is read of a file to find out what it is: enough for the kernel's 256 bytes of a `#!` line
-/// and, as linkers lay files out, for the program headers of an ELF file.
-const START: usize = 1_024;
+/// What is read of a file to find out what it is: the kernel's 256 bytes of a `#!` line, and of an
+/// ELF file what linkers put at its start, which is the program headers and the loader's name.
+/// Where another tool moved these, the kernel is the first to say what is wrong with them.
+const START: usize = 4_096;
 
-/// Longest program header table that is looked at, in entries, and longest path of a loader.
-const PROGRAM_HEADER_LIMIT: u16 = 64;
-const LOADER_LIMIT: u64 = 4_096;
-
-const MACHINE: (u16, &str) =
+const MACHINE: (usize, &str) =
     if cfg!(target_arch = "aarch64") { (183, "arm64") } else { (62, "x86_64") };
 
 /// Checks mode, form, machine and interpreter. `false`: there is no file of that name.
@@ -49,10 +45,7 @@ pub(crate) fn check(path: &Path) -> Result<bool, Failure> {
     let start = start.get(..length).unwrap_or_default();
     let checked = match interpreter_line(start) {
         Some(line) => check_script(line),
-        None if start.starts_with(b"\x7fELF") => {
-            check_elf(&file, start).unwrap_or_else(|_| Err("is a damaged ELF file".to_owned()))
-        }
-        None => Err("is neither an ELF program nor a script with a #! line".to_owned()),
+        None => check_elf(start),
     };
     checked.map(|()| true).map_err(refuse)
 }
@@ -93,49 +86,38 @@ fn check_script(line: &[u8]) -> Result<(), String> {
 
 /// A 64-bit little-endian ELF file for this machine whose loader, if it names one, is there.
 /// Offsets are those of `Elf64_Ehdr` and `Elf64_Phdr` in elf(5).
-///
-/// # Errors
-/// What is told of does not lie in the file. Inside: why the kernel will not execute it.
-fn check_elf(file: &File, start: &[u8]) -> io::Result<Result<(), String>> {
+fn check_elf(start: &[u8]) -> Result<(), String> {
+    if !start.starts_with(b"\x7fELF") {
+        return Err("is neither an ELF program nor a script with a #! line".to_owned());
+    }
     if start.get(4..6) != Some(&[2, 1]) {
-        return Ok(Err("is not a 64-bit little-endian ELF program".to_owned()));
+        return Err("is not a 64-bit little-endian ELF program".to_owned());
     }
     let (machine, name) = MACHINE;
-    if u16::from_le_bytes(part(file, start, 18)?) != machine {
-        return Ok(Err(format!("is built for another machine than this one, which is {name}")));
+    if number(start, 18, 2) != Some(machine) {
+        return Err(format!("is built for another machine than this one, which is {name}"));
     }
-    let mut at = u64::from_le_bytes(part(file, start, 32)?);
-    let size = u16::from_le_bytes(part(file, start, 54)?);
-    let count = u16::from_le_bytes(part(file, start, 56)?);
-    for _ in 0..count.min(PROGRAM_HEADER_LIMIT) {
-        // PT_INTERP: the loader's path, which ends in NUL.
-        if u32::from_le_bytes(part(file, start, at)?) == 3 {
-            let from = u64::from_le_bytes(part(file, start, at.saturating_add(8))?);
-            let length = u64::from_le_bytes(part(file, start, at.saturating_add(32))?);
-            let length = usize::try_from(length.min(LOADER_LIMIT)).unwrap_or_default();
-            let mut path = vec![0; length];
-            file.read_exact_at(&mut path, from)?;
-            let path = path.strip_suffix(b"\0").unwrap_or(&path);
-            let loader = Path::new(OsStr::from_bytes(path));
-            if !is_executable(loader) {
-                let loader = loader.display();
-                return Ok(Err(format!(
-                    "needs the loader {loader}, which is not there; link it statically"
-                )));
-            }
+    match loader(start) {
+        Some(loader) if !is_executable(loader) => {
+            let loader = loader.display();
+            Err(format!("needs the loader {loader}, which is not there; link it statically"))
         }
-        at = at.saturating_add(u64::from(size));
+        _ => Ok(()),
     }
-    Ok(Ok(()))
 }
 
-/// `N` bytes of a file at an offset, out of its `start` where they lie in it.
-fn part<const N: usize>(file: &File, start: &[u8], at: u64) -> io::Result<[u8; N]> {
-    let known = usize::try_from(at).ok().and_then(|at| start.get(at..)?.first_chunk());
-    let mut bytes = [0; N];
-    match known {
-        Some(known) => bytes = *known,
-        None => file.read_exact_at(&mut bytes, at)?,
-    }
-    Ok(bytes)
+/// The loader that a PT_INTERP header names, by a path that ends in NUL.
+fn loader(start: &[u8]) -> Option<&Path> {
+    let (table, size) = (number(start, 32, 8)?, number(start, 54, 2)?);
+    let mut headers = (0..number(start, 56, 2)?)
+        .map_while(|index| start.get(table.checked_add(size.checked_mul(index)?)?..));
+    let header = headers.find(|header| number(header, 0, 4) == Some(3))?;
+    let path = start.get(number(header, 8, 8)?..)?.get(..number(header, 32, 8)?)?;
+    Some(Path::new(OsStr::from_bytes(path.strip_suffix(b"\0")?)))
+}
+
+/// A little-endian number of so many bytes at an offset.
+fn number(bytes: &[u8], at: usize, length: usize) -> Option<usize> {
+    let bytes = bytes.get(at..)?.get(..length)?;
+    Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte)))
 }
