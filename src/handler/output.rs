@@ -8,17 +8,17 @@ use std::time::SystemTime;
 use zerostrap::log::{self, Level};
 use zerostrap::{Answered, Failure, Invocation, PAYLOAD_LIMIT, Reply, Settings, Stream, too_large};
 
-use super::run::Ending;
+use super::run::Stop;
 
 /// Most bytes that a pipe can hold when its last writer is gone (/proc/sys/fs/pipe-max-size).
 pub(crate) const PIPE_LIMIT: usize = 1_048_576;
 
 /// Bytes taken from the pipe at once when streaming: what a pipe holds.
-const PART: usize = 65_536;
+pub(crate) const PART: usize = 65_536;
 
-/// Room past the limit: a longer response is known by it, and newlines that are dropped pass
-/// through it.
-const EXCESS: usize = 4_096;
+/// Room past the limit: a longer response is known by it, newlines that are dropped pass through it,
+/// and there is always room for a [`PART`].
+const EXCESS: usize = PART;
 
 /// Memory for responses of more than this is given back once one did not need it.
 const KEEP: usize = 1_048_576;
@@ -80,7 +80,7 @@ impl<'a> Output<'a> {
     ///
     /// # Errors
     /// The event cannot go on: the response is over the limit, or is not taken any more.
-    pub(crate) fn take(&mut self, pipe: &mut PipeReader) -> Result<usize, Ending> {
+    pub(crate) fn take(&mut self, pipe: &mut PipeReader) -> Result<usize, Stop> {
         if self.buffer.bytes.is_empty() {
             self.buffer.bytes = vec![0; PAYLOAD_LIMIT.saturating_add(EXCESS)];
         }
@@ -101,19 +101,19 @@ impl<'a> Output<'a> {
                     _ => 0,
                 });
                 self.length = self.length.saturating_add(length);
-                stream.write_all(part).map_err(Ending::refused)?;
+                stream.write_all(part).map_err(Stop::refused)?;
             }
         }
         Ok(length)
     }
 
     /// Newlines past the limit may be dropped yet; after them only newlines may come.
-    fn keep(&mut self, length: usize) -> Result<(), Ending> {
+    fn keep(&mut self, length: usize) -> Result<(), Stop> {
         self.length = self.length.saturating_add(length);
         let excess = self.buffer.bytes.get(PAYLOAD_LIMIT..self.length).unwrap_or_default();
         if !excess.iter().all(|&byte| byte == b'\n' && self.drops_newlines) {
             let size = format!("{} bytes or more", PAYLOAD_LIMIT.saturating_add(1));
-            return Err(Ending::Stopped(too_large(&size)));
+            return Err(Stop::Because(too_large(&size)));
         }
         self.length = self.length.min(PAYLOAD_LIMIT);
         Ok(())

@@ -12,40 +12,36 @@ use std::time::{Duration, Instant, SystemTime};
 use zerostrap::{Answered, Failure, Invocation, Reply, Settings};
 
 use super::logs::Pump;
-use super::output::{Buffer, Output, PIPE_LIMIT};
+use super::output::{Buffer, Output, PART, PIPE_LIMIT};
 use super::process::Process;
 use crate::sys;
 
-/// How an event ended, or why it has to.
-pub(crate) enum Ending {
-    /// The warm shell told its function's status, and goes on.
-    Told(ExitStatus),
-    /// The process that should tell how the event ended did so itself: to be collected.
-    ProcessEnded,
-    /// Not done at the deadline less the margin.
-    TimedOut,
-    /// It cannot go on, for this reason.
-    Stopped(Failure),
+/// Why an event cannot go on.
+pub(crate) enum Stop {
+    /// It is not done at the deadline less the margin.
+    AtDeadline,
+    /// For this reason.
+    Because(Failure),
 }
 
-/// The system does not let us find out.
-impl From<io::Error> for Ending {
-    fn from(error: io::Error) -> Ending {
+/// The system does not let us find out how the handler does.
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Stop {
         let message = format!("how the handler ended cannot be found out: {error}");
-        Ending::Stopped(Failure::new("Runtime.HandlerLost", message))
+        Stop::Because(Failure::new("Runtime.HandlerLost", message))
     }
 }
 
-impl Ending {
+impl Stop {
     /// The Runtime API takes no more of a streamed response. A write that took too long is the
     /// deadline's doing: it bounds the write.
-    pub(crate) fn refused(error: io::Error) -> Ending {
+    pub(crate) fn refused(error: io::Error) -> Stop {
         if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) {
-            return Ending::TimedOut;
+            return Stop::AtDeadline;
         }
         let message =
             format!("the Runtime API takes no more of the response: {error}; handler stopped");
-        Ending::Stopped(Failure::new("Function.StreamRefused", message))
+        Stop::Because(Failure::new("Function.StreamRefused", message))
     }
 }
 
@@ -85,39 +81,14 @@ impl<'r> Run<'r> {
         Run { words: Some(words), writer: Some(writer), ..self }
     }
 
-    /// Moves output and log until the event ended or must be ended, stops it if so, and answers it.
+    /// Sees the event to its end and answers it.
     pub(crate) fn answer(mut self, reply: Reply<'_>, buffer: &mut Buffer) -> Answered {
         let is_shell = self.words.is_some();
         let mut output = Output::new(self.settings, buffer, reply, self.stop_at, is_shell);
-        let mut ending = self.wait(&mut output).unwrap_or_else(|stopped| stopped);
-        match ending {
-            Ending::Told(_) => {}
-            Ending::TimedOut => self.terminate(),
-            Ending::ProcessEnded | Ending::Stopped(_) => self.process.signal_group(sys::SIGKILL),
-        }
-        // Taken before the process is collected, while its group is surely its own.
-        if let Err(worse) = self.drain(&mut output)
-            && matches!(ending, Ending::Told(_) | Ending::ProcessEnded)
-        {
-            self.process.signal_group(sys::SIGKILL);
-            ending = worse;
-        }
-        let result = match ending {
-            Ending::Told(status) => Ok(status),
-            Ending::ProcessEnded => self.process.collect(true).map_err(Ending::from),
-            stopped => {
-                let _ = self.process.collect(false);
-                Err(stopped)
-            }
-        };
-        let answered = match result {
-            Ok(status) if is_shell && self.process.is_gone() => {
-                fail(output, function_status(status))
-            }
+        let answered = match self.end(&mut output) {
             Ok(status) if status.success() => output.succeed(self.invocation),
             Ok(status) => fail(output, status),
-            Err(Ending::Stopped(failure)) => output.fail(failure, false),
-            Err(_) => output.fail(self.timed_out(), false),
+            Err(failure) => output.fail(failure, false),
         };
         // A log that is read slowly must not make the answer late.
         if let Some(log) = &mut self.process.log {
@@ -126,12 +97,34 @@ impl<'r> Run<'r> {
         answered
     }
 
-    fn wait(&mut self, output: &mut Output<'_>) -> Result<Ending, Ending> {
+    /// How the handler ended, or why it was stopped. Its group is signalled and its output taken
+    /// before it is collected, while the id is surely its own.
+    fn end(&mut self, output: &mut Output<'_>) -> Result<ExitStatus, Failure> {
+        let told = self.wait(output).and_then(|told| {
+            if told.is_none() {
+                self.process.signal_group(sys::SIGKILL);
+            }
+            self.drain(output).map(|()| told)
+        });
+        match told {
+            Ok(Some(status)) => Ok(status),
+            Ok(None) => match self.process.collect(true) {
+                Ok(status) if self.words.is_some() => Ok(function_status(status)),
+                Ok(status) => Ok(status),
+                Err(error) => Err(self.stop(error.into(), output)),
+            },
+            Err(stop) => Err(self.stop(stop, output)),
+        }
+    }
+
+    /// Moves output and log until the event ended. Gives the status that the warm shell told;
+    /// `None`: the process that should tell how the event ended did so itself.
+    fn wait(&mut self, output: &mut Output<'_>) -> Result<Option<ExitStatus>, Stop> {
         loop {
             let now = SystemTime::now();
             let left = self.stop_at.map(|at| at.duration_since(now).unwrap_or_default());
             if left == Some(Duration::ZERO) {
-                return Ok(Ending::TimedOut);
+                return Err(Stop::AtDeadline);
             }
             let waited_for = [
                 self.process.log.as_ref().and_then(Pump::descriptor),
@@ -149,18 +142,38 @@ impl<'r> Run<'r> {
             }
             // What it wrote before is in the pipe, and taken by drain.
             if process {
-                return Ok(Ending::ProcessEnded);
+                return Ok(None);
             }
             if pipe {
                 self.take(output)?;
             } else if peer {
-                return Err(Ending::refused(io::ErrorKind::ConnectionAborted.into()));
+                return Err(Stop::refused(io::ErrorKind::ConnectionAborted.into()));
             }
         }
     }
 
-    /// Asks the group to end, and ends it when half of the margin is over. Whoever of it handles
-    /// SIGTERM has that time: the leader is waited for, and everyone who holds the output.
+    /// Ends the handler, takes what it wrote before, and says why.
+    fn stop(&mut self, stop: Stop, output: &mut Output<'_>) -> Failure {
+        let failure = match stop {
+            Stop::Because(failure) => failure,
+            Stop::AtDeadline => {
+                self.terminate();
+                let message = format!(
+                    "the handler was not done {} ms before the deadline and was stopped; give the \
+                     function more time, or change BOOTSTRAP_DEADLINE_MARGIN_MS",
+                    u64::try_from(self.margin.as_millis()).unwrap_or_default()
+                );
+                Failure::new("Function.TimedOut", message)
+            }
+        };
+        self.process.signal_group(sys::SIGKILL);
+        let _ = self.drain(output);
+        let _ = self.process.collect(false);
+        failure
+    }
+
+    /// Asks the group to end, and waits half of the margin. Whoever of it handles SIGTERM has that
+    /// time: the leader is waited for, and everyone who holds the output.
     fn terminate(&mut self) {
         self.process.signal_group(sys::SIGTERM);
         self.writer = None;
@@ -177,25 +190,27 @@ impl<'r> Run<'r> {
                 _ => break,
             }
         }
-        self.process.signal_group(sys::SIGKILL);
     }
 
-    /// Takes what is in the output now; who still holds it is not waited for.
-    fn drain(&mut self, output: &mut Output<'_>) -> Result<(), Ending> {
-        let mut room = PIPE_LIMIT;
-        while room > 0
+    /// Takes what is in the output now; who still holds it is not waited for. A read that is given
+    /// less than it has room for has emptied the pipe.
+    fn drain(&mut self, output: &mut Output<'_>) -> Result<(), Stop> {
+        let mut taken = 0_usize;
+        while taken < PIPE_LIMIT
             && let Some(pipe) = &self.pipe
+            && sys::poll([Some(pipe.as_fd())], Some(Duration::ZERO))? == [true]
         {
-            if sys::poll([Some(pipe.as_fd())], Some(Duration::ZERO))? == [false] {
+            let length = self.take(output)?;
+            taken = taken.saturating_add(length);
+            if length < PART {
                 break;
             }
-            room = room.saturating_sub(self.take(output)?);
         }
         Ok(())
     }
 
     /// One read of the output, which must be readable.
-    fn take(&mut self, output: &mut Output<'_>) -> Result<usize, Ending> {
+    fn take(&mut self, output: &mut Output<'_>) -> Result<usize, Stop> {
         let Some(pipe) = &mut self.pipe else { return Ok(0) };
         let length = output.take(pipe)?;
         if length == 0 {
@@ -203,27 +218,18 @@ impl<'r> Run<'r> {
         }
         Ok(length)
     }
-
-    fn timed_out(&self) -> Failure {
-        let message = format!(
-            "the handler was not done {} ms before the deadline and was stopped; give the function \
-             more time, or change BOOTSTRAP_DEADLINE_MARGIN_MS",
-            u64::try_from(self.margin.as_millis()).unwrap_or_default()
-        );
-        Failure::new("Function.TimedOut", message)
-    }
 }
 
 /// The warm shell's word: the status of its subshell, as a line.
-fn read_word(words: &mut PipeReader) -> io::Result<Ending> {
+fn read_word(words: &mut PipeReader) -> io::Result<Option<ExitStatus>> {
     let mut space = [0; 16];
     let length = words.read(&mut space)?;
     let line = space.get(..length).unwrap_or_default().trim_ascii_end();
     if line.is_empty() {
-        return Ok(Ending::ProcessEnded);
+        return Ok(None);
     }
     let status = zerostrap::http::number(line, 10).and_then(|status| u8::try_from(status).ok());
-    status.map(|status| Ending::Told(of_shell(status))).ok_or(io::ErrorKind::InvalidData.into())
+    status.map(|status| Some(of_shell(status))).ok_or(io::ErrorKind::InvalidData.into())
 }
 
 /// A status above 128 is a shell's way to say "killed by a signal" (POSIX, Shell Command Language

@@ -33,6 +33,8 @@ pub(crate) struct Shell<'a> {
     function: &'a str,
     /// `None` after an event that cost it its life.
     warm: Option<Warm>,
+    /// The event's variables, a line each.
+    context: Vec<u8>,
     event: Event,
     buffer: Buffer,
 }
@@ -44,8 +46,8 @@ struct Warm {
     process: Process,
     commands: PipeWriter,
     words: PipeReader,
-    /// The event's variables, a line each. The shell has read them before the function runs, so
-    /// that one file serves all events.
+    /// Where the shell finds an event's variables. It has read them before the function runs, so that
+    /// one file serves all events.
     context: File,
 }
 
@@ -71,24 +73,24 @@ impl<'a> Shell<'a> {
         sys::prepare_signals();
         let warm = Some(Warm::start(script, function)?);
         let (event, buffer) = (Event::default(), Buffer::default());
-        Ok(Shell { settings, script, function, warm, event, buffer })
+        Ok(Shell { settings, script, function, warm, context: Vec::new(), event, buffer })
     }
 
     /// Hands the event to the warm shell.
     fn give_event(&mut self, invocation: &Invocation) -> Result<Given, Failure> {
         let event = self.event.take()?;
-        let mut context = Vec::with_capacity(1_024);
+        self.context.clear();
         for pair in process::variables(invocation) {
-            context.extend_from_slice(pair.as_bytes());
-            context.push(b'\n');
+            self.context.extend_from_slice(pair.as_bytes());
+            self.context.push(b'\n');
         }
         let (pipe, writer) = io::pipe()?;
         let command = format!("event {} {}\n", event.as_raw_fd(), writer.as_raw_fd());
         let mut warm = self.warm.take().ok_or(io::Error::from(io::ErrorKind::NotFound))?;
         // A shell that died while it was idle does not cost this event: nobody reads its commands.
-        if warm.command(&command, &context).is_err() {
+        if warm.command(&command, &self.context).is_err() {
             warm = Warm::start(self.script, self.function)?;
-            warm.command(&command, &context)?;
+            warm.command(&command, &self.context)?;
         }
         Ok(Given { warm, _event: event, pipe, writer })
     }
