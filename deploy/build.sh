@@ -147,6 +147,9 @@ flag() {
 flag "--remap-path-prefix=$root=/zerostrap"
 flag "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
 flag "--remap-path-prefix=$source=/rust"
+# In a static program nobody makes relocated data read-only after the start: musl does that for shared
+# libraries only. Without a place of its own for it, the start touches two pages less.
+flag -Crelro-level=off
 # A panic ends the process and nothing walks the stack: neither tables nor messages for that.
 flag -Cforce-unwind-tables=no
 if [ "$std" = rebuilt ]; then
@@ -174,9 +177,6 @@ else
     flag "-Lnative=$debian_musl"
     flag "-Lnative=$(dirname "$("$linker" -print-libgcc-file-name)")"
     flag -Clink-arg=-Wl,--build-id=none
-    # For arm64 this linker fills a page of 64 KB up to what is to become read-only after the start.
-    # In a static program nobody makes it so: musl does that for shared libraries only.
-    [ "$arch" = x86_64 ] || flag -Crelro-level=off
 fi
 flag "-Clinker=$linker"
 export CARGO_ENCODED_RUSTFLAGS
