@@ -66,8 +66,8 @@ pub(crate) fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
-/// The first executable of that name in `PATH`.
-pub(crate) fn find(name: &OsStr) -> Option<PathBuf> {
+/// The first executable of that name in `PATH`; a whole path stands for itself.
+pub(crate) fn find(name: &Path) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| is_executable(file))
 }

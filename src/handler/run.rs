@@ -138,7 +138,8 @@ impl<'r> Run<'r> {
                 log.take(Some(self.invocation));
             }
             if word && let Some(words) = &mut self.words {
-                return Ok(read_word(words)?);
+                let status = zerostrap::http::number(read_word(words)?.as_bytes(), 10);
+                return Ok(status.and_then(|status| u8::try_from(status).ok()).map(of_shell));
             }
             // What it wrote before is in the pipe, and taken by drain.
             if process {
@@ -220,16 +221,12 @@ impl<'r> Run<'r> {
     }
 }
 
-/// The warm shell's word: the status of its subshell, as a line.
-fn read_word(words: &mut PipeReader) -> io::Result<Option<ExitStatus>> {
+/// The warm shell's word, without the end of its line; empty when the shell ended.
+pub(crate) fn read_word(words: &mut PipeReader) -> io::Result<String> {
     let mut space = [0; 16];
     let length = words.read(&mut space)?;
-    let line = space.get(..length).unwrap_or_default().trim_ascii_end();
-    if line.is_empty() {
-        return Ok(None);
-    }
-    let status = zerostrap::http::number(line, 10).and_then(|status| u8::try_from(status).ok());
-    status.map(|status| Some(of_shell(status))).ok_or(io::ErrorKind::InvalidData.into())
+    let word = String::from_utf8_lossy(space.get(..length).unwrap_or_default());
+    Ok(word.trim_ascii_end().to_owned())
 }
 
 /// A status above 128 is a shell's way to say "killed by a signal" (POSIX, Shell Command Language

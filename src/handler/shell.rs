@@ -212,20 +212,14 @@ impl Warm {
     /// Waits for the shell's next word, and logs meanwhile; empty when there is none any more.
     fn word(&mut self) -> io::Result<String> {
         loop {
-            let waited_for = [
-                self.process.log.as_ref().and_then(Pump::descriptor),
-                Some(self.words.as_fd()),
-                Some(self.process.descriptor()),
-            ];
-            let [written, word, ended] = sys::poll(waited_for, None)?;
+            let log = self.process.log.as_ref().and_then(Pump::descriptor);
+            let words = [Some(self.words.as_fd()), Some(self.process.descriptor())];
+            let [written, word, ended] = sys::poll([log, words[0], words[1]], None)?;
             // First, so that what the shell wrote before its word is logged before it counts.
             if written && let Some(log) = &mut self.process.log {
                 log.take(None);
             } else if word {
-                let mut space = [0; 16];
-                let length = self.words.read(&mut space)?;
-                let word = String::from_utf8_lossy(space.get(..length).unwrap_or_default());
-                return Ok(word.trim_ascii_end().to_owned());
+                return run::read_word(&mut self.words);
             } else if ended {
                 return Ok(String::new());
             }
@@ -246,19 +240,17 @@ fn interpreter(script: &Path) -> Result<PathBuf, Failure> {
     let length = read.map_err(|error| refuse(format!("cannot be read: {error}")))?;
     let line = program::interpreter_line(first.get(..length).unwrap_or_default());
     let mut words = program::words(line.unwrap_or_default());
-    let mut named = words.next().unwrap_or(Path::new(""));
-    if named.file_name() == Some(OsStr::new("env")) {
-        named = words.next().unwrap_or(Path::new(""));
-    }
-    let executable = |path: &Path| program::is_executable(path).then(|| path.to_owned());
-    if SHELLS.iter().any(|shell| named.file_name() == Some(OsStr::new(shell))) {
-        let found = match named.is_absolute() {
-            true => executable(named),
-            false => program::find(named.as_os_str()),
-        };
-        let missing = || format!("its #! line names {}, which is not there", named.display());
-        return found.ok_or_else(|| refuse(missing()));
-    }
-    let found = program::find(OsStr::new("bash")).or_else(|| executable(Path::new("/bin/sh")));
-    found.ok_or_else(|| refuse("there is no bash and no /bin/sh to run it".to_owned()))
+    let is_env = |word: &&Path| word.file_name() == Some(OsStr::new("env"));
+    let is_shell = |word: &&Path| SHELLS.iter().any(|shell| word.ends_with(shell));
+    let (found, missing) = match words.find(|word| !is_env(word)).filter(is_shell) {
+        Some(named) => {
+            let missing = format!("its #! line names {}, which is not there", named.display());
+            (program::find(named), missing)
+        }
+        None => {
+            let found = ["bash", "/bin/sh"].iter().find_map(|name| program::find(Path::new(name)));
+            (found, "there is no bash and no /bin/sh to run it".to_owned())
+        }
+    };
+    found.ok_or_else(|| refuse(missing))
 }
