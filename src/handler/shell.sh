@@ -21,15 +21,21 @@ _zs_has() {
   case $(LC_ALL=C command type "$1" 2>/dev/null) in "$1 is a "*function*) ;; *) return 1 ;; esac
 }
 _zs_has "$_zs_function" || { command echo missing && exit 1; }
+# Words at line ends alone, and no file names made of them: a value is not looked into.
+_zs_export() {
+  command local - IFS='
+'
+  command set -f
+  command export $(<"$_zs_fd/$_zs_context")
+}
 command echo ready
 while IFS=' ' command read -r _zs_verb _zs_in _zs_out; do
   case $_zs_verb in
     event) (
-      # A line of the context is NAME=value; quoted, it is not expanded. Only bash reads files by
-      # itself; in other shells "$(<file)" is empty.
+      # A line of the context is NAME=value. Only bash reads files by itself: in other shells
+      # "$(<file)" is empty.
       if [ -n "${BASH_VERSION-}" ]; then
-        command mapfile -t _zs_pairs <"$_zs_fd/$_zs_context"
-        command export "${_zs_pairs[@]}"
+        _zs_export
         command set "$_zs_errexit"
         "$_zs_function" "$(<"$_zs_fd/$_zs_in")"
       else
