@@ -98,6 +98,8 @@ def rust_components(target, recipe):
         raise Missing(f"{library} is not there: rustup component add rust-src")
     words = ["cargo", "tree", "--manifest-path", os.path.join(library, "std/Cargo.toml")]
     words += ["--locked", "--offline", "--target", target, "--edges", "normal"]
+    # As build-std does: what std's own tests need is not looked for, and Debian does not ship it.
+    words += ["-Zavoid-dev-deps"]
     words += ["--prefix", "none", "--format", "{p}|{l}"]
     if "std rebuilt" in recipe:
         words += ["--no-default-features", "--features", "optimize_for_size"]

@@ -14,7 +14,7 @@ use emulator::lambda::{Lambda, PATIENCE, Setup, shells};
 use emulator::process::{self, Bootstrap, Log};
 use emulator::record::{Endpoint, Progress, Request};
 use std::env;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -30,9 +30,30 @@ const BODY_TRAILER: &str = "Lambda-Runtime-Function-Error-Body";
 /// What tells Lambda that a response is the head and the body of an HTTP response.
 const HTTP: &str = "application/vnd.awslambda.http-integration-response";
 
-/// The same commands as a handler of each kind, streaming. `gate` in the folder is a FIFO: who
-/// reads it waits for [`open_gate`].
-fn each_kind(commands: &str) -> Vec<(Folder, Setup)> {
+/// A handler's folder, and the FIFO `gate` in it: who reads a line of it waits until it is opened.
+struct Scene {
+    folder: Folder,
+    gate: File,
+}
+
+impl Scene {
+    fn new(folder: Folder) -> Scene {
+        let path = folder.path().join("gate");
+        make_fifo(&path);
+        // For both, and kept: so that no end waits for the other one, and no reader sees an end. A
+        // handler that came back while a gate was still being closed took that for an answer.
+        let gate = OpenOptions::new().read(true).write(true).open(path).unwrap();
+        Scene { folder, gate }
+    }
+
+    /// Lets a handler go on that waits at its gate.
+    fn open_gate(&mut self) {
+        self.gate.write_all(b"\n").expect("a gate can be written to");
+    }
+}
+
+/// The same commands as a handler of each kind, streaming.
+fn each_kind(commands: &str) -> Vec<(Scene, Setup)> {
     let functions = shells().map(|shell| {
         let folder = Folder::with_script(&format!("{shell}handler() {{ {commands}\n}}"));
         let setup = Setup::function(&folder);
@@ -42,8 +63,7 @@ fn each_kind(commands: &str) -> Vec<(Folder, Setup)> {
     let setup = Setup::app(&app);
     let all = functions.into_iter().chain([(app, setup)]);
     all.map(|(folder, setup)| {
-        make_fifo(&folder.path().join("gate"));
-        (folder, setup.env("BOOTSTRAP_RESPONSE_MODE", "streaming"))
+        (Scene::new(folder), setup.env("BOOTSTRAP_RESPONSE_MODE", "streaming"))
     })
     .collect()
 }
@@ -51,12 +71,6 @@ fn each_kind(commands: &str) -> Vec<(Folder, Setup)> {
 fn make_fifo(path: &Path) {
     let made = Command::new("mkfifo").arg(path).status();
     assert!(made.expect("mkfifo runs").success());
-}
-
-/// Lets a handler go on that waits at its gate.
-fn open_gate(folder: &Folder) {
-    // Opening waits until the handler is there to read.
-    fs::write(folder.path().join("gate"), "\n").expect("a gate can be written to");
 }
 
 /// Waits until so much of a response has arrived.
@@ -76,12 +90,13 @@ fn assert_streamed(request: &Request, body: &[u8]) {
 
 #[test]
 fn output_arrives_while_the_handler_still_runs() {
-    for (folder, setup) in each_kind("printf one; read -r _ <gate; printf two; read -r _ <gate") {
+    for (mut scene, setup) in each_kind("printf one; read -r _ <gate; printf two; read -r _ <gate")
+    {
         let lambda = setup.start();
         let id = lambda.api.push(Event::new("1"));
         for part in ["one", "onetwo"] {
             assert_eq!(wait_body(&lambda, part.as_bytes()).progress, Progress::Arriving);
-            open_gate(&folder);
+            scene.open_gate();
         }
         let answer = lambda.answer(&id);
         assert_streamed(&answer, b"onetwo");
@@ -92,7 +107,7 @@ fn output_arrives_while_the_handler_still_runs() {
 
 #[test]
 fn head_of_a_stream_announces_mode_framing_and_both_trailers() {
-    for (_folder, setup) in each_kind("printf response") {
+    for (_scene, setup) in each_kind("printf response") {
         let lambda = setup.start();
         let answer = lambda.call("1");
         assert_streamed(&answer, b"response");
@@ -112,7 +127,7 @@ fn head_of_a_stream_announces_mode_framing_and_both_trailers() {
 
 #[test]
 fn buffered_response_has_a_length_and_no_mode() {
-    for (_folder, setup) in each_kind("printf response") {
+    for (_scene, setup) in each_kind("printf response") {
         let answer = setup.env("BOOTSTRAP_RESPONSE_MODE", "buffered").start().call("1");
         assert_eq!(answer.header("Content-Length"), Some("8"));
         assert_eq!(answer.header("Content-Type"), Some("application/json"));
@@ -124,7 +139,7 @@ fn buffered_response_has_a_length_and_no_mode() {
 
 #[test]
 fn streams_follow_each_other_on_one_connection() {
-    for (_folder, setup) in each_kind("cat") {
+    for (_scene, setup) in each_kind("cat") {
         let lambda = setup.start();
         for size in [1, 65_536, 0, 1_048_577, 1] {
             let event: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
@@ -136,7 +151,7 @@ fn streams_follow_each_other_on_one_connection() {
 
 #[test]
 fn output_is_sent_as_it_was_written() {
-    for (_folder, setup) in each_kind("cat; printf '\\n\\n\\0\\n'") {
+    for (_scene, setup) in each_kind("cat; printf '\\n\\n\\0\\n'") {
         let every_byte: Vec<u8> = (0..=255).collect();
         let answer = setup.start().call(&every_byte);
         assert_streamed(&answer, &[&every_byte[..], b"\n\n\0\n"].concat());
@@ -145,14 +160,14 @@ fn output_is_sent_as_it_was_written() {
 
 #[test]
 fn stream_may_be_longer_than_a_buffered_response() {
-    for (_folder, setup) in each_kind("head -c 7000000 /dev/zero") {
+    for (_scene, setup) in each_kind("head -c 7000000 /dev/zero") {
         assert_streamed(&setup.start().call("1"), &[0; 7_000_000]);
     }
 }
 
 #[test]
 fn empty_output_ends_the_response() {
-    for (_folder, setup) in each_kind(":") {
+    for (_scene, setup) in each_kind(":") {
         let lambda = setup.start();
         for _ in 0..2 {
             let answer = lambda.call("1");
@@ -169,7 +184,7 @@ fn failure_before_the_first_byte_is_posted_as_an_error() {
         kill) sh -c 'kill -9 $PPID' ;;
         *) printf ok ;;
     esac";
-    for (_folder, setup) in each_kind(commands) {
+    for (_scene, setup) in each_kind(commands) {
         let lambda = setup.start();
         assert_failure(&lambda.call("exit"), "Function.ExitNonZero", "status 3");
         assert_failure(&lambda.call("kill"), "Function.KilledBySignal", "SIGKILL");
@@ -183,7 +198,7 @@ fn failure_after_the_first_byte_is_in_the_trailers() {
         exit) read -r _ <gate; exit 3 ;;
         kill) read -r _ <gate; sh -c 'kill -9 $PPID' ;;
     esac";
-    for (folder, setup) in each_kind(commands) {
+    for (mut scene, setup) in each_kind(commands) {
         let lambda = setup.start();
         for (event, error_type, message) in [
             ("exit", "Function.ExitNonZero", "status 3"),
@@ -191,7 +206,7 @@ fn failure_after_the_first_byte_is_in_the_trailers() {
         ] {
             let id = lambda.api.push(Event::new(event));
             wait_body(&lambda, b"part");
-            open_gate(&folder);
+            scene.open_gate();
             let answer = lambda.answer(&id);
             assert_streamed(&answer, b"part");
             assert_eq!(answer.trailers.len(), 2);
@@ -217,7 +232,7 @@ fn api_that_takes_no_more_for_now_holds_the_writer() {
     const BLOCK: usize = 1_048_576;
     let commands = "head -c 1048576 /dev/zero >block; n=0
         while [ $n -lt 64 ]; do cat block; n=$((n + 1)); echo $n >count; done";
-    for (folder, setup) in each_kind(commands) {
+    for (scene, setup) in each_kind(commands) {
         let (release, held) = mpsc::channel::<()>();
         let held = Mutex::new(held);
         // The body is read once the script returns.
@@ -231,7 +246,7 @@ fn api_that_takes_no_more_for_now_holds_the_writer() {
             .start();
         let id = lambda.api.push(Event::new("1").deadline_in(Duration::from_secs(120)));
         let count = || {
-            let text = fs::read_to_string(folder.path().join("count")).unwrap_or_default();
+            let text = fs::read_to_string(scene.folder.path().join("count")).unwrap_or_default();
             text.trim().parse::<u64>().unwrap_or(0)
         };
         let stopped_at = wait_until_steady(count);
@@ -264,7 +279,7 @@ fn api_that_goes_away_stops_the_handler() {
         // An event that was not answered is delivered again.
         let commands =
             format!("if [ -e seen ]; then printf again; else : >seen; printf one; {way}; fi");
-        for (folder, setup) in each_kind(&commands) {
+        for (scene, setup) in each_kind(&commands) {
             let begin = Instant::now();
             let lambda = setup
                 .script(|request, before| match request.endpoint {
@@ -277,7 +292,7 @@ fn api_that_goes_away_stops_the_handler() {
             assert!(begin.elapsed() < Duration::from_secs(20), "the handler was waited for");
             lambda.wait_log("Function.StreamRefused");
             // The bootstrap, and the warm shell of a function: nobody of the first attempt is left.
-            let warm = folder.path().join("function.sh").exists();
+            let warm = scene.folder.path().join("function.sh").exists();
             lambda.wait_idle();
             lambda.wait_processes(1 + usize::from(warm));
         }
@@ -286,7 +301,7 @@ fn api_that_goes_away_stops_the_handler() {
 
 #[test]
 fn output_that_a_process_in_the_background_holds_does_not_hold_the_response() {
-    for (_folder, setup) in each_kind("printf one; sleep 600 &") {
+    for (_scene, setup) in each_kind("printf one; sleep 600 &") {
         let lambda = setup.start();
         for _ in 0..2 {
             let begin = Instant::now();
@@ -303,11 +318,11 @@ fn http_response_is_sent_with_its_prelude_first() {
         "printf '{\"statusCode\":418,\"headers\":{\"X-A\":\"b\"}}\\0\\0\\0\\0\\0\\0\\0\\0'
         read -r _ <gate; cat";
     for body in [&b"the body\n"[..], b""] {
-        for (folder, setup) in each_kind(commands) {
+        for (mut scene, setup) in each_kind(commands) {
             let lambda = setup.env("BOOTSTRAP_CONTENT_TYPE", HTTP).start();
             let id = lambda.api.push(Event::new(body));
             wait_body(&lambda, prelude);
-            open_gate(&folder);
+            scene.open_gate();
             let answer = lambda.answer(&id);
             assert_streamed(&answer, &[&prelude[..], body].concat());
             assert_eq!(answer.header("Content-Type"), Some(HTTP));
@@ -340,7 +355,7 @@ fn http_response_that_lost_its_nuls_is_sent_as_it_is_and_a_line_says_so() {
     ] {
         // The first part ends in the middle of the NULs, or of what is there instead.
         let commands = "dd bs=22 count=1 2>/dev/null; cat";
-        for (_folder, setup) in each_kind(commands) {
+        for (_scene, setup) in each_kind(commands) {
             let lambda = setup.env("BOOTSTRAP_CONTENT_TYPE", HTTP).start();
             assert_streamed(&lambda.invoke(Event::new(&response).id("a")), response.as_bytes());
             lambda.wait_idle();
@@ -361,7 +376,7 @@ fn nuls_are_missed_in_http_responses_alone_and_in_successful_ones() {
         ("buffered", HTTP, "part", 0),
         (streaming, HTTP, "fail", 0),
     ] {
-        for (_folder, setup) in each_kind("event=$(cat); echo \"$event\"; [ \"$event\" = part ]") {
+        for (_scene, setup) in each_kind("event=$(cat); echo \"$event\"; [ \"$event\" = part ]") {
             let setup = setup.env("BOOTSTRAP_RESPONSE_MODE", mode);
             let lambda = setup.env("BOOTSTRAP_CONTENT_TYPE", content_type).start();
             lambda.call(event);

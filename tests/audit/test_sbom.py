@@ -222,8 +222,8 @@ class Vex(unittest.TestCase):
             parts = {name.rsplit(".", 1)[0]: member for name, member in members(archive)}
             for name in ("iconv", "qsort", "qsort_nr"):
                 self.assertFalse(linked(binary, parts[name]), f"{arch}: {name}")
-            # The look finds what is there.
-            self.assertTrue(linked(binary, parts["posix_spawn"]), f"{arch}: posix_spawn")
+            # The look finds what is there, and whatever takes memory has this.
+            self.assertTrue(linked(binary, parts["malloc"]), f"{arch}: malloc")
 
 
 class Provenance(unittest.TestCase):

@@ -2,8 +2,14 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use crate::scripted::{ACCEPTED, PAYLOAD_LIMIT, Scene, chunked_event, event};
+use crate::scripted::{ACCEPTED, PATIENCE, PAYLOAD_LIMIT, Scene, chunked_event, event};
+
+/// The same on x86_64 and aarch64.
+const O_NONBLOCK: i32 = 0o4_000;
 
 /// The request whose reply is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -694,10 +700,18 @@ fn reset(scene: &mut Scene, times: usize) {
     }
 }
 
-/// Lets a handler go on that waits to be told so.
+/// Lets a handler go on that waits to be told so, once it is there. One that never comes is a
+/// failure: to open for writing as usual would wait for it without end.
 fn open_gate(scene: &Scene) {
-    let gate = OpenOptions::new().write(true).open(scene.folder.path().join("gate"));
-    let mut gate = gate.expect("the handler at the other end");
+    let path = scene.folder.path().join("gate");
+    let until = Instant::now() + PATIENCE;
+    let mut gate = loop {
+        match OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(&path) {
+            Ok(gate) => break gate,
+            Err(error) => assert!(Instant::now() < until, "no handler at the other end: {error}"),
+        }
+        thread::sleep(Duration::from_millis(1));
+    };
     gate.write_all(b"go\n").expect("the handler told");
 }
 
