@@ -10,9 +10,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::address::Address;
 use crate::error::Kind;
-use crate::http::body::{BodyError, Decoder, Framing};
-use crate::http::head::{Head, HeadError, Scanner};
-use crate::http::{HEADER_BLOCK_LIMIT, INTERIM_REPLY_LIMIT};
+use crate::http::INTERIM_REPLY_LIMIT;
+use crate::http::body::{Decoder, Framing};
+use crate::http::head::{Head, Scanner};
 
 /// Connections that may be tried for one request.
 pub const RECONNECT_LIMIT: usize = 3;
@@ -28,7 +28,7 @@ const SMALL_BUFFER: usize = 16 * 1024;
 const LARGE_BUFFER: usize = 64 * 1024;
 
 /// Whether a request may be sent again when the connection failed before a reply began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeat {
     /// It changes nothing, or the API sends the same event again.
     Allowed,
@@ -37,7 +37,6 @@ pub(crate) enum Repeat {
 }
 
 /// What a reply's header block says of the reply, and of the connection after it.
-#[derive(Debug)]
 pub(crate) struct ReplyHead {
     pub(crate) status: u16,
     framing: Framing,
@@ -47,17 +46,19 @@ pub(crate) struct ReplyHead {
 /// One connection and the bytes received on it.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    address: Address,
+    pub(crate) address: Address,
     stream: Option<TcpStream>,
+    /// Taken when the first reply is received: the first request should not wait for it.
     buffer: Vec<u8>,
     /// Received and not yet used: `buffer[start..end]`.
     start: usize,
     end: usize,
+    scanner: Scanner,
     /// Length of the header block at `start`, until its body is read.
     block: usize,
     last_heard: Option<Instant>,
-    /// Until when the peer must have taken what is written; `None`: it may take its time.
-    write_limit: Option<SystemTime>,
+    /// The socket has a limit for writing.
+    is_limited: bool,
 }
 
 impl Connection {
@@ -65,18 +66,14 @@ impl Connection {
         Connection {
             address,
             stream: None,
-            // Taken when the first reply is received: the first request should not wait for it.
             buffer: Vec::new(),
             start: 0,
             end: 0,
+            scanner: Scanner::default(),
             block: 0,
             last_heard: None,
-            write_limit: None,
+            is_limited: false,
         }
-    }
-
-    pub(crate) fn address(&self) -> &Address {
-        &self.address
     }
 
     /// Gives the connection up; the next request opens another.
@@ -99,80 +96,109 @@ impl Connection {
         body: &[u8],
         repeat: Repeat,
     ) -> Result<ReplyHead, Kind> {
-        let mut tries_left = RECONNECT_LIMIT;
+        let mut tries = 0..RECONNECT_LIMIT;
         loop {
-            tries_left = tries_left.saturating_sub(1);
+            tries.next();
             // A request that may be repeated finds out by itself.
             if repeat == Repeat::Never {
                 self.renew_if_stale();
             }
-            let (error, may_repeat) = match self.send(head, body) {
-                Ok(()) => match self.reply_head() {
-                    Ok(reply) => return Ok(reply),
-                    // Not a byte came back: the request may or may not have been received.
-                    Err(error) if self.end == 0 => (error, repeat == Repeat::Allowed),
-                    Err(error) => (error, false),
-                },
-                // Nothing of it left this process.
-                Err((0, error)) => (Kind::Io(error), true),
+            let mut written = 0;
+            let sent = self.send(head, body, None, &mut written);
+            let reply = match sent {
+                Ok(()) => self.reply_head(),
+                Err(error) if written == 0 => Err(Kind::Io(error)),
                 // An API that refuses a long body may answer before it read it.
-                Err((_, error)) => match self.reply_head() {
-                    Ok(reply) => return Ok(ReplyHead { closes: true, ..reply }),
-                    Err(_) => (Kind::Io(error), repeat == Repeat::Allowed),
+                Err(error) => match self.reply_head() {
+                    Ok(reply) => Ok(ReplyHead { closes: true, ..reply }),
+                    Err(_) => Err(Kind::Io(error)),
                 },
             };
-            self.close();
-            let connection_failed = matches!(error, Kind::Io(_) | Kind::Cut);
-            if !connection_failed || !may_repeat || tries_left == 0 {
-                return Err(error);
+            // Nothing of it left this process, or it may be repeated and not a byte came back.
+            let may_repeat = written == 0 || (repeat == Repeat::Allowed && self.end == 0);
+            match reply {
+                Err(Kind::Io(_) | Kind::Cut) if may_repeat && !tries.is_empty() => self.close(),
+                Err(error) => {
+                    self.close();
+                    return Err(error);
+                }
+                reply => return reply,
             }
         }
     }
 
-    /// Opens the connection if need be, and writes. The error says how much was written.
-    pub(crate) fn send(&mut self, head: &[u8], body: &[u8]) -> Result<(), (usize, io::Error)> {
+    /// Opens the connection if need be, and writes until `limit`, without one as long as it takes.
+    ///
+    /// `written` is told how many bytes went out, also where it fails.
+    pub(crate) fn send(
+        &mut self,
+        head: &[u8],
+        body: &[u8],
+        limit: Option<SystemTime>,
+        written: &mut usize,
+    ) -> io::Result<()> {
         let is_new = self.stream.is_none();
-        let stream = match &mut self.stream {
-            Some(stream) => stream,
-            None => self.stream.insert(self.address.connect().map_err(|error| (0, error))?),
-        };
         // What is written after the first segment must not wait for an acknowledgement. A request
         // without a body is one segment, and it is the one that start-up waits for.
-        if is_new && !body.is_empty() {
-            stream.set_nodelay(true).map_err(|error| (0, error))?;
+        let waits = body.is_empty();
+        if is_new {
+            let stream = self.address.connect()?;
+            if !waits {
+                stream.set_nodelay(true)?;
+            }
+            (self.stream, self.is_limited) = (Some(stream), false);
         }
-        let mut parts = [IoSlice::new(head), IoSlice::new(body)];
-        write_all(stream, &mut parts, self.write_limit)?;
-        if is_new && body.is_empty() {
-            stream.set_nodelay(true).map_err(|error| (head.len(), error))?;
+        self.write(&mut [IoSlice::new(head), IoSlice::new(body)], limit, written)?;
+        match &self.stream {
+            Some(stream) if is_new && waits => stream.set_nodelay(true),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes all parts, in one system call where the socket takes them, without copying them
+    /// together. What the peer does not take until `limit` fails with `TimedOut` or `WouldBlock`.
+    pub(crate) fn write(
+        &mut self,
+        mut parts: &mut [IoSlice<'_>],
+        limit: Option<SystemTime>,
+        written: &mut usize,
+    ) -> io::Result<()> {
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        IoSlice::advance_slices(&mut parts, 0);
+        while !parts.is_empty() {
+            if limit.is_some() || self.is_limited {
+                let left = limit.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
+                // A timeout of zero, when there is no time left, is refused.
+                stream.set_write_timeout(left).map_err(|_| io::ErrorKind::TimedOut)?;
+                self.is_limited = limit.is_some();
+            }
+            match stream.write_vectored(parts) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(length) => {
+                    *written = written.saturating_add(length);
+                    IoSlice::advance_slices(&mut parts, length);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
-    }
-
-    /// Writes more of a request that [`Connection::send`] began.
-    pub(crate) fn send_more(&mut self, parts: [&[u8]; 3]) -> io::Result<()> {
-        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        write_all(stream, &mut parts.map(IoSlice::new), self.write_limit)
-            .map_err(|(_, error)| error)
-    }
-
-    /// Bounds what is written from now on; `None` lifts the bound, on the socket too.
-    pub(crate) fn set_write_limit(&mut self, limit: Option<SystemTime>) {
-        let lifted = self.write_limit.is_some() && limit.is_none();
-        self.write_limit = limit;
-        if lifted && self.stream.as_ref().is_some_and(|s| s.set_write_timeout(None).is_err()) {
-            self.close();
-        }
     }
 
     /// Receives the final reply's header block; its headers are in [`Connection::head`].
     pub(crate) fn reply_head(&mut self) -> Result<ReplyHead, Kind> {
         for _ in 0..=INTERIM_REPLY_LIMIT {
-            self.block = self.receive_block()?;
-            let head = self.head()?;
-            let framing = Framing::of(&head).map_err(refused_body)?;
-            let reply =
-                ReplyHead { status: head.status, framing, closes: head.closes_connection() };
+            self.scanner.restart();
+            self.block = loop {
+                let received = self.buffer.get(self.start..self.end).unwrap_or_default();
+                match self.scanner.scan(received)? {
+                    Some(length) => break length,
+                    None => self.receive(0)?,
+                }
+            };
+            let head = self.head();
+            let (framing, closes) = (Framing::of(&head)?, head.closes_connection());
+            let reply = ReplyHead { status: head.status, framing, closes };
             if !matches!(reply.status, 100..=199) {
                 return Ok(reply);
             }
@@ -182,9 +208,9 @@ impl Connection {
     }
 
     /// The header block received last, until its body is read.
-    pub(crate) fn head(&self) -> Result<Head<'_>, Kind> {
+    pub(crate) fn head(&self) -> Head<'_> {
         let received = self.buffer.get(self.start..self.end).unwrap_or_default();
-        Head::parse(received.get(..self.block).unwrap_or_default()).map_err(refused_head)
+        self.scanner.head(received.get(..self.block).unwrap_or_default())
     }
 
     /// Receives the body, at most `limit` bytes of it, and gives its parts to `sink`.
@@ -210,13 +236,12 @@ impl Connection {
                 self.receive(decoder.announced())?;
             }
             let received = self.buffer.get(self.start..self.end).unwrap_or_default();
-            let decoded = decoder.decode(received).map_err(refused_body)?;
-            let length = u64::try_from(decoded.data.len()).unwrap_or(u64::MAX);
-            room = room.checked_sub(length).ok_or(Kind::Protocol("the body is over the limit"))?;
-            if !decoded.data.is_empty() {
-                sink(decoded.data);
+            let (used, data) = decoder.decode(received)?;
+            room = room.saturating_sub(data.len() as u64);
+            if !data.is_empty() {
+                sink(data);
             }
-            self.use_up(decoded.consumed);
+            self.use_up(used);
         }
         // Bytes after the reply were not asked for: whatever they are, they answer nothing.
         if reply.closes || self.start != self.end {
@@ -225,26 +250,29 @@ impl Connection {
         Ok(())
     }
 
-    /// Receives until a header block is whole, and tells its length.
-    fn receive_block(&mut self) -> Result<usize, Kind> {
-        let mut scanner = Scanner::default();
-        loop {
-            let received = self.buffer.get(self.start..self.end).unwrap_or_default();
-            if let Some(length) = scanner.scan(received).map_err(refused_head)? {
-                return Ok(length);
-            }
-            self.receive(0)?;
-        }
-    }
-
     /// One read of at least one byte; the end of the stream is an error of its own.
+    ///
+    /// The buffer grows once for a long body, and while a header block fills it: to at most twice
+    /// the limit of a block, over which the scanner refuses it.
     fn receive(&mut self, announced: u64) -> Result<(), Kind> {
         if self.start == self.end || self.end == self.buffer.len() {
             // What is used up makes room before memory is taken.
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end.saturating_sub(self.start));
         }
-        self.make_room(announced);
+        let length = self.buffer.len();
+        let wanted = match self.end == length {
+            true => length.saturating_mul(2).max(SMALL_BUFFER),
+            false if announced > length as u64 => LARGE_BUFFER,
+            false => length,
+        };
+        if wanted > length {
+            // Not `resize`, which writes its zeros byte by byte when compiled for size.
+            let mut larger = vec![0; wanted];
+            let received = self.buffer.iter().take(self.end);
+            larger.iter_mut().zip(received).for_each(|(to, from)| *to = *from);
+            self.buffer = larger;
+        }
         let stream = self.stream.as_mut().ok_or(Kind::Cut)?;
         let space = self.buffer.get_mut(self.end..).unwrap_or_default();
         loop {
@@ -259,18 +287,6 @@ impl Connection {
                 Err(error) => return Err(Kind::Io(error)),
             }
         }
-    }
-
-    /// Grows the buffer for a long body once, and for a long header block up to its limit.
-    fn make_room(&mut self, announced: u64) {
-        let length = self.buffer.len();
-        let most = HEADER_BLOCK_LIMIT.saturating_add(LARGE_BUFFER);
-        let wanted = match u64::try_from(length).is_ok_and(|length| announced > length) {
-            true => length.max(LARGE_BUFFER),
-            false if self.end == length => length.saturating_mul(2).clamp(SMALL_BUFFER, most),
-            false => return,
-        };
-        self.buffer.resize(wanted, 0);
     }
 
     fn use_up(&mut self, length: usize) {
@@ -291,43 +307,4 @@ impl Connection {
             self.close();
         }
     }
-}
-
-fn refused_head(error: HeadError) -> Kind {
-    Kind::Protocol(error.explain())
-}
-
-fn refused_body(error: BodyError) -> Kind {
-    Kind::Protocol(error.explain())
-}
-
-/// All parts in one system call where the socket takes them, without copying them together. The
-/// error says how much was written before.
-fn write_all(
-    stream: &mut TcpStream,
-    mut parts: &mut [IoSlice<'_>],
-    limit: Option<SystemTime>,
-) -> Result<(), (usize, io::Error)> {
-    let mut written = 0_usize;
-    IoSlice::advance_slices(&mut parts, 0);
-    while !parts.is_empty() {
-        if let Some(limit) = limit {
-            let left = limit.duration_since(SystemTime::now()).unwrap_or_default();
-            let in_time = match left.is_zero() {
-                true => Err(io::ErrorKind::TimedOut.into()),
-                false => stream.set_write_timeout(Some(left)),
-            };
-            in_time.map_err(|error| (written, error))?;
-        }
-        match stream.write_vectored(parts) {
-            Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
-            Ok(length) => {
-                written = written.saturating_add(length);
-                IoSlice::advance_slices(&mut parts, length);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err((written, error)),
-        }
-    }
-    Ok(())
 }

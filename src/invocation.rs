@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::error::Kind;
 use crate::http::{head::Head, number};
 
-/// Prefix of the headers that describe an event (AWS, Runtime API, "Next invocation").
-const PREFIX: &str = "lambda-runtime-";
+/// What the headers that describe an event begin with, as variables (AWS, Runtime API, "Next
+/// invocation").
+const PREFIX: &[u8] = b"LAMBDA_RUNTIME_";
 
 const REQUEST_ID: &str = "LAMBDA_RUNTIME_AWS_REQUEST_ID";
 const DEADLINE: &str = "LAMBDA_RUNTIME_DEADLINE_MS";
@@ -38,9 +39,10 @@ pub const EVENT_VARIABLES: [&str; 9] = [
 /// The context of one event. Everything but the request id is optional.
 #[derive(Debug)]
 pub struct Invocation {
-    request_id: Vec<u8>,
-    /// `NAME=value` of each header, in the order they came.
-    variables: Vec<Vec<u8>>,
+    /// `NAME=value` of each header, in the order they came, one after the other.
+    text: Vec<u8>,
+    /// Where each of them ends.
+    ends: Vec<usize>,
     deadline: Option<SystemTime>,
 }
 
@@ -50,37 +52,45 @@ impl Invocation {
     /// A header that is empty counts as absent: Managed Instances sends some so. A deadline that
     /// is no number, or already past, counts as absent too: cargo lambda sends one of 1970.
     pub(crate) fn read(head: &Head<'_>, now: SystemTime) -> Result<Invocation, Kind> {
-        let mut variables: Vec<Vec<u8>> = Vec::with_capacity(10);
+        let (text, ends) = (Vec::with_capacity(1_024), Vec::with_capacity(16));
+        let mut event = Invocation { text, ends, deadline: None };
         for (header, value) in head.headers() {
-            let Some(mut variable) = variable_name(header) else { continue };
-            if find(&variables, &variable).is_some() {
-                return Err(Kind::Protocol("a header that describes the event stands twice"));
+            let start = event.text.len();
+            if push_name(&mut event.text, header) {
+                let name = event.text.get(start..).unwrap_or_default();
+                if event.get(name).is_some() {
+                    return Err(Kind::Protocol("a header that describes the event stands twice"));
+                }
+                if !value.is_empty() {
+                    event.push_value(value);
+                    continue;
+                }
             }
-            if !value.is_empty() {
-                variable.push(b'=');
-                variable.extend_from_slice(value);
-                variables.push(variable);
-            }
+            event.text.truncate(start);
         }
-        let request_id = match find(&variables, REQUEST_ID.as_bytes()) {
-            None | Some(b"." | b"..") => {
-                return Err(Kind::Protocol(
-                    "the event has no usable Lambda-Runtime-Aws-Request-Id",
-                ));
-            }
-            Some(id) => id.to_vec(),
-        };
-        let deadline = find(&variables, DEADLINE.as_bytes()).and_then(|value| number(value, 10));
+        if matches!(event.get(REQUEST_ID), None | Some(b"." | b"..")) {
+            return Err(Kind::Protocol("the event has no usable Lambda-Runtime-Aws-Request-Id"));
+        }
+        let deadline = event.get(DEADLINE).and_then(|value| number(value, 10));
         let deadline = deadline.and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms)));
-        if let Some(trace_id) = find(&variables, TRACE_ID.as_bytes()) {
-            variables.push([XRAY_TRACE_ID.as_bytes(), b"=", trace_id].concat());
+        event.deadline = deadline.filter(|at| *at > now);
+        if let Some(trace_id) = event.get(TRACE_ID).map(<[u8]>::to_vec) {
+            event.text.extend_from_slice(XRAY_TRACE_ID.as_bytes());
+            event.push_value(&trace_id);
         }
-        Ok(Invocation { request_id, deadline: deadline.filter(|at| *at > now), variables })
+        Ok(event)
+    }
+
+    /// Ends a variable that was begun with its name.
+    fn push_value(&mut self, value: &[u8]) {
+        self.text.push(b'=');
+        self.text.extend_from_slice(value);
+        self.ends.push(self.text.len());
     }
 
     /// The id that Lambda gave the event. Bytes that are no UTF-8 are replaced.
     pub fn request_id(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.request_id)
+        String::from_utf8_lossy(self.get(REQUEST_ID).unwrap_or_default())
     }
 
     /// When Lambda stops waiting for the answer; `None` when unknown or past on arrival.
@@ -121,7 +131,11 @@ impl Invocation {
     /// What a handler's environment says of the event: `NAME=value` for each header, and for the
     /// trace header a second time under X-Ray's name. Values may hold any byte but CR and LF.
     pub fn variables(&self) -> impl Iterator<Item = &[u8]> {
-        self.variables.iter().map(Vec::as_slice)
+        let mut start = 0;
+        self.ends.iter().filter_map(move |&end| {
+            let from = std::mem::replace(&mut start, end);
+            self.text.get(from..end)
+        })
     }
 
     /// The nonce of this attempt, to be sent back with its answer.
@@ -130,39 +144,39 @@ impl Invocation {
     }
 
     /// The request id as one segment of a path: all but RFC 3986's unreserved is `%XX`.
-    pub(crate) fn path_segment(&self) -> Vec<u8> {
-        let mut segment = Vec::with_capacity(self.request_id.len());
-        for &byte in &self.request_id {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                segment.push(byte);
-            } else {
-                let digit = |nibble: u8| b"0123456789ABCDEF".get(usize::from(nibble)).copied();
-                segment.push(b'%');
-                segment.extend(digit(byte >> 4).into_iter().chain(digit(byte & 15)));
-            }
+    pub(crate) fn path_segment(&self) -> Cow<'_, [u8]> {
+        let id = self.get(REQUEST_ID).unwrap_or_default();
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+        if id.iter().all(is_plain) {
+            return Cow::Borrowed(id);
         }
-        segment
+        let escaped = id.iter().flat_map(|byte| match is_plain(byte) {
+            true => vec![*byte],
+            false => format!("%{byte:02X}").into_bytes(),
+        });
+        Cow::Owned(escaped.collect())
     }
 
-    fn get(&self, name: &str) -> Option<&[u8]> {
-        find(&self.variables, name.as_bytes())
+    /// The value of a variable. Most names differ in length, which is looked at first.
+    fn get(&self, name: impl AsRef<[u8]>) -> Option<&[u8]> {
+        let name = name.as_ref();
+        let mut same = self.variables().filter(|text| text.get(name.len()) == Some(&b'='));
+        same.find_map(|text| text.strip_prefix(name)?.strip_prefix(b"="))
     }
 }
 
-/// The value of a variable among several `NAME=value`.
-fn find<'a>(variables: &'a [Vec<u8>], name: &[u8]) -> Option<&'a [u8]> {
-    variables.iter().find_map(|variable| variable.strip_prefix(name)?.strip_prefix(b"="))
-}
-
-/// `Lambda-Runtime-Trace-Id` to `LAMBDA_RUNTIME_TRACE_ID`. `None` for another header, and for a
-/// name with anything that a shell would not take in a variable's.
-fn variable_name(header: &[u8]) -> Option<Vec<u8>> {
-    let prefix = header.get(..PREFIX.len())?;
-    let usable = header.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if !usable || !prefix.eq_ignore_ascii_case(PREFIX.as_bytes()) || header.len() == PREFIX.len() {
-        return None;
+/// Appends `LAMBDA_RUNTIME_TRACE_ID` for `Lambda-Runtime-Trace-Id`. Tells whether it is such a
+/// header, and has nothing in its name that a shell would not take in a variable's.
+fn push_name(text: &mut Vec<u8>, header: &[u8]) -> bool {
+    let start = text.len();
+    text.extend_from_slice(header);
+    let name = text.get_mut(start..).unwrap_or_default();
+    for byte in name.iter_mut() {
+        match byte {
+            b'-' => *byte = b'_',
+            byte if byte.is_ascii_alphanumeric() => byte.make_ascii_uppercase(),
+            _ => return false,
+        }
     }
-    let mut name = header.to_ascii_uppercase();
-    name.iter_mut().filter(|byte| **byte == b'-').for_each(|byte| *byte = b'_');
-    Some(name)
+    name.strip_prefix(PREFIX).is_some_and(|rest| !rest.is_empty())
 }

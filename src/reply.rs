@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::SystemTime;
 
-use crate::error::Error;
+use crate::error::Kind;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::log::Level;
@@ -17,7 +17,7 @@ use crate::runtime_api::{PAYLOAD_LIMIT, RuntimeApi};
 /// Proof that an event was answered, or that its answer cannot be delivered.
 #[derive(Debug)]
 #[must_use = "the loop must be told that the event was answered"]
-pub struct Answered(pub(crate) Result<(), Error>);
+pub struct Answered(pub(crate) Result<(), Kind>);
 
 /// The right to answer one event, once.
 #[derive(Debug)]
@@ -86,11 +86,8 @@ enum State {
 impl<'a> Stream<'a> {
     /// Ends the response; one without a byte is sent as an empty one.
     pub fn finish(mut self) -> Answered {
-        if self.state == State::Unsent
-            && let Err(error) = self.begin()
-        {
-            let failure = Failure::new("Function.StreamFailed", error.to_string());
-            return self.fail(&failure);
+        if let Err(error) = self.begin() {
+            return self.fail(&Failure::new("Function.StreamFailed", error.to_string()));
         }
         Answered(self.reply.api.end_stream(self.reply.invocation, None))
     }
@@ -101,25 +98,27 @@ impl<'a> Stream<'a> {
         if self.state == State::Unsent {
             return self.reply.fail(failure);
         }
-        failure.log(Level::Error, Some(self.reply.invocation));
-        if self.state == State::Broken {
-            self.reply.api.cut_stream();
-            return Answered(Ok(()));
+        let Reply { api, invocation } = self.reply;
+        failure.log(Level::Error, Some(invocation));
+        if self.state == State::Open {
+            return Answered(api.end_stream(invocation, Some(failure)));
         }
-        Answered(self.reply.api.end_stream(self.reply.invocation, Some(failure)))
+        api.cut_stream();
+        Answered(Ok(()))
     }
 
     /// Once the response has begun: becomes readable when the Runtime API ends it by itself.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        match self.state {
-            State::Open => self.reply.api.descriptor(),
-            State::Unsent | State::Broken => None,
-        }
+        self.reply.api.descriptor().filter(|_| self.state == State::Open)
     }
 
+    /// Sends the head, unless it was sent.
     fn begin(&mut self) -> io::Result<()> {
-        self.reply.api.begin_stream(self.reply.invocation, self.content_type, self.until)?;
-        self.state = State::Open;
+        if self.state == State::Unsent {
+            let Reply { api, invocation } = &mut self.reply;
+            api.begin_stream(invocation, self.content_type, self.until)?;
+            self.state = State::Open;
+        }
         Ok(())
     }
 }
@@ -129,11 +128,10 @@ impl io::Write for Stream<'_> {
         if part.is_empty() {
             return Ok(0);
         }
-        let sent = match self.state {
-            State::Unsent => self.begin().and_then(|()| self.reply.api.send_part(part)),
-            State::Open => self.reply.api.send_part(part),
-            State::Broken => Err(io::ErrorKind::BrokenPipe.into()),
-        };
+        if self.state == State::Broken {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let sent = self.begin().and_then(|()| self.reply.api.send_part(part, self.until));
         if sent.is_err() {
             self.state = State::Broken;
         }
