@@ -222,9 +222,7 @@ impl Warm {
         };
         let text = String::from_utf8_lossy(&last_words);
         let last = text.trim_ascii_end().rsplit('\n').next().unwrap_or_default();
-        let failure = failed(format!("{why}; last words: {last}"));
-        let lines = last_words.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-        Err(lines.fold(failure, Failure::with_trace_line))
+        Err(failed(format!("{why}; last words: {last}")).with_trace(&last_words))
     }
 
     /// Waits for the shell's next word, and logs meanwhile. Without limit: Lambda has one for init.
