@@ -6,13 +6,13 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use crate::address::Address;
 use crate::error::Kind;
-use crate::http::INTERIM_REPLY_LIMIT;
 use crate::http::body::{Decoder, Framing};
 use crate::http::head::{Head, Scanner};
+use crate::http::{HEADER_BLOCK_LIMIT, INTERIM_REPLY_LIMIT};
 
 /// Connections that may be tried for one request.
 pub const RECONNECT_LIMIT: usize = 3;
@@ -21,20 +21,8 @@ pub const RECONNECT_LIMIT: usize = 3;
 /// in-process handlers answer within it, and a look costs three system calls.
 const TRUSTED_IDLE: Duration = Duration::from_micros(100);
 
-/// Receive buffer at first: room for a small event with its headers.
-const SMALL_BUFFER: usize = 16 * 1024;
-
-/// Receive buffer once a body asks for more.
-const LARGE_BUFFER: usize = 64 * 1024;
-
-/// Whether a request may be sent again when the connection failed before a reply began.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Repeat {
-    /// It changes nothing, or the API sends the same event again.
-    Allowed,
-    /// It may have been received.
-    Never,
-}
+/// Most bytes received at once. A long body passes through this much memory.
+const PART: usize = 65_536;
 
 /// What a reply's header block says of the reply, and of the connection after it.
 pub(crate) struct ReplyHead {
@@ -48,17 +36,21 @@ pub(crate) struct ReplyHead {
 pub(crate) struct Connection {
     pub(crate) address: Address,
     stream: Option<TcpStream>,
-    /// Taken when the first reply is received: the first request should not wait for it.
+    /// Room for the longest header block and a part. Taken when the first reply is received, since
+    /// the first request should not wait for it; the kernel makes it real page by page, as it is
+    /// written to, so that small events take little.
     buffer: Vec<u8>,
     /// Received and not yet used: `buffer[start..end]`.
     start: usize,
     end: usize,
+    /// Knows the header block at `start`, until its body is read.
     scanner: Scanner,
-    /// Length of the header block at `start`, until its body is read.
-    block: usize,
-    last_heard: Option<Instant>,
+    /// When the reply to the last GET came.
+    pub(crate) last_heard: SystemTime,
     /// The socket has a limit for writing.
     is_limited: bool,
+    /// Bytes of the last request that went out.
+    written: usize,
 }
 
 impl Connection {
@@ -70,16 +62,15 @@ impl Connection {
             start: 0,
             end: 0,
             scanner: Scanner::default(),
-            block: 0,
-            last_heard: None,
+            last_heard: SystemTime::UNIX_EPOCH,
             is_limited: false,
+            written: 0,
         }
     }
 
     /// Gives the connection up; the next request opens another.
     pub(crate) fn close(&mut self) {
-        self.stream = None;
-        (self.start, self.end, self.block) = (0, 0, 0);
+        (self.stream, self.start, self.end) = (None, 0, 0);
     }
 
     /// For waiting on it together with other things.
@@ -89,81 +80,70 @@ impl Connection {
 
     /// Sends a request and receives the final reply's header block.
     ///
-    /// 1xx replies are skipped. After an error the connection is closed.
-    pub(crate) fn request(
-        &mut self,
-        head: &[u8],
-        body: &[u8],
-        repeat: Repeat,
-    ) -> Result<ReplyHead, Kind> {
+    /// A GET may be repeated: it changes nothing, or the API sends the same event again. A POST may
+    /// have been received, and is sent again only if nothing of it left this process. 1xx replies
+    /// are skipped. After an error the connection is closed.
+    pub(crate) fn request(&mut self, head: &[u8], body: &[u8]) -> Result<ReplyHead, Kind> {
+        let is_get = head.starts_with(b"GET ");
         let mut tries = 0..RECONNECT_LIMIT;
         loop {
             tries.next();
             // A request that may be repeated finds out by itself.
-            if repeat == Repeat::Never {
+            if !is_get {
                 self.renew_if_stale();
             }
-            let mut written = 0;
-            let sent = self.send(head, body, None, &mut written);
-            let reply = match sent {
+            let reply = match self.send(head, body, None) {
                 Ok(()) => self.reply_head(),
-                Err(error) if written == 0 => Err(Kind::Io(error)),
+                Err(error) if self.written == 0 => Err(Kind::Io(error)),
                 // An API that refuses a long body may answer before it read it.
                 Err(error) => match self.reply_head() {
                     Ok(reply) => Ok(ReplyHead { closes: true, ..reply }),
                     Err(_) => Err(Kind::Io(error)),
                 },
             };
-            // Nothing of it left this process, or it may be repeated and not a byte came back.
-            let may_repeat = written == 0 || (repeat == Repeat::Allowed && self.end == 0);
-            match reply {
-                Err(Kind::Io(_) | Kind::Cut) if may_repeat && !tries.is_empty() => self.close(),
-                Err(error) => {
-                    self.close();
-                    return Err(error);
+            if reply.is_ok() {
+                if is_get {
+                    self.last_heard = SystemTime::now();
                 }
-                reply => return reply,
+                return reply;
+            }
+            let may_repeat = self.written == 0 || (is_get && self.end == 0);
+            self.close();
+            if !matches!(reply, Err(Kind::Io(_) | Kind::Cut)) || !may_repeat || tries.is_empty() {
+                return reply;
             }
         }
     }
 
-    /// Opens the connection if need be, and writes until `limit`, without one as long as it takes.
-    ///
-    /// `written` is told how many bytes went out, also where it fails.
+    /// Opens the connection if need be, and writes as [`Connection::write`] does.
     pub(crate) fn send(
         &mut self,
         head: &[u8],
         body: &[u8],
         limit: Option<SystemTime>,
-        written: &mut usize,
     ) -> io::Result<()> {
+        self.written = 0;
         let is_new = self.stream.is_none();
+        if is_new {
+            (self.stream, self.is_limited) = (Some(self.address.connect()?), false);
+        }
         // What is written after the first segment must not wait for an acknowledgement. A request
         // without a body is one segment, and it is the one that start-up waits for.
-        let waits = body.is_empty();
-        if is_new {
-            let stream = self.address.connect()?;
-            if !waits {
-                stream.set_nodelay(true)?;
-            }
-            (self.stream, self.is_limited) = (Some(stream), false);
-        }
-        self.write(&mut [IoSlice::new(head), IoSlice::new(body)], limit, written)?;
-        match &self.stream {
-            Some(stream) if is_new && waits => stream.set_nodelay(true),
+        let is_late = body.is_empty();
+        let no_delay = |stream: &Option<TcpStream>, at| match stream {
+            Some(stream) if is_new && is_late == at => stream.set_nodelay(true),
             _ => Ok(()),
-        }
+        };
+        no_delay(&self.stream, false)?;
+        self.write([head, body, b""], limit)?;
+        no_delay(&self.stream, true)
     }
 
     /// Writes all parts, in one system call where the socket takes them, without copying them
     /// together. What the peer does not take until `limit` fails with `TimedOut` or `WouldBlock`.
-    pub(crate) fn write(
-        &mut self,
-        mut parts: &mut [IoSlice<'_>],
-        limit: Option<SystemTime>,
-        written: &mut usize,
-    ) -> io::Result<()> {
+    pub(crate) fn write(&mut self, parts: [&[u8]; 3], limit: Option<SystemTime>) -> io::Result<()> {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let mut parts: &mut [IoSlice<'_>] = &mut parts.map(IoSlice::new);
         IoSlice::advance_slices(&mut parts, 0);
         while !parts.is_empty() {
             if limit.is_some() || self.is_limited {
@@ -175,7 +155,7 @@ impl Connection {
             match stream.write_vectored(parts) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(length) => {
-                    *written = written.saturating_add(length);
+                    self.written = self.written.saturating_add(length);
                     IoSlice::advance_slices(&mut parts, length);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -189,28 +169,23 @@ impl Connection {
     pub(crate) fn reply_head(&mut self) -> Result<ReplyHead, Kind> {
         for _ in 0..=INTERIM_REPLY_LIMIT {
             self.scanner.restart();
-            self.block = loop {
-                let received = self.buffer.get(self.start..self.end).unwrap_or_default();
-                match self.scanner.scan(received)? {
-                    Some(length) => break length,
-                    None => self.receive(0)?,
-                }
-            };
+            while !self.scanner.scan(self.buffer.get(self.start..self.end).unwrap_or_default())? {
+                self.receive()?;
+            }
             let head = self.head();
             let (framing, closes) = (Framing::of(&head)?, head.closes_connection());
             let reply = ReplyHead { status: head.status, framing, closes };
             if !matches!(reply.status, 100..=199) {
                 return Ok(reply);
             }
-            self.use_up(self.block);
+            self.start = self.start.saturating_add(self.scanner.length());
         }
         Err(Kind::Protocol("the reply has more than 16 interim replies before it"))
     }
 
     /// The header block received last, until its body is read.
     pub(crate) fn head(&self) -> Head<'_> {
-        let received = self.buffer.get(self.start..self.end).unwrap_or_default();
-        self.scanner.head(received.get(..self.block).unwrap_or_default())
+        self.scanner.head(self.buffer.get(self.start..self.end).unwrap_or_default())
     }
 
     /// Receives the body, at most `limit` bytes of it, and gives its parts to `sink`.
@@ -222,7 +197,7 @@ impl Connection {
         limit: u64,
         sink: &mut dyn FnMut(&[u8]),
     ) -> Result<(), Kind> {
-        self.use_up(self.block);
+        self.start = self.start.saturating_add(self.scanner.length());
         if reply.framing == Framing::UntilClose {
             return Err(Kind::Protocol("the reply does not say where its body ends"));
         }
@@ -233,7 +208,8 @@ impl Connection {
                 return Err(Kind::Protocol("the reply's body is over the limit"));
             }
             if self.start == self.end {
-                self.receive(decoder.announced())?;
+                self.receive()?;
+                continue;
             }
             let received = self.buffer.get(self.start..self.end).unwrap_or_default();
             let (used, data) = decoder.decode(received)?;
@@ -241,7 +217,7 @@ impl Connection {
             if !data.is_empty() {
                 sink(data);
             }
-            self.use_up(used);
+            self.start = self.start.saturating_add(used);
         }
         // Bytes after the reply were not asked for: whatever they are, they answer nothing.
         if reply.closes || self.start != self.end {
@@ -250,55 +226,32 @@ impl Connection {
         Ok(())
     }
 
-    /// One read of at least one byte; the end of the stream is an error of its own.
-    ///
-    /// The buffer grows once for a long body, and while a header block fills it: to at most twice
-    /// the limit of a block, over which the scanner refuses it.
-    fn receive(&mut self, announced: u64) -> Result<(), Kind> {
+    /// One read; the end of the stream is an error of its own.
+    fn receive(&mut self) -> Result<(), Kind> {
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; HEADER_BLOCK_LIMIT.saturating_add(PART)];
+        }
         if self.start == self.end || self.end == self.buffer.len() {
-            // What is used up makes room before memory is taken.
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end.saturating_sub(self.start));
         }
-        let length = self.buffer.len();
-        let wanted = match self.end == length {
-            true => length.saturating_mul(2).max(SMALL_BUFFER),
-            false if announced > length as u64 => LARGE_BUFFER,
-            false => length,
-        };
-        if wanted > length {
-            // Not `resize`, which writes its zeros byte by byte when compiled for size.
-            let mut larger = vec![0; wanted];
-            let received = self.buffer.iter().take(self.end);
-            larger.iter_mut().zip(received).for_each(|(to, from)| *to = *from);
-            self.buffer = larger;
-        }
         let stream = self.stream.as_mut().ok_or(Kind::Cut)?;
         let space = self.buffer.get_mut(self.end..).unwrap_or_default();
-        loop {
-            match stream.read(space) {
-                Ok(0) => return Err(Kind::Cut),
-                Ok(length) => {
-                    self.end = self.end.saturating_add(length);
-                    self.last_heard = Some(Instant::now());
-                    return Ok(());
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Kind::Io(error)),
-            }
+        let most = space.len().min(PART);
+        match stream.read(space.get_mut(..most).unwrap_or_default()) {
+            Ok(0) => return Err(Kind::Cut),
+            Ok(length) => self.end = self.end.saturating_add(length),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Kind::Io(error)),
         }
-    }
-
-    fn use_up(&mut self, length: usize) {
-        self.start = self.start.saturating_add(length).min(self.end);
-        self.block = 0;
+        Ok(())
     }
 
     /// Gives the connection up if the peer closed it, or sent what nobody asked for, while it was
     /// idle. The next request opens another, and so nothing is sent that would be lost.
     pub(crate) fn renew_if_stale(&mut self) {
         let Some(stream) = &self.stream else { return };
-        if self.last_heard.is_some_and(|heard| heard.elapsed() <= TRUSTED_IDLE) {
+        if self.last_heard.elapsed().is_ok_and(|idle| idle <= TRUSTED_IDLE) {
             return;
         }
         let peeked = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));

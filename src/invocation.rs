@@ -61,8 +61,13 @@ impl Invocation {
                 if event.get(name).is_some() {
                     return Err(Kind::Protocol("a header that describes the event stands twice"));
                 }
+                let is_trace_id = name == TRACE_ID.as_bytes();
                 if !value.is_empty() {
                     event.push_value(value);
+                    if is_trace_id {
+                        event.text.extend_from_slice(XRAY_TRACE_ID.as_bytes());
+                        event.push_value(value);
+                    }
                     continue;
                 }
             }
@@ -74,10 +79,6 @@ impl Invocation {
         let deadline = event.get(DEADLINE).and_then(|value| number(value, 10));
         let deadline = deadline.and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms)));
         event.deadline = deadline.filter(|at| *at > now);
-        if let Some(trace_id) = event.get(TRACE_ID).map(<[u8]>::to_vec) {
-            event.text.extend_from_slice(XRAY_TRACE_ID.as_bytes());
-            event.push_value(&trace_id);
-        }
         Ok(event)
     }
 

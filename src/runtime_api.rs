@@ -3,12 +3,12 @@
 //! In: an event's context and its answer. Out: requests, and what their replies mean for the loop.
 //! It must never report a cut event as an event, nor send an answer twice.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, SystemTime};
 
 use crate::address::Address;
-use crate::connection::{Connection, Repeat, ReplyHead};
+use crate::connection::{Connection, ReplyHead};
 use crate::error::{Error, Kind};
 use crate::failure::Failure;
 use crate::http::request::{Request, chunk_size_line, last_chunk};
@@ -58,7 +58,8 @@ impl RuntimeApi {
                 .get("GET /runtime/invocation/next", b"/2018-06-01/runtime/invocation/next")
                 .and_then(successful)?;
             if reply.status != 204 {
-                let invocation = Invocation::read(&self.connection.head(), SystemTime::now())?;
+                let invocation =
+                    Invocation::read(&self.connection.head(), self.connection.last_heard)?;
                 self.connection.body(&reply, PAYLOAD_LIMIT as u64, sink)?;
                 return Ok(invocation);
             }
@@ -99,7 +100,7 @@ impl RuntimeApi {
         self.connection.body(&reply, REPLY_BODY_LIMIT, &mut |_| {})?;
         self.begin("GET /extension/event/next", &[b"/2020-01-01/extension/event/next"]);
         self.request.header("Lambda-Extension-Identifier", &id);
-        self.connection.send(self.request.finish(), b"", None, &mut 0).map_err(Kind::Io)
+        self.connection.send(self.request.finish(), b"", None).map_err(Kind::Io)
     }
 
     /// Posts an event's response.
@@ -135,13 +136,13 @@ impl RuntimeApi {
         self.request.header("Transfer-Encoding", b"chunked");
         self.request.header("Trailer", [ERROR_TYPE, ", ", ERROR_BODY].concat().as_bytes());
         self.connection.renew_if_stale();
-        self.connection.send(self.request.finish(), b"", until, &mut 0)
+        self.connection.send(self.request.finish(), b"", until)
     }
 
     /// Sends one part of a streamed response, at once. It must not be empty.
     pub(crate) fn send_part(&mut self, part: &[u8], until: Option<SystemTime>) -> io::Result<()> {
         let line = chunk_size_line(part.len());
-        self.connection.write(&mut [&line, part, b"\r\n"].map(IoSlice::new), until, &mut 0)
+        self.connection.write([&line, part, b"\r\n"], until)
     }
 
     /// Ends a streamed response, with a failure in its trailers if there is one.
@@ -159,7 +160,7 @@ impl RuntimeApi {
         };
         // A handler that was stopped before the deadline leaves the time to say so.
         let until = invocation.deadline();
-        let sent = self.connection.write(&mut [IoSlice::new(&end)], until, &mut 0);
+        let sent = self.connection.write([&end, b"", b""], until);
         // An API that ended the exchange early may have said why, also where writing failed.
         let reply = self.connection.reply_head();
         let reply = reply.map_err(|kind| sent.err().map_or(kind, Kind::Io));
@@ -196,13 +197,13 @@ impl RuntimeApi {
 
     fn get(&mut self, during: &'static str, path: &[u8]) -> Result<ReplyHead, Kind> {
         self.begin(during, &[path]);
-        self.connection.request(self.request.finish(), b"", Repeat::Allowed)
+        self.connection.request(self.request.finish(), b"")
     }
 
     /// Ends the begun request with `body`, and sends it, once.
     fn post(&mut self, body: &[u8]) -> Result<ReplyHead, Kind> {
         self.request.header("Content-Length", body.len().to_string().as_bytes());
-        self.connection.request(self.request.finish(), body, Repeat::Never)
+        self.connection.request(self.request.finish(), body)
     }
 
     fn post_failure(

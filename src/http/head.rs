@@ -7,6 +7,8 @@
 
 use super::{HEADER_BLOCK_LIMIT, HEADER_COUNT_LIMIT, number};
 
+const LINE_END: &str = "a header line does not end in CR LF";
+const TOO_LONG: &str = "the header block is over 1048576 bytes";
 const NOT_HTTP: &str = "the reply does not start with an HTTP/1 status line";
 
 /// Reads a header block in a growing buffer: each byte once, however it arrives.
@@ -16,6 +18,8 @@ pub struct Scanner {
     line: usize,
     /// How far the current line was searched for its end.
     seen: usize,
+    /// Control characters in it that no text may hold: its CR, and what makes it malformed.
+    controls: usize,
     /// From the status line, once it is complete: status, and whether it is HTTP/1.0.
     status: Option<(u16, bool)>,
     /// Where the headers are. Its memory is used again for the next block.
@@ -30,56 +34,77 @@ struct Field {
     end: usize,
 }
 
+impl Field {
+    fn read<'a>(&self, block: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+        let value = block.get(self.colon..self.end)?.strip_prefix(b":")?;
+        Some((block.get(self.name..self.colon)?, value.trim_ascii()))
+    }
+}
+
 impl Scanner {
     /// Forgets all it knows: another block begins.
     pub fn restart(&mut self) {
         self.fields.clear();
-        (self.line, self.seen, self.status) = (0, 0, None);
+        (self.line, self.seen, self.controls, self.status) = (0, 0, 0, None);
     }
 
     /// Looks at all bytes received since the reply began.
     ///
-    /// `Ok(Some(n))`: the block, with its empty line, is the first `n` bytes. `Ok(None)`: more
-    /// bytes are needed.
+    /// `true`: the block is there, with its empty line. `false`: more bytes are needed.
     ///
     /// # Errors
     /// The first rule that a line breaks.
-    pub fn scan(&mut self, received: &[u8]) -> Result<Option<usize>, &'static str> {
-        loop {
-            let new = received.get(self.seen..).unwrap_or_default();
-            let found = new.iter().position(|&byte| byte == b'\n');
-            let end = self.seen.saturating_add(found.unwrap_or(new.len()));
-            if end.saturating_add(usize::from(found.is_some())) > HEADER_BLOCK_LIMIT {
-                return Err("the header block is over 1048576 bytes");
+    pub fn scan(&mut self, received: &[u8]) -> Result<bool, &'static str> {
+        while let Some(at) = next_control(received, self.seen) {
+            self.seen = at.saturating_add(1);
+            match received.get(at) {
+                Some(b'\n') => {}
+                // What a value may hold (RFC 9110 §5.5), and NUL. The leniency: Lambda's headers carry
+                // callers' text, and one with a NUL costs its own variable, not the event (it is left
+                // out of the handler's environment with a log line). No framing depends on it.
+                Some(b'\t' | b'\0') => continue,
+                _ => {
+                    self.controls = self.controls.saturating_add(1);
+                    continue;
+                }
             }
-            if found.is_none() {
-                self.seen = end;
-                let may_be_http = self.status.is_some()
-                    || received.iter().zip(b"HTTP/1.").all(|(byte, expected)| byte == expected);
-                return if may_be_http { Ok(None) } else { Err(NOT_HTTP) };
+            if self.seen > HEADER_BLOCK_LIMIT {
+                return Err(TOO_LONG);
             }
-            let name = self.line;
-            let line = received.get(name..end).unwrap_or_default();
-            let line = line.strip_suffix(b"\r").ok_or("a header line does not end in CR LF")?;
-            self.line = end.saturating_add(1);
-            self.seen = self.line;
+            let line = received.get(self.line..at).unwrap_or_default();
+            let line = line.strip_suffix(b"\r").ok_or(LINE_END)?;
+            let is_text = self.controls == 1;
             if self.status.is_none() {
-                self.status = Some(status_line(line).ok_or(NOT_HTTP)?);
+                self.status = Some(status_line(line).filter(|_| is_text).ok_or(NOT_HTTP)?);
             } else if line.is_empty() {
-                return Ok(Some(self.line));
+                return Ok(true);
             } else if self.fields.len() == HEADER_COUNT_LIMIT {
                 return Err("the reply has more than 256 headers");
             } else {
-                let colon = name.saturating_add(header_line(line)?);
-                self.fields.push(Field { name, colon, end });
+                let colon = self.line.saturating_add(header_line(line, is_text)?);
+                self.fields.push(Field { name: self.line, colon, end: at });
             }
+            (self.line, self.controls) = (self.seen, 0);
+        }
+        self.seen = received.len();
+        // A first line that is not yet complete must at least begin like one.
+        let begins_well = received.iter().zip(b"HTTP/1.").all(|(byte, expected)| byte == expected);
+        match self.status {
+            None if !begins_well => Err(NOT_HTTP),
+            _ if self.seen > HEADER_BLOCK_LIMIT => Err(TOO_LONG),
+            _ => Ok(false),
         }
     }
 
-    /// The block whose end was found.
-    pub fn head<'a>(&'a self, block: &'a [u8]) -> Head<'a> {
+    /// How many bytes the block has whose end was found.
+    pub fn length(&self) -> usize {
+        self.seen
+    }
+
+    /// That block, which `received` begins with.
+    pub fn head<'a>(&'a self, received: &'a [u8]) -> Head<'a> {
         let (status, is_http_1_0) = self.status.unwrap_or_default();
-        Head { status, is_http_1_0, block, fields: &self.fields }
+        Head { status, is_http_1_0, block: received, fields: &self.fields }
     }
 }
 
@@ -96,17 +121,16 @@ pub struct Head<'a> {
 impl<'a> Head<'a> {
     /// All headers in their order: name as sent, value without the white space around it.
     pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        let block = self.block;
-        self.fields.iter().filter_map(move |field| {
-            let value = block.get(field.colon..field.end)?.strip_prefix(b":")?;
-            Some((block.get(field.name..field.colon)?, value.trim_ascii()))
-        })
+        self.fields.iter().filter_map(|field| field.read(self.block))
     }
 
-    /// The values of a header that may be repeated. `name` in any case.
+    /// The values of a header that may be repeated. `name` in any case; names of another length
+    /// are not looked at.
     fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        let same = move |header: &[u8]| header.eq_ignore_ascii_case(name.as_bytes());
-        self.headers().filter_map(move |(header, value)| same(header).then_some(value))
+        let fields =
+            self.fields.iter().filter(|field| field.colon.abs_diff(field.name) == name.len());
+        let headers = fields.filter_map(|field| field.read(self.block));
+        headers.filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
     }
 
     /// The value of a header that may stand once. `name` in any case.
@@ -131,6 +155,12 @@ impl<'a> Head<'a> {
     }
 }
 
+/// The place of the next control character from `start` on.
+fn next_control(bytes: &[u8], start: usize) -> Option<usize> {
+    let new = bytes.get(start..)?;
+    new.iter().position(u8::is_ascii_control).map(|at| start.saturating_add(at))
+}
+
 /// `HTTP/1.x SP 3DIGIT [SP reason]`. RFC 9112 §4 wants the second space even before an empty
 /// reason; that it may be missing is our leniency, since no framing depends on it.
 fn status_line(line: &[u8]) -> Option<(u16, bool)> {
@@ -139,36 +169,25 @@ fn status_line(line: &[u8]) -> Option<(u16, bool)> {
         _ => return None,
     };
     let (code, reason) = rest.split_at_checked(3)?;
-    let is_apart = matches!(reason, [] | [b' ', ..]) && reason.iter().all(|&byte| is_text(byte));
     let status = u16::try_from(number(code, 10)?).ok()?;
-    is_apart.then_some((status, is_http_1_0))
+    matches!(reason, [] | [b' ', ..]).then_some((status, is_http_1_0))
 }
 
 /// `token ":" OWS value OWS` (RFC 9112 §5). Gives the place of the colon.
-fn header_line(line: &[u8]) -> Result<usize, &'static str> {
+fn header_line(line: &[u8], is_text: bool) -> Result<usize, &'static str> {
     let name = line.iter().take_while(|&&byte| is_token(byte)).count();
-    match line.get(name..) {
-        Some([b':', value @ ..]) if name > 0 && value.iter().all(|&byte| is_text(byte)) => Ok(name),
+    match line.get(name) {
+        Some(b':') if name > 0 && is_text => Ok(name),
         _ if line.starts_with(b" ") || line.starts_with(b"\t") => {
             Err("a header is folded over two lines")
         }
-        _ if line.contains(&b'\r') => Err("a header line does not end in CR LF"),
+        _ if line.contains(&b'\r') => Err(LINE_END),
         _ => Err("a header line is malformed"),
     }
 }
 
 /// tchar of RFC 9110 §5.6.2.
 fn is_token(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'0'..=b'9' | b'A'..=b'Z' | b'^'..=b'z'
-            | b'|' | b'~'
-    )
-}
-
-/// What a value may hold: RFC 9110 §5.5, and NUL. The leniency: Lambda's headers carry callers'
-/// text, and one with a NUL costs its own variable, not the event (it is left out of the handler's
-/// environment with a log line). No framing depends on it: numbers and tokens hold no NUL.
-fn is_text(byte: u8) -> bool {
-    (byte >= b' ' && byte != 0x7f) || byte == b'\t' || byte == 0
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'-' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
