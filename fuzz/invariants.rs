@@ -59,7 +59,7 @@ fn check_parsed(head: &Head<'_>, expected: &reference::Head) {
         assert!(!value.iter().any(|byte| b"\r\n".contains(byte)));
         let name = std::str::from_utf8(name).expect("a token");
         let same = headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()));
-        match head.get(&name.to_ascii_uppercase()) {
+        match head.get(name.to_ascii_uppercase()) {
             Ok(found) => {
                 assert_eq!(same.count(), 1);
                 assert_eq!(found, Some(value.as_slice()));

@@ -52,7 +52,7 @@ impl<'a> Reply<'a> {
     /// A write waits while the Runtime API takes no more; one that is not taken by `until` fails
     /// with [`io::ErrorKind::TimedOut`]. `None` waits for ever.
     pub fn stream(self, content_type: &'a str, until: Option<SystemTime>) -> Stream<'a> {
-        Stream { reply: self, content_type, until, state: State::Unsent }
+        Stream { reply: self, content_type, until, has_begun: false }
     }
 }
 
@@ -73,17 +73,11 @@ pub struct Stream<'a> {
     reply: Reply<'a>,
     content_type: &'a str,
     until: Option<SystemTime>,
-    state: State,
+    /// The head of the response went out, or may have.
+    has_begun: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Unsent,
-    Open,
-    Broken,
-}
-
-impl<'a> Stream<'a> {
+impl Stream<'_> {
     /// Ends the response; one without a byte is sent as an empty one.
     pub fn finish(mut self) -> Answered {
         if let Err(error) = self.begin() {
@@ -95,29 +89,28 @@ impl<'a> Stream<'a> {
     /// Fails the event: by an error document of its own while nothing was sent, in the trailers of
     /// the response afterwards. A stream that the API no longer takes is cut.
     pub fn fail(self, failure: &Failure) -> Answered {
-        if self.state == State::Unsent {
+        if !self.has_begun {
             return self.reply.fail(failure);
         }
         let Reply { api, invocation } = self.reply;
         failure.log(Level::Error, Some(invocation));
-        if self.state == State::Open {
-            return Answered(api.end_stream(invocation, Some(failure)));
+        match api.descriptor() {
+            Some(_) => Answered(api.end_stream(invocation, Some(failure))),
+            None => Answered(Ok(())),
         }
-        api.cut_stream();
-        Answered(Ok(()))
     }
 
     /// Once the response has begun: becomes readable when the Runtime API ends it by itself.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.reply.api.descriptor().filter(|_| self.state == State::Open)
+        self.reply.api.descriptor().filter(|_| self.has_begun)
     }
 
     /// Sends the head, unless it was sent.
     fn begin(&mut self) -> io::Result<()> {
-        if self.state == State::Unsent {
+        if !self.has_begun {
             let Reply { api, invocation } = &mut self.reply;
             api.begin_stream(invocation, self.content_type, self.until)?;
-            self.state = State::Open;
+            self.has_begun = true;
         }
         Ok(())
     }
@@ -128,12 +121,11 @@ impl io::Write for Stream<'_> {
         if part.is_empty() {
             return Ok(0);
         }
-        if self.state == State::Broken {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
         let sent = self.begin().and_then(|()| self.reply.api.send_part(part, self.until));
         if sent.is_err() {
-            self.state = State::Broken;
+            // Later writes fail too: no chunk goes out after one that is not whole.
+            self.reply.api.cut_stream();
+            self.has_begun = true;
         }
         sent.map(|()| part.len())
     }

@@ -59,7 +59,7 @@ impl RuntimeApi {
                 .and_then(successful)?;
             if reply.status != 204 {
                 let invocation =
-                    Invocation::read(&self.connection.head(), self.connection.last_heard)?;
+                    Invocation::read(self.connection.head(), self.connection.last_heard)?;
                 self.connection.body(&reply, PAYLOAD_LIMIT as u64, sink)?;
                 return Ok(invocation);
             }
@@ -95,8 +95,9 @@ impl RuntimeApi {
         self.request.header("Lambda-Extension-Name", b"bootstrap");
         self.request.header("Content-Type", b"application/json");
         let reply = self.post(b"{\"events\":[]}").and_then(successful)?;
-        let id = self.connection.head().get("Lambda-Extension-Identifier").ok().flatten();
-        let id = id.ok_or("the reply has no extension identifier")?.to_vec();
+        let head = self.connection.head();
+        let id = head.get("Lambda-Extension-Identifier").ok().flatten().map(<[u8]>::to_vec);
+        let id = id.ok_or("the reply has no extension identifier")?;
         self.connection.body(&reply, REPLY_BODY_LIMIT, &mut |_| {})?;
         self.begin("GET /extension/event/next", &[b"/2020-01-01/extension/event/next"]);
         self.request.header("Lambda-Extension-Identifier", &id);

@@ -5,6 +5,8 @@
 //! that does not speak HTTP is found out at its first line and not at a limit or never. An error is
 //! one phrase for the log. It must never choose between two headers of which one is allowed.
 
+use std::borrow::Cow;
+
 use super::{HEADER_BLOCK_LIMIT, HEADER_COUNT_LIMIT, number};
 
 const LINE_END: &str = "a header line does not end in CR LF";
@@ -27,7 +29,7 @@ pub struct Scanner {
 }
 
 /// Where a header's name starts, where its colon is, and where its line ends.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Field {
     name: usize,
     colon: usize,
@@ -104,33 +106,42 @@ impl Scanner {
     /// That block, which `received` begins with.
     pub fn head<'a>(&'a self, received: &'a [u8]) -> Head<'a> {
         let (status, is_http_1_0) = self.status.unwrap_or_default();
-        Head { status, is_http_1_0, block: received, fields: &self.fields }
+        let block = received.get(..self.length()).unwrap_or_default().into();
+        Head { status, is_http_1_0, block, fields: (&self.fields).into() }
     }
 }
 
-/// A complete header block. Borrowed from the buffer it was received in.
+/// A complete header block, in the buffer it was received in or with a copy of its own.
+#[derive(Debug)]
 pub struct Head<'a> {
     /// Three digits, 100 to 599 in a sane peer; 0 to 999 here.
     pub status: u16,
     /// HTTP/1.0, whose connections end after a reply.
     pub is_http_1_0: bool,
-    block: &'a [u8],
-    fields: &'a [Field],
+    block: Cow<'a, [u8]>,
+    fields: Cow<'a, [Field]>,
 }
 
-impl<'a> Head<'a> {
+impl Head<'_> {
+    /// A copy that outlives the buffer.
+    pub fn into_owned(self) -> Head<'static> {
+        let (block, fields) = (self.block.into_owned().into(), self.fields.into_owned().into());
+        Head { block, fields, ..self }
+    }
+
     /// All headers in their order: name as sent, value without the white space around it.
-    pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        self.fields.iter().filter_map(|field| field.read(self.block))
+    pub fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().filter_map(|field| field.read(&self.block))
     }
 
     /// The values of a header that may be repeated. `name` in any case; names of another length
     /// are not looked at.
-    fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        let fields =
-            self.fields.iter().filter(|field| field.colon.abs_diff(field.name) == name.len());
-        let headers = fields.filter_map(|field| field.read(self.block));
-        headers.filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+    fn all(&self, name: &[u8]) -> impl Iterator<Item = &[u8]> {
+        self.fields.iter().filter_map(move |field| {
+            let may_be = field.colon.checked_sub(field.name) == Some(name.len());
+            let (found, value) = may_be.then(|| field.read(&self.block))??;
+            found.eq_ignore_ascii_case(name).then_some(value)
+        })
     }
 
     /// The value of a header that may stand once. `name` in any case.
@@ -138,8 +149,8 @@ impl<'a> Head<'a> {
     /// # Errors
     /// It stands twice. Which one to believe is a guess that request smuggling lives on, so there
     /// is none, even where both are equal (RFC 9110 §8.6 allows refusing them).
-    pub fn get(&self, name: &str) -> Result<Option<&'a [u8]>, &'static str> {
-        let mut values = self.all(name);
+    pub fn get(&self, name: impl AsRef<[u8]>) -> Result<Option<&[u8]>, &'static str> {
+        let mut values = self.all(name.as_ref());
         match (values.next(), values.next()) {
             (value, None) => Ok(value),
             _ => Err("a framing header stands twice"),
@@ -150,7 +161,7 @@ impl<'a> Head<'a> {
     ///
     /// `Connection` may be repeated and is a list. HTTP/1.0's keep-alive is not taken up.
     pub fn closes_connection(&self) -> bool {
-        let mut options = self.all("connection").flat_map(|list| list.split(|&byte| byte == b','));
+        let mut options = self.all(b"connection").flat_map(|list| list.split(|&byte| byte == b','));
         self.is_http_1_0 || options.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"close"))
     }
 }
