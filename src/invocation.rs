@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::Kind;
-use crate::http::{head::Head, number};
+use crate::http::{head::Head, number, same};
 
 /// What the names of the headers that describe an event begin with (AWS, Runtime API, "Next
 /// invocation").
-const PREFIX: &[u8] = b"lambda-runtime-";
+const PREFIX: &[u8] = b"Lambda-Runtime-";
 
 const REQUEST_ID: &str = "Lambda-Runtime-Aws-Request-Id";
 
@@ -136,5 +136,5 @@ impl Invocation {
 
 fn describes_event(name: &[u8]) -> bool {
     let (prefix, rest) = name.split_at_checked(PREFIX.len()).unwrap_or_default();
-    prefix.eq_ignore_ascii_case(PREFIX) && !rest.is_empty()
+    same(prefix, PREFIX) && !rest.is_empty()
 }

@@ -6,7 +6,7 @@
 //! the log.
 
 use super::head::Head;
-use super::{CHUNK_LINE_LIMIT, HEADER_COUNT_LIMIT, number};
+use super::{CHUNK_LINE_LIMIT, HEADER_COUNT_LIMIT, number, same};
 
 /// How the end of a body is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +26,10 @@ impl Framing {
     /// # Errors
     /// Conflicting, repeated or unreadable framing headers.
     pub fn of(head: &Head<'_>) -> Result<Framing, &'static str> {
-        match (head.get("transfer-encoding")?, head.get("content-length")?) {
+        match (head.get("Transfer-Encoding")?, head.get("Content-Length")?) {
             (Some(_), Some(_)) => Err("the reply has Content-Length and Transfer-Encoding"),
             _ if matches!(head.status, 100..=199 | 204 | 304) => Ok(Framing::Length(0)),
-            (Some(coding), _) if coding.eq_ignore_ascii_case(b"chunked") && !head.is_http_1_0 => {
+            (Some(coding), _) if same(coding, b"chunked") && !head.is_http_1_0 => {
                 Ok(Framing::Chunked)
             }
             (Some(_), _) => Err("the reply has a transfer coding other than chunked"),

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use super::{HEADER_BLOCK_LIMIT, HEADER_COUNT_LIMIT, number};
+use super::{HEADER_BLOCK_LIMIT, HEADER_COUNT_LIMIT, number, same};
 
 const LINE_END: &str = "a header line does not end in CR LF";
 const TOO_LONG: &str = "the header block is over 1048576 bytes";
@@ -140,7 +140,7 @@ impl Head<'_> {
         self.fields.iter().filter_map(move |field| {
             let may_be = field.colon.checked_sub(field.name) == Some(name.len());
             let (found, value) = may_be.then(|| field.read(&self.block))??;
-            found.eq_ignore_ascii_case(name).then_some(value)
+            same(found, name).then_some(value)
         })
     }
 
@@ -161,8 +161,8 @@ impl Head<'_> {
     ///
     /// `Connection` may be repeated and is a list. HTTP/1.0's keep-alive is not taken up.
     pub fn closes_connection(&self) -> bool {
-        let mut options = self.all(b"connection").flat_map(|list| list.split(|&byte| byte == b','));
-        self.is_http_1_0 || options.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"close"))
+        let mut options = self.all(b"Connection").flat_map(|list| list.split(|&byte| byte == b','));
+        self.is_http_1_0 || options.any(|name| same(name.trim_ascii(), b"close"))
     }
 }
 
