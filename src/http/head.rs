@@ -20,6 +20,8 @@ pub struct Scanner {
     line: usize,
     /// How far the current line was searched for its end.
     seen: usize,
+    /// Where the token ends that it begins with: its name, if it is a header.
+    name_end: usize,
     /// Control characters in it that no text may hold: its CR, and what makes it malformed.
     controls: usize,
     /// From the status line, once it is complete: status, and whether it is HTTP/1.0.
@@ -47,7 +49,7 @@ impl Scanner {
     /// Forgets all it knows: another block begins.
     pub fn restart(&mut self) {
         self.fields.clear();
-        (self.line, self.seen, self.controls, self.status) = (0, 0, 0, None);
+        (self.line, self.seen, self.name_end, self.controls, self.status) = (0, 0, 0, 0, None);
     }
 
     /// Looks at all bytes received since the reply began.
@@ -57,7 +59,7 @@ impl Scanner {
     /// # Errors
     /// The first rule that a line breaks.
     pub fn scan(&mut self, received: &[u8]) -> Result<bool, &'static str> {
-        while let Some(at) = next_control(received, self.seen) {
+        while let Some(at) = self.next_control(received) {
             self.seen = at.saturating_add(1);
             match received.get(at) {
                 Some(b'\n') => {}
@@ -75,6 +77,7 @@ impl Scanner {
             }
             let line = received.get(self.line..at).unwrap_or_default();
             let line = line.strip_suffix(b"\r").ok_or(LINE_END)?;
+            // The CR at its end.
             let is_text = self.controls == 1;
             if self.status.is_none() {
                 self.status = Some(status_line(line).filter(|_| is_text).ok_or(NOT_HTTP)?);
@@ -83,10 +86,15 @@ impl Scanner {
             } else if self.fields.len() == HEADER_COUNT_LIMIT {
                 return Err("the reply has more than 256 headers");
             } else {
-                let colon = self.line.saturating_add(header_line(line, is_text)?);
-                self.fields.push(Field { name: self.line, colon, end: at });
+                // `token ":" OWS value OWS` (RFC 9112 §5).
+                let is_named =
+                    self.name_end > self.line && received.get(self.name_end) == Some(&b':');
+                if !is_named || !is_text {
+                    return Err(explain(line));
+                }
+                self.fields.push(Field { name: self.line, colon: self.name_end, end: at });
             }
-            (self.line, self.controls) = (self.seen, 0);
+            (self.line, self.name_end, self.controls) = (self.seen, self.seen, 0);
         }
         self.seen = received.len();
         // A first line that is not yet complete must at least begin like one.
@@ -96,6 +104,19 @@ impl Scanner {
             _ if self.seen > HEADER_BLOCK_LIMIT => Err(TOO_LONG),
             _ => Ok(false),
         }
+    }
+
+    /// The place of the next control character that was not seen yet. The token at the start of a
+    /// line has none.
+    fn next_control(&mut self, received: &[u8]) -> Option<usize> {
+        if self.name_end == self.seen {
+            let name = received.get(self.seen..).unwrap_or_default().iter();
+            let length = name.take_while(|&&byte| is_token(byte)).count();
+            self.name_end = self.seen.saturating_add(length);
+            self.seen = self.name_end;
+        }
+        let mut new = received.get(self.seen..)?.iter();
+        new.position(u8::is_ascii_control).map(|at| self.seen.saturating_add(at))
     }
 
     /// How many bytes the block has whose end was found.
@@ -166,12 +187,6 @@ impl Head<'_> {
     }
 }
 
-/// The place of the next control character from `start` on.
-fn next_control(bytes: &[u8], start: usize) -> Option<usize> {
-    let new = bytes.get(start..)?;
-    new.iter().position(u8::is_ascii_control).map(|at| start.saturating_add(at))
-}
-
 /// `HTTP/1.x SP 3DIGIT [SP reason]`. RFC 9112 §4 wants the second space even before an empty
 /// reason; that it may be missing is our leniency, since no framing depends on it.
 fn status_line(line: &[u8]) -> Option<(u16, bool)> {
@@ -184,16 +199,12 @@ fn status_line(line: &[u8]) -> Option<(u16, bool)> {
     matches!(reason, [] | [b' ', ..]).then_some((status, is_http_1_0))
 }
 
-/// `token ":" OWS value OWS` (RFC 9112 §5). Gives the place of the colon.
-fn header_line(line: &[u8], is_text: bool) -> Result<usize, &'static str> {
-    let name = line.iter().take_while(|&&byte| is_token(byte)).count();
-    match line.get(name) {
-        Some(b':') if name > 0 && is_text => Ok(name),
-        _ if line.starts_with(b" ") || line.starts_with(b"\t") => {
-            Err("a header is folded over two lines")
-        }
-        _ if line.contains(&b'\r') => Err(LINE_END),
-        _ => Err("a header line is malformed"),
+/// Why a line is no header.
+fn explain(line: &[u8]) -> &'static str {
+    match line {
+        [b' ' | b'\t', ..] => "a header is folded over two lines",
+        _ if line.contains(&b'\r') => LINE_END,
+        _ => "a header line is malformed",
     }
 }
 
