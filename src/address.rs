@@ -4,11 +4,15 @@
 //! never ask a name server, nor connect to anything else.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+#[cfg(not(fuzzing))]
+pub(crate) use std::net::TcpStream;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::error::{Error, Kind};
 use crate::http::number;
 use crate::settings;
+#[cfg(fuzzing)]
+pub(crate) use crate::stream::TcpStream;
 
 /// Most bytes of /etc/hosts that are read.
 pub const HOSTS_LIMIT: u64 = 65_536;

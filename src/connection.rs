@@ -4,11 +4,10 @@
 //! that could have been received, unless the caller says that the request may be repeated.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime};
 
-use crate::address::Address;
+use crate::address::{Address, TcpStream};
 use crate::error::Kind;
 use crate::http::body::{Decoder, Framing};
 use crate::http::head::{Head, Scanner};

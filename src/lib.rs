@@ -28,6 +28,11 @@ mod settings;
 #[doc(hidden)]
 pub mod http;
 
+/// In place of a socket while fuzzing.
+#[cfg(fuzzing)]
+#[path = "../fuzz/stream.rs"]
+pub mod stream;
+
 mod address;
 mod connection;
 mod runtime_api;
