@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use zerostrap::{Answered, Failure, Handler, Invocation, Reply, Settings};
+use zerostrap::{Answered, Failure, Handler, Invocation, Reply};
 
 /// Sends an event back, a line at a time.
 #[derive(Default)]
@@ -29,8 +29,5 @@ impl Handler for Lines {
 }
 
 fn main() -> ExitCode {
-    match Settings::from_environment() {
-        Ok(settings) => zerostrap::serve(&settings, || Ok(Lines::default())),
-        Err(failure) => zerostrap::init_failed(&failure),
-    }
+    zerostrap::serve(|_settings| Ok(Lines::default()))
 }

@@ -1,10 +1,18 @@
 //! `AWS_LAMBDA_RUNTIME_API`: where the Runtime API is, and a connection to there.
+//!
+//! In: the variable's text, and for a name the text of /etc/hosts. Out: a connected stream. It must
+//! never ask a name server, nor connect to anything else.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+#[cfg(not(fuzzing))]
+pub(crate) use std::net::TcpStream;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::error::{Error, Kind};
+use crate::http::number;
 use crate::settings;
+#[cfg(fuzzing)]
+pub(crate) use crate::stream::TcpStream;
 
 /// Most bytes of /etc/hosts that are read.
 pub const HOSTS_LIMIT: u64 = 65_536;
@@ -26,38 +34,32 @@ impl Address {
     /// # Errors
     /// The variable is missing or malformed.
     pub fn from_environment(read_hosts: fn() -> io::Result<Vec<u8>>) -> Result<Address, Error> {
-        let text = settings::runtime_api().ok_or(Kind::Address("the variable is not set"));
-        let address = text.and_then(|text| Address::parse(&text, read_hosts));
-        address.map_err(|kind| kind.during("AWS_LAMBDA_RUNTIME_API"))
+        let address = match settings::runtime_api() {
+            Some(text) => Address::parse(&text, read_hosts).ok_or("the value is not host:port"),
+            None => Err("the variable is not set"),
+        };
+        address.map_err(|why| Kind::Address(why).during("AWS_LAMBDA_RUNTIME_API"))
     }
 
     /// Reads `host:port`, `[v6]:port`, and either as `http://host:port/prefix`.
-    fn parse(text: &str, read_hosts: fn() -> io::Result<Vec<u8>>) -> Result<Address, Kind> {
-        let malformed = Kind::Address("the value is not host:port");
+    fn parse(text: &str, read_hosts: fn() -> io::Result<Vec<u8>>) -> Option<Address> {
         let text = text.strip_prefix("http://").unwrap_or(text);
-        let (authority, prefix) = match text.find('/') {
-            Some(slash) => text.split_at_checked(slash).unwrap_or((text, "")),
-            None => (text, ""),
-        };
-        if !text.bytes().all(|byte| matches!(byte, b'!'..=b'~')) {
-            return Err(malformed);
-        }
-        let Some((host, port)) = authority.rsplit_once(':') else { return Err(malformed) };
+        let (authority, prefix) = text.split_at_checked(text.find('/').unwrap_or(text.len()))?;
+        let (host, port) = authority.rsplit_once(':')?;
+        let port = number(port.as_bytes(), 10).and_then(|port| u16::try_from(port).ok())?;
         let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let host_is_plain = bracketed.is_some() || !host.contains([':', '[', ']', '@', '?', '#']);
-        let port = crate::http::number(port.as_bytes(), 10).and_then(|p| u16::try_from(p).ok());
+        let is_visible = text.bytes().all(|byte| matches!(byte, b'!'..=b'~'));
         let host = bracketed.unwrap_or(host);
-        match port {
-            Some(port) if host_is_plain && port != 0 && !host.is_empty() => Ok(Address {
-                authority: authority.to_owned(),
-                prefix: prefix.trim_end_matches('/').to_owned(),
-                candidates: look_up(host, read_hosts)
-                    .into_iter()
-                    .map(|ip| SocketAddr::new(ip, port))
-                    .collect(),
-            }),
-            _ => Err(malformed),
+        if port == 0 || host.is_empty() || !host_is_plain || !is_visible {
+            return None;
         }
+        let candidates = look_up(host, read_hosts).into_iter();
+        Some(Address {
+            authority: authority.to_owned(),
+            prefix: prefix.trim_end_matches('/').to_owned(),
+            candidates: candidates.map(|ip| SocketAddr::new(ip, port)).collect(),
+        })
     }
 
     /// Connects to the first of the host's addresses that answers.
@@ -65,14 +67,11 @@ impl Address {
     /// Without a limit of its own: the Runtime API is on the same machine, where a connect is
     /// accepted or refused at once, and the kernel gives up on any other after two minutes.
     pub(crate) fn connect(&self) -> io::Result<TcpStream> {
-        let mut result = Err(io::ErrorKind::HostUnreachable.into());
-        for candidate in &self.candidates {
-            result = TcpStream::connect(candidate);
-            if result.is_ok() {
-                break;
-            }
-        }
-        result
+        let refused = Err(io::ErrorKind::HostUnreachable.into());
+        self.candidates.iter().fold(refused, |found, address| match found {
+            Err(_) => TcpStream::connect(address),
+            connected => connected,
+        })
     }
 }
 

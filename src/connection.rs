@@ -4,14 +4,13 @@
 //! that could have been received, unless the caller says that the request may be repeated.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-use crate::address::Address;
+use crate::address::{Address, TcpStream};
 use crate::error::Kind;
-use crate::http::body::{BodyError, Decoder, Framing};
-use crate::http::head::{Head, HeadError, Scanner};
+use crate::http::body::{Decoder, Framing};
+use crate::http::head::{Head, Scanner};
 use crate::http::{HEADER_BLOCK_LIMIT, INTERIM_REPLY_LIMIT};
 
 /// Connections that may be tried for one request.
@@ -21,23 +20,10 @@ pub const RECONNECT_LIMIT: usize = 3;
 /// in-process handlers answer within it, and a look costs three system calls.
 const TRUSTED_IDLE: Duration = Duration::from_micros(100);
 
-/// Receive buffer at first: room for a small event with its headers.
-const SMALL_BUFFER: usize = 16 * 1024;
-
-/// Receive buffer once a body asks for more.
-const LARGE_BUFFER: usize = 64 * 1024;
-
-/// Whether a request may be sent again when the connection failed before a reply began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Repeat {
-    /// It changes nothing, or the API sends the same event again.
-    Allowed,
-    /// It may have been received.
-    Never,
-}
+/// Most bytes received at once. A long body passes through this much memory.
+const PART: usize = 65_536;
 
 /// What a reply's header block says of the reply, and of the connection after it.
-#[derive(Debug)]
 pub(crate) struct ReplyHead {
     pub(crate) status: u16,
     framing: Framing,
@@ -47,17 +33,23 @@ pub(crate) struct ReplyHead {
 /// One connection and the bytes received on it.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    address: Address,
+    pub(crate) address: Address,
     stream: Option<TcpStream>,
+    /// Room for the longest header block and a part. Taken when the first reply is received, since
+    /// the first request should not wait for it; the kernel makes it real page by page, as it is
+    /// written to, so that small events take little.
     buffer: Vec<u8>,
     /// Received and not yet used: `buffer[start..end]`.
     start: usize,
     end: usize,
-    /// Length of the header block at `start`, until its body is read.
-    block: usize,
-    last_heard: Option<Instant>,
-    /// Until when the peer must have taken what is written; `None`: it may take its time.
-    write_limit: Option<SystemTime>,
+    /// Knows the header block at `start`, until its body is read.
+    scanner: Scanner,
+    /// When the reply to the last GET came.
+    pub(crate) last_heard: SystemTime,
+    /// The socket has a limit for writing.
+    is_limited: bool,
+    /// Bytes of the last request that went out.
+    written: usize,
 }
 
 impl Connection {
@@ -65,24 +57,19 @@ impl Connection {
         Connection {
             address,
             stream: None,
-            // Taken when the first reply is received: the first request should not wait for it.
             buffer: Vec::new(),
             start: 0,
             end: 0,
-            block: 0,
-            last_heard: None,
-            write_limit: None,
+            scanner: Scanner::default(),
+            last_heard: SystemTime::UNIX_EPOCH,
+            is_limited: false,
+            written: 0,
         }
-    }
-
-    pub(crate) fn address(&self) -> &Address {
-        &self.address
     }
 
     /// Gives the connection up; the next request opens another.
     pub(crate) fn close(&mut self) {
-        self.stream = None;
-        (self.start, self.end, self.block) = (0, 0, 0);
+        (self.stream, self.start, self.end) = (None, 0, 0);
     }
 
     /// For waiting on it together with other things.
@@ -92,99 +79,112 @@ impl Connection {
 
     /// Sends a request and receives the final reply's header block.
     ///
-    /// 1xx replies are skipped. After an error the connection is closed.
-    pub(crate) fn request(
+    /// A GET may be repeated: it changes nothing, or the API sends the same event again. A POST may
+    /// have been received, and is sent again only if nothing of it left this process. 1xx replies
+    /// are skipped. After an error the connection is closed.
+    pub(crate) fn request(&mut self, head: &[u8], body: &[u8]) -> Result<ReplyHead, Kind> {
+        let is_get = head.starts_with(b"GET ");
+        let mut tries = 0..RECONNECT_LIMIT;
+        loop {
+            tries.next();
+            // A request that may be repeated finds out by itself.
+            if !is_get {
+                self.renew_if_stale();
+            }
+            let reply = match self.send(head, body, None) {
+                Ok(()) => self.reply_head(),
+                Err(error) if self.written == 0 => Err(Kind::Io(error)),
+                // An API that refuses a long body may answer before it read it.
+                Err(error) => match self.reply_head() {
+                    Ok(reply) => Ok(ReplyHead { closes: true, ..reply }),
+                    Err(_) => Err(Kind::Io(error)),
+                },
+            };
+            if reply.is_ok() {
+                if is_get {
+                    self.last_heard = SystemTime::now();
+                }
+                return reply;
+            }
+            let may_repeat = self.written == 0 || (is_get && self.end == 0);
+            self.close();
+            if !matches!(reply, Err(Kind::Io(_) | Kind::Cut)) || !may_repeat || tries.is_empty() {
+                return reply;
+            }
+        }
+    }
+
+    /// Opens the connection if need be, and writes as [`Connection::write`] does.
+    pub(crate) fn send(
         &mut self,
         head: &[u8],
         body: &[u8],
-        repeat: Repeat,
-    ) -> Result<ReplyHead, Kind> {
-        let mut tries_left = RECONNECT_LIMIT;
-        loop {
-            tries_left = tries_left.saturating_sub(1);
-            // A request that may be repeated finds out by itself.
-            if repeat == Repeat::Never {
-                self.renew_if_stale();
-            }
-            let (error, may_repeat) = match self.send(head, body) {
-                Ok(()) => match self.reply_head() {
-                    Ok(reply) => return Ok(reply),
-                    // Not a byte came back: the request may or may not have been received.
-                    Err(error) if self.end == 0 => (error, repeat == Repeat::Allowed),
-                    Err(error) => (error, false),
-                },
-                // Nothing of it left this process.
-                Err((0, error)) => (Kind::Io(error), true),
-                // An API that refuses a long body may answer before it read it.
-                Err((_, error)) => match self.reply_head() {
-                    Ok(reply) => return Ok(ReplyHead { closes: true, ..reply }),
-                    Err(_) => (Kind::Io(error), repeat == Repeat::Allowed),
-                },
-            };
-            self.close();
-            let connection_failed = matches!(error, Kind::Io(_) | Kind::Cut);
-            if !connection_failed || !may_repeat || tries_left == 0 {
-                return Err(error);
-            }
-        }
-    }
-
-    /// Opens the connection if need be, and writes. The error says how much was written.
-    pub(crate) fn send(&mut self, head: &[u8], body: &[u8]) -> Result<(), (usize, io::Error)> {
+        limit: Option<SystemTime>,
+    ) -> io::Result<()> {
+        self.written = 0;
         let is_new = self.stream.is_none();
-        let stream = match &mut self.stream {
-            Some(stream) => stream,
-            None => self.stream.insert(self.address.connect().map_err(|error| (0, error))?),
-        };
+        if is_new {
+            (self.stream, self.is_limited) = (Some(self.address.connect()?), false);
+        }
         // What is written after the first segment must not wait for an acknowledgement. A request
         // without a body is one segment, and it is the one that start-up waits for.
-        if is_new && !body.is_empty() {
-            stream.set_nodelay(true).map_err(|error| (0, error))?;
-        }
-        let mut parts = [IoSlice::new(head), IoSlice::new(body)];
-        write_all(stream, &mut parts, self.write_limit)?;
-        if is_new && body.is_empty() {
-            stream.set_nodelay(true).map_err(|error| (head.len(), error))?;
+        let is_late = body.is_empty();
+        let no_delay = |stream: &Option<TcpStream>, at| match stream {
+            Some(stream) if is_new && is_late == at => stream.set_nodelay(true),
+            _ => Ok(()),
+        };
+        no_delay(&self.stream, false)?;
+        self.write([head, body, b""], limit)?;
+        no_delay(&self.stream, true)
+    }
+
+    /// Writes all parts, in one system call where the socket takes them, without copying them
+    /// together. What the peer does not take until `limit` fails with `TimedOut` or `WouldBlock`.
+    pub(crate) fn write(&mut self, parts: [&[u8]; 3], limit: Option<SystemTime>) -> io::Result<()> {
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let mut parts: &mut [IoSlice<'_>] = &mut parts.map(IoSlice::new);
+        IoSlice::advance_slices(&mut parts, 0);
+        while !parts.is_empty() {
+            if limit.is_some() || self.is_limited {
+                let left = limit.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
+                // A timeout of zero, when there is no time left, is refused.
+                stream.set_write_timeout(left).map_err(|_| io::ErrorKind::TimedOut)?;
+                self.is_limited = limit.is_some();
+            }
+            match stream.write_vectored(parts) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(length) => {
+                    self.written = self.written.saturating_add(length);
+                    IoSlice::advance_slices(&mut parts, length);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
-    }
-
-    /// Writes more of a request that [`Connection::send`] began.
-    pub(crate) fn send_more(&mut self, parts: [&[u8]; 3]) -> io::Result<()> {
-        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        write_all(stream, &mut parts.map(IoSlice::new), self.write_limit)
-            .map_err(|(_, error)| error)
-    }
-
-    /// Bounds what is written from now on; `None` lifts the bound, on the socket too.
-    pub(crate) fn set_write_limit(&mut self, limit: Option<SystemTime>) {
-        let lifted = self.write_limit.is_some() && limit.is_none();
-        self.write_limit = limit;
-        if lifted && self.stream.as_ref().is_some_and(|s| s.set_write_timeout(None).is_err()) {
-            self.close();
-        }
     }
 
     /// Receives the final reply's header block; its headers are in [`Connection::head`].
     pub(crate) fn reply_head(&mut self) -> Result<ReplyHead, Kind> {
         for _ in 0..=INTERIM_REPLY_LIMIT {
-            self.block = self.receive_block()?;
-            let head = self.head()?;
-            let framing = Framing::of(&head).map_err(refused_body)?;
-            let reply =
-                ReplyHead { status: head.status, framing, closes: head.closes_connection() };
+            self.scanner.restart();
+            while !self.scanner.scan(self.buffer.get(self.start..self.end).unwrap_or_default())? {
+                self.receive()?;
+            }
+            let head = self.head();
+            let (framing, closes) = (Framing::of(&head)?, head.closes_connection());
+            let reply = ReplyHead { status: head.status, framing, closes };
             if !matches!(reply.status, 100..=199) {
                 return Ok(reply);
             }
-            self.use_up(self.block);
+            self.start = self.start.saturating_add(self.scanner.length());
         }
         Err(Kind::Protocol("the reply has more than 16 interim replies before it"))
     }
 
     /// The header block received last, until its body is read.
-    pub(crate) fn head(&self) -> Result<Head<'_>, Kind> {
-        let received = self.buffer.get(self.start..self.end).unwrap_or_default();
-        Head::parse(received.get(..self.block).unwrap_or_default()).map_err(refused_head)
+    pub(crate) fn head(&self) -> Head<'_> {
+        self.scanner.head(self.buffer.get(self.start..self.end).unwrap_or_default())
     }
 
     /// Receives the body, at most `limit` bytes of it, and gives its parts to `sink`.
@@ -196,7 +196,7 @@ impl Connection {
         limit: u64,
         sink: &mut dyn FnMut(&[u8]),
     ) -> Result<(), Kind> {
-        self.use_up(self.block);
+        self.start = self.start.saturating_add(self.scanner.length());
         if reply.framing == Framing::UntilClose {
             return Err(Kind::Protocol("the reply does not say where its body ends"));
         }
@@ -207,16 +207,16 @@ impl Connection {
                 return Err(Kind::Protocol("the reply's body is over the limit"));
             }
             if self.start == self.end {
-                self.receive(decoder.announced())?;
+                self.receive()?;
+                continue;
             }
             let received = self.buffer.get(self.start..self.end).unwrap_or_default();
-            let decoded = decoder.decode(received).map_err(refused_body)?;
-            let length = u64::try_from(decoded.data.len()).unwrap_or(u64::MAX);
-            room = room.checked_sub(length).ok_or(Kind::Protocol("the body is over the limit"))?;
-            if !decoded.data.is_empty() {
-                sink(decoded.data);
+            let (used, data) = decoder.decode(received)?;
+            room = room.saturating_sub(data.len() as u64);
+            if !data.is_empty() {
+                sink(data);
             }
-            self.use_up(decoded.consumed);
+            self.start = self.start.saturating_add(used);
         }
         // Bytes after the reply were not asked for: whatever they are, they answer nothing.
         if reply.closes || self.start != self.end {
@@ -225,64 +225,32 @@ impl Connection {
         Ok(())
     }
 
-    /// Receives until a header block is whole, and tells its length.
-    fn receive_block(&mut self) -> Result<usize, Kind> {
-        let mut scanner = Scanner::default();
-        loop {
-            let received = self.buffer.get(self.start..self.end).unwrap_or_default();
-            if let Some(length) = scanner.scan(received).map_err(refused_head)? {
-                return Ok(length);
-            }
-            self.receive(0)?;
+    /// One read; the end of the stream is an error of its own.
+    fn receive(&mut self) -> Result<(), Kind> {
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; HEADER_BLOCK_LIMIT.saturating_add(PART)];
         }
-    }
-
-    /// One read of at least one byte; the end of the stream is an error of its own.
-    fn receive(&mut self, announced: u64) -> Result<(), Kind> {
         if self.start == self.end || self.end == self.buffer.len() {
-            // What is used up makes room before memory is taken.
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end.saturating_sub(self.start));
         }
-        self.make_room(announced);
         let stream = self.stream.as_mut().ok_or(Kind::Cut)?;
         let space = self.buffer.get_mut(self.end..).unwrap_or_default();
-        loop {
-            match stream.read(space) {
-                Ok(0) => return Err(Kind::Cut),
-                Ok(length) => {
-                    self.end = self.end.saturating_add(length);
-                    self.last_heard = Some(Instant::now());
-                    return Ok(());
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Kind::Io(error)),
-            }
+        let most = space.len().min(PART);
+        match stream.read(space.get_mut(..most).unwrap_or_default()) {
+            Ok(0) => return Err(Kind::Cut),
+            Ok(length) => self.end = self.end.saturating_add(length),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Kind::Io(error)),
         }
-    }
-
-    /// Grows the buffer for a long body once, and for a long header block up to its limit.
-    fn make_room(&mut self, announced: u64) {
-        let length = self.buffer.len();
-        let most = HEADER_BLOCK_LIMIT.saturating_add(LARGE_BUFFER);
-        let wanted = match u64::try_from(length).is_ok_and(|length| announced > length) {
-            true => length.max(LARGE_BUFFER),
-            false if self.end == length => length.saturating_mul(2).clamp(SMALL_BUFFER, most),
-            false => return,
-        };
-        self.buffer.resize(wanted, 0);
-    }
-
-    fn use_up(&mut self, length: usize) {
-        self.start = self.start.saturating_add(length).min(self.end);
-        self.block = 0;
+        Ok(())
     }
 
     /// Gives the connection up if the peer closed it, or sent what nobody asked for, while it was
     /// idle. The next request opens another, and so nothing is sent that would be lost.
     pub(crate) fn renew_if_stale(&mut self) {
         let Some(stream) = &self.stream else { return };
-        if self.last_heard.is_some_and(|heard| heard.elapsed() <= TRUSTED_IDLE) {
+        if self.last_heard.elapsed().is_ok_and(|idle| idle <= TRUSTED_IDLE) {
             return;
         }
         let peeked = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
@@ -291,43 +259,4 @@ impl Connection {
             self.close();
         }
     }
-}
-
-fn refused_head(error: HeadError) -> Kind {
-    Kind::Protocol(error.explain())
-}
-
-fn refused_body(error: BodyError) -> Kind {
-    Kind::Protocol(error.explain())
-}
-
-/// All parts in one system call where the socket takes them, without copying them together. The
-/// error says how much was written before.
-fn write_all(
-    stream: &mut TcpStream,
-    mut parts: &mut [IoSlice<'_>],
-    limit: Option<SystemTime>,
-) -> Result<(), (usize, io::Error)> {
-    let mut written = 0_usize;
-    IoSlice::advance_slices(&mut parts, 0);
-    while !parts.is_empty() {
-        if let Some(limit) = limit {
-            let left = limit.duration_since(SystemTime::now()).unwrap_or_default();
-            let in_time = match left.is_zero() {
-                true => Err(io::ErrorKind::TimedOut.into()),
-                false => stream.set_write_timeout(Some(left)),
-            };
-            in_time.map_err(|error| (written, error))?;
-        }
-        match stream.write_vectored(parts) {
-            Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
-            Ok(length) => {
-                written = written.saturating_add(length);
-                IoSlice::advance_slices(&mut parts, length);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err((written, error)),
-        }
-    }
-    Ok(())
 }

@@ -34,6 +34,13 @@ impl Kind {
     }
 }
 
+/// What the readers of HTTP refuse is against the protocol.
+impl From<&'static str> for Kind {
+    fn from(why: &'static str) -> Kind {
+        Kind::Protocol(why)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.during)?;

@@ -4,83 +4,58 @@ use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::Kind;
-use crate::http::{head::Head, number};
+use crate::http::{head::Head, number, same};
 
-/// Prefix of the headers that describe an event (AWS, Runtime API, "Next invocation").
-const PREFIX: &str = "lambda-runtime-";
+/// What the names of the headers that describe an event begin with (AWS, Runtime API, "Next
+/// invocation").
+const PREFIX: &[u8] = b"Lambda-Runtime-";
 
-const REQUEST_ID: &str = "LAMBDA_RUNTIME_AWS_REQUEST_ID";
-const DEADLINE: &str = "LAMBDA_RUNTIME_DEADLINE_MS";
-const FUNCTION_ARN: &str = "LAMBDA_RUNTIME_INVOKED_FUNCTION_ARN";
-const TRACE_ID: &str = "LAMBDA_RUNTIME_TRACE_ID";
-const CLIENT_CONTEXT: &str = "LAMBDA_RUNTIME_CLIENT_CONTEXT";
-const IDENTITY: &str = "LAMBDA_RUNTIME_COGNITO_IDENTITY";
-const TENANT_ID: &str = "LAMBDA_RUNTIME_AWS_TENANT_ID";
-const INVOCATION_ID: &str = "LAMBDA_RUNTIME_INVOCATION_ID";
-
-/// Where X-Ray's libraries look for the trace header.
-const XRAY_TRACE_ID: &str = "_X_AMZN_TRACE_ID";
+const REQUEST_ID: &str = "Lambda-Runtime-Aws-Request-Id";
 
 /// Variables that only an event may set: a runtime that finds them in its own environment must
 /// not pass them on, or a handler would take a stale value for its event's.
 pub const EVENT_VARIABLES: [&str; 9] = [
-    REQUEST_ID,
-    DEADLINE,
-    FUNCTION_ARN,
-    TRACE_ID,
-    CLIENT_CONTEXT,
-    IDENTITY,
-    TENANT_ID,
-    INVOCATION_ID,
-    XRAY_TRACE_ID,
+    "LAMBDA_RUNTIME_AWS_REQUEST_ID",
+    "LAMBDA_RUNTIME_DEADLINE_MS",
+    "LAMBDA_RUNTIME_INVOKED_FUNCTION_ARN",
+    "LAMBDA_RUNTIME_TRACE_ID",
+    "LAMBDA_RUNTIME_CLIENT_CONTEXT",
+    "LAMBDA_RUNTIME_COGNITO_IDENTITY",
+    "LAMBDA_RUNTIME_AWS_TENANT_ID",
+    "LAMBDA_RUNTIME_INVOCATION_ID",
+    "_X_AMZN_TRACE_ID",
 ];
 
 /// The context of one event. Everything but the request id is optional.
 #[derive(Debug)]
 pub struct Invocation {
-    request_id: Vec<u8>,
-    /// `NAME=value` of each header, in the order they came.
-    variables: Vec<Vec<u8>>,
+    head: Head<'static>,
     deadline: Option<SystemTime>,
 }
 
 impl Invocation {
-    /// Reads the headers of a `/next` reply that came at `now`.
+    /// Keeps the headers of a `/next` reply that came at `now`.
     ///
     /// A header that is empty counts as absent: Managed Instances sends some so. A deadline that
     /// is no number, or already past, counts as absent too: cargo lambda sends one of 1970.
-    pub(crate) fn read(head: &Head<'_>, now: SystemTime) -> Result<Invocation, Kind> {
-        let mut variables: Vec<Vec<u8>> = Vec::with_capacity(10);
-        for (header, value) in head.headers() {
-            let Some(mut variable) = variable_name(header) else { continue };
-            if find(&variables, &variable).is_some() {
-                return Err(Kind::Protocol("a header that describes the event stands twice"));
-            }
-            if !value.is_empty() {
-                variable.push(b'=');
-                variable.extend_from_slice(value);
-                variables.push(variable);
-            }
+    pub(crate) fn read(head: Head<'_>, now: SystemTime) -> Result<Invocation, Kind> {
+        let is_twice = |(name, _): (&[u8], &[u8])| describes_event(name) && head.get(name).is_err();
+        if head.headers().any(is_twice) {
+            return Err(Kind::Protocol("a header that describes the event stands twice"));
         }
-        let request_id = match find(&variables, REQUEST_ID.as_bytes()) {
-            None | Some(b"." | b"..") => {
-                return Err(Kind::Protocol(
-                    "the event has no usable Lambda-Runtime-Aws-Request-Id",
-                ));
-            }
-            Some(id) => id.to_vec(),
-        };
-        let deadline = find(&variables, DEADLINE.as_bytes()).and_then(|value| number(value, 10));
+        let mut event = Invocation { head: head.into_owned(), deadline: None };
+        if matches!(event.get(REQUEST_ID), None | Some(b"." | b"..")) {
+            return Err(Kind::Protocol("the event has no usable Lambda-Runtime-Aws-Request-Id"));
+        }
+        let deadline = event.get("Lambda-Runtime-Deadline-Ms").and_then(|ms| number(ms, 10));
         let deadline = deadline.and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms)));
-        if let Some(trace_id) = find(&variables, TRACE_ID.as_bytes()) {
-            variables.push([XRAY_TRACE_ID.as_bytes(), b"=", trace_id].concat());
-        }
-        Ok(Invocation { request_id, deadline: deadline.filter(|at| *at > now), variables })
+        event.deadline = deadline.filter(|at| *at > now);
+        Ok(event)
     }
 
     /// The id that Lambda gave the event. Bytes that are no UTF-8 are replaced.
     pub fn request_id(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.request_id)
+        String::from_utf8_lossy(self.get(REQUEST_ID).unwrap_or_default())
     }
 
     /// When Lambda stops waiting for the answer; `None` when unknown or past on arrival.
@@ -95,74 +70,71 @@ impl Invocation {
 
     /// The ARN by which the function was invoked, version or alias included.
     pub fn function_arn(&self) -> Option<&[u8]> {
-        self.get(FUNCTION_ARN)
+        self.get("Lambda-Runtime-Invoked-Function-Arn")
     }
 
     /// The X-Ray trace header.
     pub fn trace_id(&self) -> Option<&[u8]> {
-        self.get(TRACE_ID)
+        self.get("Lambda-Runtime-Trace-Id")
     }
 
     /// The caller's client context, JSON text as Lambda passes it.
     pub fn client_context(&self) -> Option<&[u8]> {
-        self.get(CLIENT_CONTEXT)
+        self.get("Lambda-Runtime-Client-Context")
     }
 
     /// The caller's Cognito identity, JSON text as Lambda passes it.
     pub fn cognito_identity(&self) -> Option<&[u8]> {
-        self.get(IDENTITY)
+        self.get("Lambda-Runtime-Cognito-Identity")
     }
 
     /// The tenant, for functions with tenant isolation.
     pub fn tenant_id(&self) -> Option<&[u8]> {
-        self.get(TENANT_ID)
+        self.get("Lambda-Runtime-Aws-Tenant-Id")
     }
 
     /// What a handler's environment says of the event: `NAME=value` for each header, and for the
-    /// trace header a second time under X-Ray's name. Values may hold any byte but CR and LF.
-    pub fn variables(&self) -> impl Iterator<Item = &[u8]> {
-        self.variables.iter().map(Vec::as_slice)
+    /// trace header a second time where X-Ray's libraries look for it. Values may hold any byte but
+    /// CR and LF. A header is left out whose name has anything that a shell would not take in a
+    /// variable's.
+    pub fn variables(&self) -> impl Iterator<Item = Vec<u8>> {
+        let trace_id = self.trace_id().map(|id| [b"_X_AMZN_TRACE_ID=", id].concat());
+        let described = self.head.headers().filter(|(name, value)| {
+            let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+            describes_event(name) && name.iter().all(is_word) && !value.is_empty()
+        });
+        let upper = |byte: &u8| if *byte == b'-' { b'_' } else { byte.to_ascii_uppercase() };
+        let pair = move |(name, value): (&[u8], &[u8])| {
+            [&name.iter().map(upper).collect::<Vec<u8>>(), &b"="[..], value].concat()
+        };
+        described.map(pair).chain(trace_id)
     }
 
     /// The nonce of this attempt, to be sent back with its answer.
     pub(crate) fn invocation_id(&self) -> Option<&[u8]> {
-        self.get(INVOCATION_ID)
+        self.get("Lambda-Runtime-Invocation-Id")
     }
 
     /// The request id as one segment of a path: all but RFC 3986's unreserved is `%XX`.
-    pub(crate) fn path_segment(&self) -> Vec<u8> {
-        let mut segment = Vec::with_capacity(self.request_id.len());
-        for &byte in &self.request_id {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                segment.push(byte);
-            } else {
-                let digit = |nibble: u8| b"0123456789ABCDEF".get(usize::from(nibble)).copied();
-                segment.push(b'%');
-                segment.extend(digit(byte >> 4).into_iter().chain(digit(byte & 15)));
-            }
+    pub(crate) fn path_segment(&self) -> Cow<'_, [u8]> {
+        let id = self.get(REQUEST_ID).unwrap_or_default();
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+        if id.iter().all(is_plain) {
+            return Cow::Borrowed(id);
         }
-        segment
+        let escaped = id.iter().flat_map(|byte| match is_plain(byte) {
+            true => vec![*byte],
+            false => format!("%{byte:02X}").into_bytes(),
+        });
+        Cow::Owned(escaped.collect())
     }
 
     fn get(&self, name: &str) -> Option<&[u8]> {
-        find(&self.variables, name.as_bytes())
+        self.head.get(name).ok().flatten().filter(|value| !value.is_empty())
     }
 }
 
-/// The value of a variable among several `NAME=value`.
-fn find<'a>(variables: &'a [Vec<u8>], name: &[u8]) -> Option<&'a [u8]> {
-    variables.iter().find_map(|variable| variable.strip_prefix(name)?.strip_prefix(b"="))
-}
-
-/// `Lambda-Runtime-Trace-Id` to `LAMBDA_RUNTIME_TRACE_ID`. `None` for another header, and for a
-/// name with anything that a shell would not take in a variable's.
-fn variable_name(header: &[u8]) -> Option<Vec<u8>> {
-    let prefix = header.get(..PREFIX.len())?;
-    let usable = header.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if !usable || !prefix.eq_ignore_ascii_case(PREFIX.as_bytes()) || header.len() == PREFIX.len() {
-        return None;
-    }
-    let mut name = header.to_ascii_uppercase();
-    name.iter_mut().filter(|byte| **byte == b'-').for_each(|byte| *byte = b'_');
-    Some(name)
+fn describes_event(name: &[u8]) -> bool {
+    let (prefix, rest) = name.split_at_checked(PREFIX.len()).unwrap_or_default();
+    same(prefix, PREFIX) && !rest.is_empty()
 }

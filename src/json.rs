@@ -1,4 +1,6 @@
 //! JSON text: written for error documents and log lines, and recognised in a handler's output.
+//!
+//! In: any bytes. Out: valid JSON, or whether it is some. It must never recurse without a bound.
 
 /// Deepest nesting that [`object`] follows; deeper text is taken as "not an object".
 const DEPTH_LIMIT: usize = 64;
@@ -13,7 +15,7 @@ pub(crate) fn push_string(out: &mut Vec<u8>, text: &[u8]) {
             '\n' => out.extend_from_slice(b"\\n"),
             '\r' => out.extend_from_slice(b"\\r"),
             '\t' => out.extend_from_slice(b"\\t"),
-            control if u32::from(control) < 0x20 || control == '\u{7f}' => {
+            control if control.is_ascii_control() => {
                 out.extend_from_slice(format!("\\u{:04x}", u32::from(control)).as_bytes());
             }
             other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
@@ -33,7 +35,7 @@ pub(crate) fn push_member(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 }
 
 /// What a JSON object says of an error, if it says anything.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct ErrorFields<'a> {
     /// The text of a string member `errorType`, escapes left as they are.
     pub(crate) error_type: Option<&'a [u8]>,
@@ -46,23 +48,16 @@ pub(crate) struct ErrorFields<'a> {
 /// `None` for anything else, also for text that is not UTF-8 or nests deeper than 64 levels.
 pub(crate) fn object(text: &[u8]) -> Option<ErrorFields<'_>> {
     std::str::from_utf8(text).ok()?;
-    let mut reader = Reader { rest: text };
-    let mut fields = ErrorFields::default();
+    let mut reader = Reader { rest: text, fields: ErrorFields::default() };
+    reader.token(b"{")?;
+    reader.list(DEPTH_LIMIT, b"}")?;
     reader.skip_space();
-    reader.object(DEPTH_LIMIT, &mut |name, string| match name {
-        b"errorType" => fields.error_type = string,
-        b"errorMessage" => fields.has_message = string.is_some(),
-        _ => {}
-    })?;
-    reader.skip_space();
-    reader.rest.is_empty().then_some(fields)
+    reader.rest.is_empty().then_some(reader.fields)
 }
-
-/// Told of each member: its name, and its text if its value is a string.
-type Member<'a, 'f> = &'f mut dyn FnMut(&'a [u8], Option<&'a [u8]>);
 
 struct Reader<'a> {
     rest: &'a [u8],
+    fields: ErrorFields<'a>,
 }
 
 impl<'a> Reader<'a> {
@@ -72,18 +67,28 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Takes `token` if it stands next.
-    fn take(&mut self, token: &[u8]) -> Option<()> {
-        self.rest = self.rest.strip_prefix(token)?;
+    /// Takes `text` if it stands next.
+    fn take(&mut self, text: &[u8]) -> Option<()> {
+        self.rest = self.rest.strip_prefix(text)?;
         Some(())
     }
 
-    /// A value; its text if it is a string.
+    /// The same, after white space.
+    fn token(&mut self, text: &[u8]) -> Option<()> {
+        self.skip_space();
+        self.take(text)
+    }
+
+    /// A value after white space; its text if it is a string.
     fn value(&mut self, depth: usize) -> Option<Option<&'a [u8]>> {
-        match self.rest.first()? {
+        self.skip_space();
+        let (first, rest) = self.rest.split_first()?;
+        match first {
             b'"' => return self.string().map(Some),
-            b'{' => self.object(depth, &mut |_, _| {})?,
-            b'[' => self.array(depth)?,
+            b'{' | b'[' => {
+                self.rest = rest;
+                self.list(depth, if *first == b'{' { b"}" } else { b"]" })?;
+            }
             b't' => self.take(b"true")?,
             b'f' => self.take(b"false")?,
             b'n' => self.take(b"null")?,
@@ -92,40 +97,27 @@ impl<'a> Reader<'a> {
         Some(None)
     }
 
-    fn object(&mut self, depth: usize, member: Member<'a, '_>) -> Option<()> {
-        let depth = depth.checked_sub(1)?;
-        self.take(b"{")?;
-        self.skip_space();
-        if self.take(b"}").is_some() {
+    /// The members of an object or an array and its `end`, after its first byte.
+    fn list(&mut self, depth: usize, end: &[u8; 1]) -> Option<()> {
+        let inner = depth.checked_sub(1)?;
+        if self.token(end).is_some() {
             return Some(());
         }
         loop {
-            self.skip_space();
-            let name = self.string()?;
-            self.skip_space();
-            self.take(b":")?;
-            self.skip_space();
-            member(name, self.value(depth)?);
-            self.skip_space();
-            if self.take(b",").is_none() {
-                return self.take(b"}");
+            let mut name: &[u8] = b"";
+            if end == b"}" {
+                self.skip_space();
+                name = self.string()?;
+                self.token(b":")?;
             }
-        }
-    }
-
-    fn array(&mut self, depth: usize) -> Option<()> {
-        let depth = depth.checked_sub(1)?;
-        self.take(b"[")?;
-        self.skip_space();
-        if self.take(b"]").is_some() {
-            return Some(());
-        }
-        loop {
-            self.skip_space();
-            self.value(depth)?;
-            self.skip_space();
-            if self.take(b",").is_none() {
-                return self.take(b"]");
+            let text = self.value(inner)?;
+            match name {
+                b"errorType" if depth == DEPTH_LIMIT => self.fields.error_type = text,
+                b"errorMessage" if depth == DEPTH_LIMIT => self.fields.has_message = text.is_some(),
+                _ => {}
+            }
+            if self.token(b",").is_none() {
+                return self.take(end);
             }
         }
     }
@@ -135,17 +127,19 @@ impl<'a> Reader<'a> {
         self.take(b"\"")?;
         let start = self.rest;
         loop {
-            let (&byte, rest) = self.rest.split_first()?;
-            match byte {
-                b'"' => {
-                    let length = start.len().checked_sub(self.rest.len())?;
+            let length = start.len().checked_sub(self.rest.len())?;
+            self.rest = match self.rest {
+                [b'"', rest @ ..] => {
                     self.rest = rest;
                     return start.get(..length);
                 }
-                b'\\' => self.rest = after_escape(rest)?,
-                0..=0x1f => return None,
-                _ => self.rest = rest,
-            }
+                [b'\\', b'u', a, b, c, d, rest @ ..] => {
+                    [a, b, c, d].iter().all(|digit| digit.is_ascii_hexdigit()).then_some(rest)?
+                }
+                [b'\\', escaped, rest @ ..] => b"\"\\/bfnrt".contains(escaped).then_some(rest)?,
+                [b' '..=b'\xff', rest @ ..] => rest,
+                _ => return None,
+            };
         }
     }
 
@@ -169,16 +163,5 @@ impl<'a> Reader<'a> {
         let count = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         self.rest = self.rest.get(count..)?;
         (count > 0).then_some(())
-    }
-}
-
-fn after_escape(rest: &[u8]) -> Option<&[u8]> {
-    match rest {
-        [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', rest @ ..] => Some(rest),
-        [b'u', hex @ ..] => {
-            let (digits, rest) = hex.split_at_checked(4)?;
-            digits.iter().all(u8::is_ascii_hexdigit).then_some(rest)
-        }
-        _ => None,
     }
 }

@@ -28,6 +28,11 @@ mod settings;
 #[doc(hidden)]
 pub mod http;
 
+/// In place of a socket while fuzzing.
+#[cfg(fuzzing)]
+#[path = "../fuzz/stream.rs"]
+pub mod stream;
+
 mod address;
 mod connection;
 mod runtime_api;
@@ -53,7 +58,7 @@ pub use failure::{ERROR_DOCUMENT_LIMIT, Failure};
 pub use invocation::{EVENT_VARIABLES, Invocation};
 pub use reply::{Answered, Reply, Stream, too_large};
 pub use runtime_api::PAYLOAD_LIMIT;
-pub use serve::{Extension, Handler, init_failed, report_init_error, serve, serve_slot, stop};
+pub use serve::{Extension, Handler, report_init_error, serve, serve_slot, stop};
 pub use settings::{DEADLINE_MARGIN_LIMIT_MS, SLOT_LIMIT, Settings};
 
 /// Serves events with a function, for ever.
@@ -65,19 +70,16 @@ pub fn run<F>(function: F) -> ExitCode
 where
     F: Fn(&Invocation, &[u8]) -> Result<Vec<u8>, Failure> + Sync,
 {
-    match Settings::from_environment() {
-        Ok(settings) => serve(&settings, || {
-            let content_type = settings.content_type.as_str();
-            Ok(Function { function: &function, content_type, event: Vec::new() })
-        }),
-        Err(failure) => init_failed(&failure),
-    }
+    serve(|settings| {
+        let content_type = settings.content_type.clone();
+        Ok(Function { function: &function, content_type, event: Vec::new() })
+    })
 }
 
 /// A function as a [`Handler`]: keeps the event's bytes until they are whole.
 struct Function<'a, F> {
     function: &'a F,
-    content_type: &'a str,
+    content_type: String,
     event: Vec<u8>,
 }
 
@@ -93,7 +95,7 @@ where
         let result = (self.function)(invocation, &self.event);
         self.event.clear();
         match result {
-            Ok(response) => reply.respond(self.content_type, &response),
+            Ok(response) => reply.respond(&self.content_type, &response),
             Err(failure) => reply.fail(&failure),
         }
     }

@@ -1,15 +1,17 @@
-//! The log: one line a call, text or JSON, on standard error. Never the event, never the response.
+//! The log: one line a call, text or JSON, on standard error.
+//!
+//! In: words of ours, and in JSON form a handler's lines. Out: lines. It must never be handed an event
+//! or a response, nor let a control character of an id split a line.
 
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::invocation::Invocation;
 use crate::json;
 
 /// How much a line matters. Lambda's names (AWS, log level filtering).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
+#[derive(Clone, Copy, Debug)]
 pub enum Level {
     /// The finest detail.
     Trace,
@@ -25,30 +27,20 @@ pub enum Level {
     Fatal,
 }
 
-impl Level {
-    pub(crate) const ALL: [Level; 6] =
-        [Level::Trace, Level::Debug, Level::Info, Level::Warn, Level::Error, Level::Fatal];
-
-    /// As it stands in the log and in `AWS_LAMBDA_LOG_LEVEL`.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Level::Trace => "TRACE",
-            Level::Debug => "DEBUG",
-            Level::Info => "INFO",
-            Level::Warn => "WARN",
-            Level::Error => "ERROR",
-            Level::Fatal => "FATAL",
-        }
-    }
-}
+/// The levels as they stand in the log and in `AWS_LAMBDA_LOG_LEVEL`, in their order.
+pub(crate) const LEVELS: &str = "TRACE, DEBUG, INFO, WARN, ERROR, FATAL";
 
 static JSON: AtomicBool = AtomicBool::new(false);
-static LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);
+static LEAST: AtomicUsize = AtomicUsize::new(Level::Info as usize);
 
-/// Sets form and threshold, once, from the settings.
-pub(crate) fn configure(json: bool, level: Level) {
+/// Sets form and threshold, once, from the settings. The threshold is an index of [`LEVELS`].
+pub(crate) fn configure(json: bool, least: Option<usize>) {
     JSON.store(json, Ordering::Relaxed);
-    LEVEL.store(level as u8, Ordering::Relaxed);
+    LEAST.store(least.unwrap_or(Level::Info as usize), Ordering::Relaxed);
+}
+
+fn name(level: Level) -> &'static str {
+    LEVELS.split(", ").nth(level as usize).unwrap_or_default()
 }
 
 /// Whether lines are JSON objects (`AWS_LAMBDA_LOG_FORMAT=JSON`).
@@ -68,16 +60,9 @@ pub fn write(level: Level, invocation: Option<&Invocation>, message: &str) {
         pass(&line);
         return;
     }
-    let mut line = format!("bootstrap: {} ", level.name());
-    if let Some(invocation) = invocation {
-        line.push_str("RequestId: ");
-        line.push_str(&invocation.request_id());
-        line.push(' ');
-    }
-    line.push_str(message);
-    let mut line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    line.push('\n');
-    pass(line.as_bytes());
+    let id = invocation.map(|invocation| format!("RequestId: {} ", invocation.request_id()));
+    let line = format!("bootstrap: {} {}{message}", name(level), id.unwrap_or_default());
+    pass(format!("{}\n", line.replace(char::is_control, " ")).as_bytes());
 }
 
 /// Writes a line of a handler's standard error in JSON form: one that is a JSON object already
@@ -94,12 +79,12 @@ pub fn wrap(invocation: Option<&Invocation>, line: &[u8]) {
 }
 
 fn push_object(out: &mut Vec<u8>, level: Level, invocation: Option<&Invocation>, message: &[u8]) {
-    if (level as u8) < LEVEL.load(Ordering::Relaxed) {
+    if (level as usize) < LEAST.load(Ordering::Relaxed) {
         return;
     }
     out.push(b'{');
     json::push_member(out, "timestamp", timestamp(SystemTime::now()).as_bytes());
-    json::push_member(out, "level", level.name().as_bytes());
+    json::push_member(out, "level", name(level).as_bytes());
     if let Some(invocation) = invocation {
         json::push_member(out, "requestId", invocation.request_id().as_bytes());
         if let Some(tenant) = invocation.tenant_id() {
@@ -121,23 +106,22 @@ const LAST_DAY: u64 = 2_932_896;
 /// RFC 3339 in UTC with milliseconds.
 fn timestamp(now: SystemTime) -> String {
     let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let seconds = since_epoch.as_secs();
-    let (mut day, second) = ((seconds / 86_400).min(LAST_DAY), seconds % 86_400);
-    let every = |years: u64, year: u64| year.is_multiple_of(years);
-    let is_leap = |year| every(4, year) && (!every(100, year) || every(400, year));
-    let mut year: u64 = 1970;
-    while let Some(rest) = day.checked_sub(if is_leap(year) { 366 } else { 365 }) {
+    let (seconds, millis) = (since_epoch.as_secs(), since_epoch.subsec_millis());
+    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    let mut day = (seconds / 86_400).min(LAST_DAY);
+    let (mut year, mut month) = (1970_u64, 1_u64);
+    let february = loop {
+        let is_leap = year % 4 == 0 && year % 100 != 0 || year % 400 == 0;
+        let Some(rest) = day.checked_sub(if is_leap { 366 } else { 365 }) else {
+            break if is_leap { 29 } else { 28 };
+        };
         (day, year) = (rest, year.saturating_add(1));
-    }
-    let february = if is_leap(year) { 29 } else { 28 };
-    let mut month: u64 = 1;
+    };
     for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
         let Some(rest) = day.checked_sub(length) else { break };
         (day, month) = (rest, month.saturating_add(1));
     }
     let day = day.saturating_add(1);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    let millis = since_epoch.subsec_millis();
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::SystemTime;
 
-use crate::error::Error;
+use crate::error::Kind;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::log::Level;
@@ -17,7 +17,7 @@ use crate::runtime_api::{PAYLOAD_LIMIT, RuntimeApi};
 /// Proof that an event was answered, or that its answer cannot be delivered.
 #[derive(Debug)]
 #[must_use = "the loop must be told that the event was answered"]
-pub struct Answered(pub(crate) Result<(), Error>);
+pub struct Answered(pub(crate) Result<(), Kind>);
 
 /// The right to answer one event, once.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl<'a> Reply<'a> {
     /// A write waits while the Runtime API takes no more; one that is not taken by `until` fails
     /// with [`io::ErrorKind::TimedOut`]. `None` waits for ever.
     pub fn stream(self, content_type: &'a str, until: Option<SystemTime>) -> Stream<'a> {
-        Stream { reply: self, content_type, until, state: State::Unsent }
+        Stream { reply: self, content_type, until, has_begun: false }
     }
 }
 
@@ -73,24 +73,15 @@ pub struct Stream<'a> {
     reply: Reply<'a>,
     content_type: &'a str,
     until: Option<SystemTime>,
-    state: State,
+    /// The head of the response went out, or may have.
+    has_begun: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Unsent,
-    Open,
-    Broken,
-}
-
-impl<'a> Stream<'a> {
+impl Stream<'_> {
     /// Ends the response; one without a byte is sent as an empty one.
     pub fn finish(mut self) -> Answered {
-        if self.state == State::Unsent
-            && let Err(error) = self.begin()
-        {
-            let failure = Failure::new("Function.StreamFailed", error.to_string());
-            return self.fail(&failure);
+        if let Err(error) = self.begin() {
+            return self.fail(&Failure::new("Function.StreamFailed", error.to_string()));
         }
         Answered(self.reply.api.end_stream(self.reply.invocation, None))
     }
@@ -98,28 +89,29 @@ impl<'a> Stream<'a> {
     /// Fails the event: by an error document of its own while nothing was sent, in the trailers of
     /// the response afterwards. A stream that the API no longer takes is cut.
     pub fn fail(self, failure: &Failure) -> Answered {
-        if self.state == State::Unsent {
+        if !self.has_begun {
             return self.reply.fail(failure);
         }
-        failure.log(Level::Error, Some(self.reply.invocation));
-        if self.state == State::Broken {
-            self.reply.api.cut_stream();
-            return Answered(Ok(()));
+        let Reply { api, invocation } = self.reply;
+        failure.log(Level::Error, Some(invocation));
+        match api.descriptor() {
+            Some(_) => Answered(api.end_stream(invocation, Some(failure))),
+            None => Answered(Ok(())),
         }
-        Answered(self.reply.api.end_stream(self.reply.invocation, Some(failure)))
     }
 
     /// Once the response has begun: becomes readable when the Runtime API ends it by itself.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        match self.state {
-            State::Open => self.reply.api.descriptor(),
-            State::Unsent | State::Broken => None,
-        }
+        self.reply.api.descriptor().filter(|_| self.has_begun)
     }
 
+    /// Sends the head, unless it was sent.
     fn begin(&mut self) -> io::Result<()> {
-        self.reply.api.begin_stream(self.reply.invocation, self.content_type, self.until)?;
-        self.state = State::Open;
+        if !self.has_begun {
+            let Reply { api, invocation } = &mut self.reply;
+            api.begin_stream(invocation, self.content_type, self.until)?;
+            self.has_begun = true;
+        }
         Ok(())
     }
 }
@@ -129,13 +121,11 @@ impl io::Write for Stream<'_> {
         if part.is_empty() {
             return Ok(0);
         }
-        let sent = match self.state {
-            State::Unsent => self.begin().and_then(|()| self.reply.api.send_part(part)),
-            State::Open => self.reply.api.send_part(part),
-            State::Broken => Err(io::ErrorKind::BrokenPipe.into()),
-        };
+        let sent = self.begin().and_then(|()| self.reply.api.send_part(part, self.until));
         if sent.is_err() {
-            self.state = State::Broken;
+            // Later writes fail too: no chunk goes out after one that is not whole.
+            self.reply.api.cut_stream();
+            self.has_begun = true;
         }
         sent.map(|()| part.len())
     }

@@ -1,4 +1,7 @@
 //! The loop: next event, handler, answer; in as many slots as Lambda asks for.
+//!
+//! In: what makes a handler. Out: nothing, once the Runtime API cannot be used. It must never give
+//! a handler an event that was cut, nor go on after the Runtime API said that it cannot.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use crate::address::{Address, HOSTS_LIMIT};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::log::{self, Level};
@@ -52,88 +55,73 @@ pub trait Handler {
 /// Serves events for ever with one handler for each slot, made by `make` in its slot's thread.
 ///
 /// Returns only when it cannot go on, after it logged why and told the Runtime API where it can.
-pub fn serve<H: Handler>(
-    settings: &Settings,
-    make: impl Fn() -> Result<H, Failure> + Sync,
-) -> ExitCode {
-    let address = match Address::from_environment(read_hosts) {
-        Ok(address) => address,
-        Err(error) => return stop(&error),
+pub fn serve<H: Handler>(make: impl Fn(&Settings) -> Result<H, Failure> + Sync) -> ExitCode {
+    if let Err(error) = serve_slots(&make) {
+        stop(&error);
+    }
+    ExitCode::FAILURE
+}
+
+fn serve_slots<H: Handler>(
+    make: &(impl Fn(&Settings) -> Result<H, Failure> + Sync),
+) -> Result<(), Error> {
+    let address = Address::from_environment(read_hosts)?;
+    let settings = match Settings::from_environment() {
+        Ok(settings) => settings,
+        Err(failure) => {
+            report_init_error(&address, &failure);
+            return Ok(());
+        }
     };
-    let _extension = match Extension::register(&address, settings) {
-        Ok(extension) => extension,
-        Err(error) => return stop(&error),
-    };
+    let _extension = Extension::register(&address, &settings)?;
     let reported = Mutex::new(());
-    let slot = || {
-        let mut handler = match make() {
-            Ok(handler) => handler,
-            Err(failure) => {
-                // Any slot's init failure is the function's: the first one reports it.
-                let _guard = reported.lock();
-                report_init_error(&address, &failure);
-                std::process::exit(1)
-            }
-        };
-        run_slot(&mut RuntimeApi::new(&address), settings, &mut handler)
+    let slot = || match make(&settings) {
+        Ok(mut handler) => serve_slot(&address, &settings, &mut handler),
+        Err(failure) => {
+            // Any slot's init failure is the function's: the first one reports it.
+            let _guard = reported.lock();
+            report_init_error(&address, &failure);
+            std::process::exit(1)
+        }
     };
     std::thread::scope(|scope| {
         for _ in 1..settings.concurrency {
-            let other = || {
-                if let Err(error) = slot() {
-                    log::write(Level::Fatal, None, &format!("{error}; this slot ends"));
-                }
-            };
-            if let Err(error) = std::thread::Builder::new().spawn_scoped(scope, other) {
+            if let Err(error) = std::thread::Builder::new().spawn_scoped(scope, slot) {
                 log::write(Level::Error, None, &format!("a slot cannot be started: {error}"));
             }
         }
-        match slot() {
-            Ok(()) => ExitCode::FAILURE,
-            Err(error) => stop(&error),
-        }
-    })
+        slot();
+    });
+    Ok(())
 }
 
 /// Serves events for ever in one slot, whatever the settings say of concurrency: for a process that
 /// is a slot itself. Returns as [`serve`] does.
-pub fn serve_slot(address: &Address, settings: &Settings, handler: &mut dyn Handler) -> ExitCode {
-    match run_slot(&mut RuntimeApi::new(address), settings, handler) {
-        Ok(()) => ExitCode::FAILURE,
-        Err(error) => stop(&error),
+pub fn serve_slot(address: &Address, settings: &Settings, handler: &mut dyn Handler) {
+    let mut api = RuntimeApi::new(address);
+    if let Err(kind) = run_slot(&mut api, settings, handler) {
+        stop(&api.error(kind));
     }
 }
 
-/// Reports a failure before the first event, logs it, and gives the exit status.
-pub fn init_failed(failure: &Failure) -> ExitCode {
-    match Address::from_environment(read_hosts) {
-        Ok(address) => report_init_error(&address, failure),
-        Err(error) => {
-            failure.log(Level::Fatal, None);
-            stop(&error)
-        }
-    }
-}
-
-/// The same, with an address that is known.
-pub fn report_init_error(address: &Address, failure: &Failure) -> ExitCode {
+/// Logs a failure before the first event, and reports it.
+pub fn report_init_error(address: &Address, failure: &Failure) {
     failure.log(Level::Fatal, None);
-    match RuntimeApi::new(address).init_error(failure) {
-        Ok(()) => ExitCode::FAILURE,
-        Err(error) => stop(&error),
+    let mut api = RuntimeApi::new(address);
+    if let Err(kind) = api.init_error(failure) {
+        stop(&api.error(kind));
     }
+}
+
+/// Logs why the runtime cannot go on.
+pub fn stop(error: &Error) {
+    log::write(Level::Fatal, None, &error.to_string());
 }
 
 fn read_hosts() -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     File::open("/etc/hosts")?.take(HOSTS_LIMIT).read_to_end(&mut text)?;
     Ok(text)
-}
-
-/// Logs why the runtime cannot go on, and gives the exit status.
-pub fn stop(error: &Error) -> ExitCode {
-    log::write(Level::Fatal, None, &error.to_string());
-    ExitCode::FAILURE
 }
 
 /// The internal extension that makes Lambda send SIGTERM; registered as long as this lives.
@@ -152,7 +140,7 @@ impl Extension {
             return Ok(None);
         }
         let mut api = RuntimeApi::new(address);
-        api.register_extension()?;
+        api.register_extension().map_err(|kind| api.error(kind))?;
         Ok(Some(Extension { _connection: api }))
     }
 }
@@ -162,7 +150,7 @@ fn run_slot(
     api: &mut RuntimeApi,
     settings: &Settings,
     handler: &mut dyn Handler,
-) -> Result<(), Error> {
+) -> Result<(), Kind> {
     if settings.snap_start {
         if let Err(failure) = handler.before_snapshot() {
             failure.log(Level::Fatal, None);

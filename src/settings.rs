@@ -1,11 +1,12 @@
 //! The environment, read once. The only file that knows a setting's name.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::failure::Failure;
-use crate::log::{self, Level};
+use crate::{http, log};
 
 /// Most events at once. Managed Instances allow 64 for each vCPU, on up to 32 vCPUs.
 pub const SLOT_LIMIT: usize = 2_048;
@@ -42,22 +43,18 @@ impl Settings {
     /// # Errors
     /// `Runtime.ConfigInvalid` with the variable, its value, and what is allowed.
     pub fn from_environment() -> Result<Settings, Failure> {
-        let format = choice("AWS_LAMBDA_LOG_FORMAT", &["Text", "JSON"])?;
-        let level = choice("AWS_LAMBDA_LOG_LEVEL", &Level::ALL.map(Level::name))?;
-        let level = level.and_then(|index| Level::ALL.get(index).copied());
-        log::configure(format == Some(1), level.unwrap_or(Level::Info));
-        let streaming = choice("BOOTSTRAP_RESPONSE_MODE", &["buffered", "streaming"])? == Some(1);
-        let margin = numeric("BOOTSTRAP_DEADLINE_MARGIN_MS", 0, DEADLINE_MARGIN_LIMIT_MS)?;
+        let format = choice("AWS_LAMBDA_LOG_FORMAT", "Text, JSON")?;
+        log::configure(format == Some(1), choice("AWS_LAMBDA_LOG_LEVEL", log::LEVELS)?);
+        let streaming = choice("BOOTSTRAP_RESPONSE_MODE", "buffered, streaming")? == Some(1);
+        let margin = number("BOOTSTRAP_DEADLINE_MARGIN_MS", 0, DEADLINE_MARGIN_LIMIT_MS)?;
+        let margin = margin.unwrap_or(DEFAULT_MARGIN_MS);
         Ok(Settings {
             handler: value("_HANDLER").or_else(|| value("HANDLER")),
-            task_root: value("LAMBDA_TASK_ROOT").map_or_else(|| ".".into(), PathBuf::from),
+            task_root: value("LAMBDA_TASK_ROOT").unwrap_or_else(|| ".".into()).into(),
             streaming,
             content_type: content_type(streaming)?,
-            deadline_margin: match margin.unwrap_or(DEFAULT_MARGIN_MS) {
-                0 => None,
-                margin => Some(Duration::from_millis(margin)),
-            },
-            graceful_shutdown: choice("BOOTSTRAP_GRACEFUL_SHUTDOWN", &["0", "1"])? == Some(1),
+            deadline_margin: (margin > 0).then(|| Duration::from_millis(margin)),
+            graceful_shutdown: choice("BOOTSTRAP_GRACEFUL_SHUTDOWN", "0, 1")? == Some(1),
             concurrency: concurrency()?,
             snap_start: value("AWS_LAMBDA_INITIALIZATION_TYPE").is_some_and(|v| v == "snap-start"),
         })
@@ -73,51 +70,52 @@ fn value(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-fn invalid(name: &str, value: &OsString, allowed: &str) -> Failure {
-    let value = value.to_string_lossy();
-    Failure::new(
-        "Runtime.ConfigInvalid",
-        format!(
-            "{name} is '{value}', allowed is {allowed}; mend it in the function's configuration"
-        ),
-    )
+/// A variable as `read` takes it; `None` where it is absent.
+fn setting<T>(
+    name: &str,
+    allowed: &dyn Display,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, Failure> {
+    let Some(value) = value(name) else { return Ok(None) };
+    value.to_str().and_then(read).map(Some).ok_or_else(|| {
+        let value = value.to_string_lossy();
+        let mend = "mend it in the function's configuration";
+        let message = format!("{name} is '{value}', allowed is {allowed}; {mend}");
+        Failure::new("Runtime.ConfigInvalid", message)
+    })
 }
 
-/// Which of `allowed` a variable names, in any case; `None` where it is absent.
-fn choice(name: &str, allowed: &[&str]) -> Result<Option<usize>, Failure> {
-    let Some(value) = value(name) else { return Ok(None) };
-    let index = allowed.iter().position(|allowed| value.eq_ignore_ascii_case(allowed));
-    index.map(Some).ok_or_else(|| invalid(name, &value, &allowed.join(", ")))
+/// Which word of the list `allowed` a variable is, in any case.
+fn choice(name: &str, allowed: &str) -> Result<Option<usize>, Failure> {
+    let is = |value: &str| allowed.split(", ").position(|word| word.eq_ignore_ascii_case(value));
+    setting(name, &allowed, is)
 }
 
-fn numeric(name: &str, least: u64, most: u64) -> Result<Option<u64>, Failure> {
-    let Some(value) = value(name) else { return Ok(None) };
-    let number = crate::http::number(value.as_encoded_bytes(), 10);
-    match number.filter(|number| (least..=most).contains(number)) {
-        Some(number) => Ok(Some(number)),
-        None => Err(invalid(name, &value, &format!("a number from {least} to {most}"))),
-    }
+fn number(name: &str, least: u64, most: u64) -> Result<Option<u64>, Failure> {
+    let is_allowed = |number: &u64| (least..=most).contains(number);
+    setting(name, &format_args!("a number from {least} to {most}"), |value| {
+        http::number(value.as_bytes(), 10).filter(is_allowed)
+    })
 }
 
 /// Lambda sets the variable, so what is no number is ignored as official clients do (Go, Rust);
 /// a number that cannot be honoured is an error.
 fn concurrency() -> Result<usize, Failure> {
     let name = "AWS_LAMBDA_MAX_CONCURRENCY";
-    let is_number =
-        value(name).is_some_and(|value| value.as_encoded_bytes().iter().all(u8::is_ascii_digit));
-    let most = u64::try_from(SLOT_LIMIT).unwrap_or(u64::MAX);
-    let slots = if is_number { numeric(name, 1, most)? } else { None };
-    Ok(slots.and_then(|slots| usize::try_from(slots).ok()).unwrap_or(1))
+    match value(name) {
+        Some(value) if value.as_encoded_bytes().iter().all(u8::is_ascii_digit) => {
+            Ok(number(name, 1, SLOT_LIMIT as u64)?.unwrap_or(1) as usize)
+        }
+        _ => Ok(1),
+    }
 }
 
 /// A media type goes into a header line, so only what a header line may hold is taken.
 fn content_type(streaming: bool) -> Result<String, Failure> {
-    let name = "BOOTSTRAP_CONTENT_TYPE";
+    let given = setting("BOOTSTRAP_CONTENT_TYPE", &"a media type such as text/html", |text| {
+        let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        (is_plain && text.contains('/')).then(|| text.to_owned())
+    })?;
     let default = if streaming { "application/octet-stream" } else { "application/json" };
-    let Some(value) = value(name) else { return Ok(default.to_owned()) };
-    let plain = value.as_encoded_bytes().iter().all(|byte| matches!(byte, b' '..=b'~'));
-    match value.to_str().filter(|text| plain && text.contains('/')) {
-        Some(text) => Ok(text.to_owned()),
-        None => Err(invalid(name, &value, "a media type such as text/html")),
-    }
+    Ok(given.unwrap_or_else(|| default.to_owned()))
 }

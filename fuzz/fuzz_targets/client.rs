@@ -9,77 +9,44 @@
 #[path = "../invariants.rs"]
 mod invariants;
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Mutex;
-use std::thread;
 
 use invariants::reference;
 use libfuzzer_sys::{Corpus, fuzz_target};
+use zerostrap::stream::{self, Peer};
 
-/// What the next connection is answered with.
-static REPLY: Mutex<Option<Reply>> = Mutex::new(None);
+/// What ends the client.
+const END: &[u8] = b"HTTP/1.1 500 End\r\nContent-Length: 0\r\n\r\n";
 
-struct Reply {
-    bytes: Vec<u8>,
-    piece: usize,
-    /// Whether there is more to come after it: the answer to the event.
-    is_event: bool,
-}
-
-fuzz_target!(init: start_api(), |data: &[u8]| -> Corpus { check(data) });
+// SAFETY: this process has one thread yet. Nothing listens there, and nothing connects.
+fuzz_target!(init: unsafe { std::env::set_var("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9") },
+    |data: &[u8]| -> Corpus { check(data) });
 
 fn check(data: &[u8]) -> Corpus {
     let Some((&size, bytes)) = data.split_first() else { return Corpus::Reject };
     let Some(expected) = event(bytes) else { return Corpus::Reject };
     let piece = if size == 0 { usize::MAX } else { usize::from(size) * 4 };
-    let reply = Reply { bytes: bytes.to_vec(), piece, is_event: expected.is_some() };
-    *REPLY.lock().unwrap() = Some(reply);
+    // A connection ends after bytes that are no event; what is asked after an event, or on another
+    // connection, gets the end of all.
+    let first = match expected {
+        Some(_) => vec![bytes.to_vec(), END.to_vec()],
+        None => vec![bytes.to_vec()],
+    };
+    let connections = [first, vec![END.to_vec()]].map(Into::into).into();
+    stream::replace(Peer { connections, piece, requests: Vec::new() });
     let handled = Mutex::new(Vec::new());
     let _ = zerostrap::run(|_, event| {
         handled.lock().unwrap().push(event.to_vec());
         Ok(Vec::new())
     });
     let handled = handled.into_inner().unwrap();
+    let asked = stream::replace(Peer::default()).requests;
     assert_eq!(handled, Vec::from_iter(expected));
-    assert!(REPLY.lock().unwrap().is_none(), "the API was not asked");
+    // An event is answered once, whatever comes of the answer, and nothing else is.
+    let is_post = |request: &Vec<u8>| request.starts_with(b"POST ");
+    assert_eq!(asked.iter().filter(|request| is_post(request)).count(), handled.len());
+    assert!(asked.len() <= 3, "{} requests", asked.len());
     Corpus::Keep
-}
-
-fn start_api() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    // SAFETY: this process has one thread yet.
-    unsafe { std::env::set_var("AWS_LAMBDA_RUNTIME_API", address) };
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let reply = REPLY.lock().unwrap().take();
-            // A client that gives up early resets the connection: no error of this side.
-            let _ = stream.and_then(|stream| answer(stream, reply));
-        }
-    });
-}
-
-/// Answers a first request with the input; a request after an event, or on another connection,
-/// with an end of all.
-fn answer(mut stream: TcpStream, reply: Option<Reply>) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut request = [0; 4_096];
-    if stream.read(&mut request)? == 0 {
-        return Ok(());
-    }
-    if let Some(reply) = reply {
-        for piece in reply.bytes.chunks(reply.piece) {
-            stream.write_all(piece)?;
-        }
-        if !reply.is_event {
-            stream.shutdown(Shutdown::Write)?;
-        }
-        if stream.read(&mut request)? == 0 {
-            return Ok(());
-        }
-    }
-    stream.write_all(b"HTTP/1.1 500 End\r\nContent-Length: 0\r\n\r\n")
 }
 
 /// The event that a client which keeps all rules takes from a connection that sends `data` and

@@ -1,44 +1,12 @@
 //! Where a reply's body ends, and its bytes (RFC 9112 §6 and §7).
 //!
-//! The end of the connection is never the end of a body: whoever reads says so with an error of
-//! its own, and [`Decoder::is_complete`] is the only word that a body is whole.
+//! In: bytes in pieces of any size, whose splits must never matter. Out: the body's bytes. The end
+//! of the connection is never the end of a body: whoever reads says so with an error of its own,
+//! and [`Decoder::is_complete`] is the only word that a body is whole. An error is one phrase for
+//! the log.
 
-use super::head::{Head, HeadError};
-use super::{CHUNK_LINE_LIMIT, HEADER_COUNT_LIMIT, number};
-
-/// Why a body was refused. The text is for the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyError {
-    /// Content-Length is not a plain number.
-    Length,
-    /// Content-Length and Transfer-Encoding at once: what request smuggling is made of.
-    TwoFramings,
-    /// A transfer coding other than exactly `chunked`, or in an HTTP/1.0 reply.
-    Coding,
-    /// A framing header stands twice.
-    Repeated,
-    /// A chunk-size line is malformed, empty, or over [`CHUNK_LINE_LIMIT`].
-    ChunkSize,
-    /// The two bytes after a chunk are not CR LF.
-    ChunkEnd,
-    /// A trailer line is malformed or too long, or there are too many.
-    Trailer,
-}
-
-impl BodyError {
-    /// One phrase for the log.
-    pub fn explain(self) -> &'static str {
-        match self {
-            BodyError::Length => "Content-Length is not a number",
-            BodyError::TwoFramings => "the reply has Content-Length and Transfer-Encoding",
-            BodyError::Coding => "the reply has a transfer coding other than chunked",
-            BodyError::Repeated => "a framing header stands twice",
-            BodyError::ChunkSize => "a chunk-size line is malformed",
-            BodyError::ChunkEnd => "a chunk does not end in CR LF",
-            BodyError::Trailer => "a trailer line is malformed",
-        }
-    }
-}
+use super::head::Head;
+use super::{CHUNK_LINE_LIMIT, HEADER_COUNT_LIMIT, number, same};
 
 /// How the end of a body is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,78 +20,50 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// Decides by RFC 9112 §6.3, strictly: what is ambiguous is refused.
+    /// Decides by RFC 9112 §6.3, strictly: what is ambiguous is refused. Content-Length and
+    /// Transfer-Encoding at once are what request smuggling is made of.
     ///
     /// # Errors
     /// Conflicting, repeated or unreadable framing headers.
-    pub fn of(head: &Head<'_>) -> Result<Framing, BodyError> {
-        let repeated = |_: HeadError| BodyError::Repeated;
-        let coding = head.get("transfer-encoding").map_err(repeated)?;
-        let length = head.get("content-length").map_err(repeated)?;
-        match (coding, length) {
-            (Some(_), Some(_)) => Err(BodyError::TwoFramings),
+    pub fn of(head: &Head<'_>) -> Result<Framing, &'static str> {
+        match (head.get("Transfer-Encoding")?, head.get("Content-Length")?) {
+            (Some(_), Some(_)) => Err("the reply has Content-Length and Transfer-Encoding"),
             _ if matches!(head.status, 100..=199 | 204 | 304) => Ok(Framing::Length(0)),
-            (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => {
-                if head.is_http_1_0 {
-                    Err(BodyError::Coding)
-                } else {
-                    Ok(Framing::Chunked)
-                }
+            (Some(coding), _) if same(coding, b"chunked") && !head.is_http_1_0 => {
+                Ok(Framing::Chunked)
             }
-            (Some(_), None) => Err(BodyError::Coding),
+            (Some(_), _) => Err("the reply has a transfer coding other than chunked"),
             (None, Some(length)) => {
-                number(length, 10).map(Framing::Length).ok_or(BodyError::Length)
+                number(length, 10).map(Framing::Length).ok_or("Content-Length is not a number")
             }
             (None, None) => Ok(Framing::UntilClose),
         }
     }
 }
 
-/// Takes a body out of its framing, fed in pieces of any size.
-#[derive(Debug)]
+/// Takes a body out of its framing.
 pub struct Decoder {
     state: State,
-    /// Bytes in the current chunk-size or trailer line.
-    line: usize,
+    /// What is there of the current line, at most [`CHUNK_LINE_LIMIT`] bytes.
+    line: Vec<u8>,
     /// Trailer lines so far.
     trailers: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// A body without chunks, with this much left.
+    /// In a body without chunks, with this much left.
     Plain(u64),
-    /// In a chunk-size line; the number so far, `None` before its first digit.
-    Size(Option<u64>),
-    /// In a chunk extension, which is skipped.
-    Extension(u64),
-    /// After the CR of a chunk-size line.
-    SizeEnd(u64),
+    /// In a chunk-size line.
+    Size,
     /// In a chunk, with this much left.
     Data(u64),
-    /// After a chunk, before its CR.
+    /// In the empty line after a chunk.
     DataEnd,
-    /// Between the CR and the LF after a chunk.
-    DataNewline,
-    /// At the start of a trailer line, or of the empty line that ends the body.
-    TrailerStart,
-    /// In a trailer line, which is skipped.
+    /// In a trailer line, or in the empty line that ends the body.
     Trailer,
-    /// After the CR of a trailer line.
-    TrailerEnd,
-    /// After the CR of the empty line.
-    LastNewline,
     /// The body is whole.
     Complete,
-}
-
-/// What one call of [`Decoder::decode`] made of its input.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Decoded<'a> {
-    /// How many bytes of the input are used up, from its start.
-    pub consumed: usize,
-    /// Bytes of the body among them; may be empty.
-    pub data: &'a [u8],
 }
 
 impl Decoder {
@@ -132,10 +72,10 @@ impl Decoder {
         let state = match framing {
             Framing::Length(0) => State::Complete,
             Framing::Length(length) => State::Plain(length),
-            Framing::Chunked => State::Size(None),
+            Framing::Chunked => State::Size,
             Framing::UntilClose => State::Plain(u64::MAX),
         };
-        Decoder { state, line: 0, trailers: 0 }
+        Decoder { state, line: Vec::new(), trailers: 0 }
     }
 
     /// Whether the last byte of the body, and of its framing, was seen.
@@ -151,85 +91,85 @@ impl Decoder {
         }
     }
 
-    /// Uses up bytes until one run of body bytes was found or the input is spent.
+    /// One step: a run of body bytes, or a line of the framing as far as it is there.
     ///
-    /// Call again with the rest of the input until [`Decoder::is_complete`] or nothing is left.
-    /// Bytes after the end of the body are not touched.
+    /// Gives how many bytes of `input` are used up, from its start, and those of the body among
+    /// them, which are never more than were [`Decoder::announced`]. Bytes after the end of the body
+    /// are not touched.
     ///
     /// # Errors
     /// The first rule that the framing breaks.
-    pub fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Decoded<'a>, BodyError> {
-        let mut rest = input;
-        while self.state != State::Complete {
-            if let State::Plain(left) | State::Data(left) = self.state {
-                let length = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
-                let (data, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
-                self.state = self.after_data(left.saturating_sub(data.len() as u64));
-                return Ok(Decoded { consumed: input.len().saturating_sub(after.len()), data });
-            }
-            let Some((&byte, after)) = rest.split_first() else { break };
-            self.state = self.after_byte(byte)?;
-            rest = after;
+    pub fn decode<'a>(&mut self, input: &'a [u8]) -> Result<(usize, &'a [u8]), &'static str> {
+        if let State::Plain(left) | State::Data(left) = self.state {
+            let length = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+            self.state = match (self.state, left.saturating_sub(length as u64)) {
+                (State::Plain(_), 0) => State::Complete,
+                (State::Plain(_), left) => State::Plain(left),
+                (_, 0) => State::DataEnd,
+                (_, left) => State::Data(left),
+            };
+            return Ok((length, input.get(..length).unwrap_or_default()));
         }
-        Ok(Decoded { consumed: input.len().saturating_sub(rest.len()), data: &[] })
+        let refusal = match self.state {
+            State::Complete => return Ok((0, &[])),
+            State::Size => "a chunk-size line is malformed",
+            State::DataEnd => "a chunk does not end in CR LF",
+            _ => "a trailer line is malformed",
+        };
+        let newline = input.iter().position(|&byte| byte == b'\n');
+        let length = newline.map_or(input.len(), |newline| newline.saturating_add(1));
+        let part = input.get(..length).unwrap_or_default();
+        if self.line.len().saturating_add(length) > CHUNK_LINE_LIMIT {
+            return Err(refusal);
+        }
+        self.line.extend_from_slice(part);
+        self.state = self.after_line().ok_or(refusal)?;
+        Ok((length, &[]))
     }
 
-    fn after_data(&self, left: u64) -> State {
-        match (self.state, left) {
-            (State::Plain(_), 0) => State::Complete,
-            (State::Plain(_), left) => State::Plain(left),
-            (_, 0) => State::DataEnd,
-            (_, left) => State::Data(left),
-        }
-    }
-
-    /// The chunk framing, a byte at a time, so that where the input is split cannot matter.
-    fn after_byte(&mut self, byte: u8) -> Result<State, BodyError> {
-        let error = match self.state {
-            State::DataEnd | State::DataNewline => BodyError::ChunkEnd,
-            State::Size(_) | State::Extension(_) | State::SizeEnd(_) => BodyError::ChunkSize,
-            _ => BodyError::Trailer,
+    /// Judges the line as far as it is there: what can be no line is refused without waiting for
+    /// its end, which may never come. `None`: refused.
+    fn after_line(&mut self) -> Option<State> {
+        let is_whole = self.line.ends_with(b"\n");
+        let text = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
+        let text = match text.strip_suffix(b"\r") {
+            Some(text) => text,
+            None if is_whole => return None,
+            None => text,
         };
-        self.line = self.line.saturating_add(1);
-        if self.line > CHUNK_LINE_LIMIT {
-            return Err(error);
-        }
-        let next = match (self.state, byte) {
-            (State::Size(Some(size)), b'\r') => State::SizeEnd(size),
-            (State::Size(Some(size)), b';') => State::Extension(size),
-            // White space before an extension: RFC 9112 §7.1.1 has it as "bad" but permitted.
-            (State::Size(Some(size)), b' ' | b'\t') => State::Extension(size),
-            (State::Size(size), digit) => State::Size(Some(longer_size(size, digit)?)),
-            (State::Extension(size), b'\r') => State::SizeEnd(size),
-            (State::Extension(size), byte) if byte != b'\n' => State::Extension(size),
-            (State::SizeEnd(0), b'\n') => State::TrailerStart,
-            (State::SizeEnd(size), b'\n') => State::Data(size),
-            (State::DataEnd, b'\r') => State::DataNewline,
-            (State::DataNewline, b'\n') => State::Size(None),
-            (State::TrailerStart, b'\r') => State::LastNewline,
-            (State::TrailerStart | State::Trailer, byte) if !matches!(byte, b'\r' | b'\n') => {
-                State::Trailer
-            }
-            (State::Trailer, b'\r') => State::TrailerEnd,
-            (State::TrailerEnd, b'\n') => State::TrailerStart,
-            (State::LastNewline, b'\n') => State::Complete,
-            _ => return Err(error),
+        let begins_well = match self.state {
+            State::Size => self.line.first().is_some_and(u8::is_ascii_hexdigit),
+            State::DataEnd => text.is_empty(),
+            _ => true,
         };
-        if byte == b'\n' {
-            self.line = 0;
-            self.trailers =
-                self.trailers.saturating_add(usize::from(self.state == State::TrailerEnd));
-            if self.trailers > HEADER_COUNT_LIMIT {
-                return Err(BodyError::Trailer);
-            }
+        if !begins_well || text.contains(&b'\r') {
+            return None;
         }
-        Ok(next)
+        if !is_whole {
+            return Some(self.state);
+        }
+        let next = match self.state {
+            State::Size => match chunk_size(text)? {
+                0 => State::Trailer,
+                size => State::Data(size),
+            },
+            State::DataEnd => State::Size,
+            _ if text.is_empty() => State::Complete,
+            _ if self.trailers == HEADER_COUNT_LIMIT => return None,
+            state => {
+                self.trailers = self.trailers.saturating_add(1);
+                state
+            }
+        };
+        self.line.clear();
+        Some(next)
     }
 }
 
-/// One more hexadecimal digit of a chunk size.
-fn longer_size(size: Option<u64>, digit: u8) -> Result<u64, BodyError> {
-    let digit = number(&[digit], 16).ok_or(BodyError::ChunkSize)?;
-    let size = size.unwrap_or(0).checked_mul(16).ok_or(BodyError::ChunkSize)?;
-    size.checked_add(digit).ok_or(BodyError::ChunkSize)
+/// Reads `1*HEXDIG [chunk-ext]`; the extension is skipped. White space before it is "bad" but
+/// permitted (RFC 9112 §7.1.1).
+fn chunk_size(line: &[u8]) -> Option<u64> {
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let (digits, extension) = line.split_at_checked(digits)?;
+    matches!(extension, [] | [b';' | b' ' | b'\t', ..]).then(|| number(digits, 16))?
 }

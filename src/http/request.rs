@@ -1,7 +1,7 @@
 //! What is sent: request heads, chunks, trailers (RFC 9112 §3, §6, §7.1).
 //!
-//! Values come from settings and from the Runtime API's own headers. None can leave its line: a
-//! byte that a header value must not hold is written as `?`.
+//! In: values from settings and from the Runtime API's own headers. Out: bytes. None can leave its
+//! line: a byte that a header value must not hold is written as `?`.
 
 /// The head of a request, written a line at a time into a buffer that is used again.
 #[derive(Debug, Default)]
@@ -10,13 +10,14 @@ pub struct Request {
 }
 
 impl Request {
-    /// Begins anew with the request line and Host. `target` is a path made by `runtime_api.rs`, in
-    /// parts.
-    pub fn begin(&mut self, method: &str, target: &[&[u8]], host: &str) {
+    /// Begins anew with the request line and Host. What goes before the path, and the path in parts, must
+    /// be fit for a request line: `address.rs` and `runtime_api.rs` see to it.
+    pub fn begin(&mut self, method: &str, prefix: &str, path: &[&[u8]], host: &str) {
         self.bytes.clear();
         self.bytes.extend_from_slice(method.as_bytes());
         self.bytes.push(b' ');
-        for part in target {
+        self.bytes.extend_from_slice(prefix.as_bytes());
+        for part in path {
             self.bytes.extend_from_slice(part);
         }
         self.bytes.extend_from_slice(b" HTTP/1.1\r\n");
@@ -26,11 +27,6 @@ impl Request {
     /// Adds one header.
     pub fn header(&mut self, name: &str, value: &[u8]) {
         field_line(&mut self.bytes, name, value);
-    }
-
-    /// Adds a Content-Length header.
-    pub fn content_length(&mut self, length: usize) {
-        self.header("Content-Length", length.to_string().as_bytes());
     }
 
     /// Ends the head, and gives it.
@@ -62,8 +58,8 @@ fn field_line(bytes: &mut Vec<u8>, name: &str, value: &[u8]) {
     bytes.extend_from_slice(b": ");
     let start = bytes.len();
     bytes.extend_from_slice(value);
-    for byte in bytes.iter_mut().skip(start) {
-        if !matches!(byte, b'\t' | b' '..=b'~' | 0x80..=0xff) {
+    for byte in bytes.iter_mut().skip(start).filter(|byte| byte.is_ascii_control()) {
+        if *byte != b'\t' {
             *byte = b'?';
         }
     }
