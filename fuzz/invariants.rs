@@ -10,8 +10,7 @@ use zerostrap::http::request::{Request, chunk_size_line, last_chunk};
 
 /// A header block in arbitrary pieces gives what the whole gives, and what the reference reads.
 pub(crate) fn check_head(data: &[u8]) {
-    let mut scanner = Scanner::default();
-    let whole = scanner.scan(data).map(|found| found.then(|| scanner.length()));
+    let whole = Scanner::default().scan(data);
     for step in [1, 2 + data.len() % 7] {
         let pieces = scan_in_steps(data, step);
         // Which rule is named may depend on the pieces, that one is broken may not.
@@ -24,7 +23,7 @@ pub(crate) fn check_head(data: &[u8]) {
     match (whole, reference::head(data)) {
         (Ok(Some(length)), reference::Read::Whole(expected)) => {
             assert_eq!(length, expected.length);
-            check_parsed(&scanner.head(&data[..length]), &expected);
+            check_parsed(&Head::parse(&data[..length]).expect("a head"), &expected);
         }
         (Ok(None), reference::Read::More) | (Err(_), reference::Read::Bad) => {}
         differ => panic!("the reference differs: {differ:?}"),
@@ -32,14 +31,11 @@ pub(crate) fn check_head(data: &[u8]) {
 }
 
 fn scan_in_steps(data: &[u8], step: usize) -> Result<Option<usize>, &'static str> {
-    // One that was used before, as on a connection.
     let mut scanner = Scanner::default();
-    let _ = scanner.scan(b"HTTP/1.0 500\r\nContent-Length: 1\r\nA");
-    scanner.restart();
     let mut received = 0;
     loop {
         received = data.len().min(received + step);
-        let found = scanner.scan(&data[..received])?.then(|| scanner.length());
+        let found = scanner.scan(&data[..received])?;
         if let Some(length) = found {
             assert!(length <= received, "the end is past the bytes given");
             // Not a byte earlier: all of the block was needed.
@@ -53,7 +49,7 @@ fn scan_in_steps(data: &[u8], step: usize) -> Result<Option<usize>, &'static str
 
 fn check_parsed(head: &Head<'_>, expected: &reference::Head) {
     assert_eq!((head.status, head.is_http_1_0), (expected.status, expected.is_http_1_0));
-    let headers: Vec<_> = head.headers().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
+    let headers: Vec<_> = head.headers.iter().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
     assert_eq!(headers, expected.headers);
     for (name, value) in &headers {
         assert!(!value.iter().any(|byte| b"\r\n".contains(byte)));
@@ -176,17 +172,16 @@ fn check_request(value: &[u8]) {
     let mut request = Request::default();
     // Whatever it held before is gone.
     request.header("Before", value);
-    request.begin("POST", "/p", &[b"a", b"th"], "host:1");
+    request.begin("POST", &[b"/p", b"a", b"th"], "host:1");
     request.header("Some-Name", value);
     request.header("Content-Length", value.len().to_string().as_bytes());
     let bytes = request.finish().to_vec();
     let lines = bytes.strip_prefix(b"POST /path HTTP/1.1\r\n").expect("a request line");
     // The headers of a reply have the same grammar.
     let reply = [b"HTTP/1.1 200 OK\r\n", lines].concat();
-    let mut scanner = Scanner::default();
-    assert_eq!((scanner.scan(&reply), scanner.length()), (Ok(true), reply.len()));
-    let head = scanner.head(&reply);
-    let names: Vec<_> = head.headers().map(|(name, _)| name).collect();
+    assert_eq!(Scanner::default().scan(&reply), Ok(Some(reply.len())));
+    let head = Head::parse(&reply).expect("a head");
+    let names: Vec<_> = head.headers.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, [&b"Host"[..], b"Some-Name", b"Content-Length"]);
     let safe: Vec<u8> = value
         .iter()

@@ -42,8 +42,8 @@ pub(crate) struct Connection {
     /// Received and not yet used: `buffer[start..end]`.
     start: usize,
     end: usize,
-    /// Knows the header block at `start`, until its body is read.
-    scanner: Scanner,
+    /// Length of the header block at `start`, until its body is read.
+    block: usize,
     /// When the reply to the last GET came.
     pub(crate) last_heard: SystemTime,
     /// The socket has a limit for writing.
@@ -60,7 +60,7 @@ impl Connection {
             buffer: Vec::new(),
             start: 0,
             end: 0,
-            scanner: Scanner::default(),
+            block: 0,
             last_heard: SystemTime::UNIX_EPOCH,
             is_limited: false,
             written: 0,
@@ -167,24 +167,29 @@ impl Connection {
     /// Receives the final reply's header block; its headers are in [`Connection::head`].
     pub(crate) fn reply_head(&mut self) -> Result<ReplyHead, Kind> {
         for _ in 0..=INTERIM_REPLY_LIMIT {
-            self.scanner.restart();
-            while !self.scanner.scan(self.buffer.get(self.start..self.end).unwrap_or_default())? {
-                self.receive()?;
-            }
-            let head = self.head();
+            let mut scanner = Scanner::default();
+            self.block = loop {
+                let received = self.buffer.get(self.start..self.end).unwrap_or_default();
+                match scanner.scan(received)? {
+                    Some(length) => break length,
+                    None => self.receive()?,
+                }
+            };
+            let head = self.head()?;
             let (framing, closes) = (Framing::of(&head)?, head.closes_connection());
             let reply = ReplyHead { status: head.status, framing, closes };
             if !matches!(reply.status, 100..=199) {
                 return Ok(reply);
             }
-            self.start = self.start.saturating_add(self.scanner.length());
+            self.start = self.start.saturating_add(self.block);
         }
         Err(Kind::Protocol("the reply has more than 16 interim replies before it"))
     }
 
     /// The header block received last, until its body is read.
-    pub(crate) fn head(&self) -> Head<'_> {
-        self.scanner.head(self.buffer.get(self.start..self.end).unwrap_or_default())
+    pub(crate) fn head(&self) -> Result<Head<'_>, &'static str> {
+        let received = self.buffer.get(self.start..self.end).unwrap_or_default();
+        Head::parse(received.get(..self.block).unwrap_or_default())
     }
 
     /// Receives the body, at most `limit` bytes of it, and gives its parts to `sink`.
@@ -196,7 +201,7 @@ impl Connection {
         limit: u64,
         sink: &mut dyn FnMut(&[u8]),
     ) -> Result<(), Kind> {
-        self.start = self.start.saturating_add(self.scanner.length());
+        self.start = self.start.saturating_add(self.block);
         if reply.framing == Framing::UntilClose {
             return Err(Kind::Protocol("the reply does not say where its body ends"));
         }

@@ -10,9 +10,12 @@ use std::time::SystemTime;
 
 use crate::error::Kind;
 use crate::failure::Failure;
+use crate::http::request::{chunk_size_line, last_chunk};
 use crate::invocation::Invocation;
 use crate::log::Level;
-use crate::runtime_api::{PAYLOAD_LIMIT, RuntimeApi};
+use crate::runtime_api::{ERROR_BODY, ERROR_TYPE, PAYLOAD_LIMIT, RuntimeApi};
+
+const RESPONSE: &str = "POST …/response";
 
 /// Proof that an event was answered, or that its answer cannot be delivered.
 #[derive(Debug)]
@@ -38,13 +41,19 @@ impl<'a> Reply<'a> {
         if body.len() > PAYLOAD_LIMIT {
             return self.fail(&too_large(&format!("{} bytes", body.len())));
         }
-        Answered(self.api.respond(self.invocation, content_type, body))
+        let Reply { api, invocation } = self;
+        api.begin_answer(RESPONSE, invocation);
+        api.request.header("Content-Type", content_type.as_bytes());
+        let reply = api.post(body);
+        Answered(api.conclude(reply, Some(invocation)))
     }
 
     /// Answers with a failure, and logs it.
     pub fn fail(self, failure: &Failure) -> Answered {
-        failure.log(Level::Error, Some(self.invocation));
-        Answered(self.api.fail(self.invocation, failure))
+        let Reply { api, invocation } = self;
+        failure.log(Level::Error, Some(invocation));
+        api.begin_answer("POST …/error", invocation);
+        Answered(api.post_failure(Some(invocation), failure))
     }
 
     /// Begins a streamed response: nothing is sent before its first byte.
@@ -80,10 +89,10 @@ pub struct Stream<'a> {
 impl Stream<'_> {
     /// Ends the response; one without a byte is sent as an empty one.
     pub fn finish(mut self) -> Answered {
-        if let Err(error) = self.begin() {
-            return self.fail(&Failure::new("Function.StreamFailed", error.to_string()));
+        match self.begin() {
+            Ok(()) => self.end(&last_chunk(&[])),
+            Err(error) => self.fail(&Failure::new("Function.StreamFailed", error.to_string())),
         }
-        Answered(self.reply.api.end_stream(self.reply.invocation, None))
     }
 
     /// Fails the event: by an error document of its own while nothing was sent, in the trailers of
@@ -92,27 +101,47 @@ impl Stream<'_> {
         if !self.has_begun {
             return self.reply.fail(failure);
         }
-        let Reply { api, invocation } = self.reply;
-        failure.log(Level::Error, Some(invocation));
-        match api.descriptor() {
-            Some(_) => Answered(api.end_stream(invocation, Some(failure))),
-            None => Answered(Ok(())),
+        failure.log(Level::Error, Some(self.reply.invocation));
+        if self.descriptor().is_none() {
+            return Answered(Ok(()));
         }
+        self.end(&last_chunk(&[
+            (ERROR_TYPE, failure.error_type().as_bytes()),
+            (ERROR_BODY, &crate::base64::encode(&failure.to_json())),
+        ]))
     }
 
     /// Once the response has begun: becomes readable when the Runtime API ends it by itself.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.reply.api.descriptor().filter(|_| self.has_begun)
+        self.reply.api.connection.descriptor().filter(|_| self.has_begun)
     }
 
-    /// Sends the head, unless it was sent.
+    /// Sends the head of the response (AWS, custom runtimes, "Implementing response streaming").
+    /// Both error trailers are announced, since only announced ones are heard.
     fn begin(&mut self) -> io::Result<()> {
-        if !self.has_begun {
-            let Reply { api, invocation } = &mut self.reply;
-            api.begin_stream(invocation, self.content_type, self.until)?;
-            self.has_begun = true;
+        if self.has_begun {
+            return Ok(());
         }
+        let Reply { api, invocation } = &mut self.reply;
+        api.begin_answer(RESPONSE, invocation);
+        api.request.header("Content-Type", self.content_type.as_bytes());
+        api.request.header("Lambda-Runtime-Function-Response-Mode", b"streaming");
+        api.request.header("Transfer-Encoding", b"chunked");
+        api.request.header("Trailer", [ERROR_TYPE, ", ", ERROR_BODY].concat().as_bytes());
+        api.connection.renew_if_stale();
+        api.connection.send(api.request.finish(), b"", self.until)?;
+        self.has_begun = true;
         Ok(())
+    }
+
+    /// A handler that was stopped before the deadline leaves the time to say so.
+    fn end(self, last_chunk: &[u8]) -> Answered {
+        let Reply { api, invocation } = self.reply;
+        let sent = api.connection.write([last_chunk, b"", b""], invocation.deadline());
+        // An API that ended the exchange early may have said why, also where writing failed.
+        let reply = api.connection.reply_head();
+        let reply = reply.map_err(|kind| sent.err().map_or(kind, Kind::Io));
+        Answered(api.conclude(reply, Some(invocation)))
     }
 }
 
@@ -121,10 +150,12 @@ impl io::Write for Stream<'_> {
         if part.is_empty() {
             return Ok(0);
         }
-        let sent = self.begin().and_then(|()| self.reply.api.send_part(part, self.until));
+        let chunk = [&chunk_size_line(part.len()), part, b"\r\n"];
+        let begun = self.begin();
+        let sent = begun.and_then(|()| self.reply.api.connection.write(chunk, self.until));
         if sent.is_err() {
-            // Later writes fail too: no chunk goes out after one that is not whole.
-            self.reply.api.cut_stream();
+            // The API sees a response that is cut.
+            self.reply.api.connection.close();
             self.has_begun = true;
         }
         sent.map(|()| part.len())

@@ -1,17 +1,15 @@
-//! The Runtime API's endpoints as verbs. The only file that spells a path or a header of it.
+//! The Runtime API's endpoints as verbs: the requests that are no answers, and what all share.
 //!
 //! In: an event's context and its answer. Out: requests, and what their replies mean for the loop.
 //! It must never report a cut event as an event, nor send an answer twice.
 
-use std::io;
-use std::os::fd::BorrowedFd;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::address::Address;
 use crate::connection::{Connection, ReplyHead};
 use crate::error::{Error, Kind};
 use crate::failure::Failure;
-use crate::http::request::{Request, chunk_size_line, last_chunk};
+use crate::http::request::Request;
 use crate::invocation::Invocation;
 use crate::log::{self, Level};
 
@@ -24,15 +22,18 @@ const REPLY_BODY_LIMIT: u64 = 65_536;
 /// How long to wait after a 204, with which cargo lambda says that there is no event yet.
 const NO_EVENT_PAUSE: Duration = Duration::from_millis(50);
 
-const RESPONSE: &str = "POST …/response";
-const ERROR_TYPE: &str = "Lambda-Runtime-Function-Error-Type";
-const ERROR_BODY: &str = "Lambda-Runtime-Function-Error-Body";
+/// What all paths of the Runtime API begin with, and those of the Extensions API.
+const RUNTIME: &[u8] = b"/2018-06-01";
+const EXTENSIONS: &[u8] = b"/2020-01-01";
+
+pub(crate) const ERROR_TYPE: &str = "Lambda-Runtime-Function-Error-Type";
+pub(crate) const ERROR_BODY: &str = "Lambda-Runtime-Function-Error-Body";
 
 /// One slot's connection to the Runtime API.
 #[derive(Debug)]
 pub(crate) struct RuntimeApi {
-    connection: Connection,
-    request: Request,
+    pub(crate) connection: Connection,
+    pub(crate) request: Request,
     /// The request that was begun last, as the log names it: method and path.
     during: &'static str,
 }
@@ -54,12 +55,10 @@ impl RuntimeApi {
     /// returns `Ok`.
     pub(crate) fn next(&mut self, sink: &mut dyn FnMut(&[u8])) -> Result<Invocation, Kind> {
         loop {
-            let reply = self
-                .get("GET /runtime/invocation/next", b"/2018-06-01/runtime/invocation/next")
-                .and_then(successful)?;
+            let reply = self.get("GET /runtime/invocation/next").and_then(successful)?;
             if reply.status != 204 {
-                let invocation =
-                    Invocation::read(self.connection.head(), self.connection.last_heard)?;
+                let head = self.connection.head()?;
+                let invocation = Invocation::read(&head, self.connection.last_heard)?;
                 self.connection.body(&reply, PAYLOAD_LIMIT as u64, sink)?;
                 return Ok(invocation);
             }
@@ -70,19 +69,19 @@ impl RuntimeApi {
 
     /// Reports that the function cannot be initialised.
     pub(crate) fn init_error(&mut self, failure: &Failure) -> Result<(), Kind> {
-        self.begin("POST /runtime/init/error", &[b"/2018-06-01/runtime/init/error"]);
+        self.begin("POST /runtime/init/error", RUNTIME);
         self.post_failure(None, failure)
     }
 
     /// Reports that the function could not take up its work after a restore.
     pub(crate) fn restore_error(&mut self, failure: &Failure) -> Result<(), Kind> {
-        self.begin("POST /runtime/restore/error", &[b"/2018-06-01/runtime/restore/error"]);
+        self.begin("POST /runtime/restore/error", RUNTIME);
         self.post_failure(None, failure)
     }
 
     /// Waits until a snapshot was taken and restored. The old connection did not survive that.
     pub(crate) fn restore_next(&mut self) -> Result<(), Kind> {
-        let reply = self.get("GET /runtime/restore/next", b"/2018-06-01/runtime/restore/next");
+        let reply = self.get("GET /runtime/restore/next");
         self.connection.close();
         reply.and_then(successful).map(drop)
     }
@@ -91,104 +90,35 @@ impl RuntimeApi {
     /// API). Its next event is asked for and never read: there is none, as none is subscribed to.
     /// The connection must live as long as the process.
     pub(crate) fn register_extension(&mut self) -> Result<(), Kind> {
-        self.begin("POST /extension/register", &[b"/2020-01-01/extension/register"]);
+        self.begin("POST /extension/register", EXTENSIONS);
         self.request.header("Lambda-Extension-Name", b"bootstrap");
         self.request.header("Content-Type", b"application/json");
         let reply = self.post(b"{\"events\":[]}").and_then(successful)?;
-        let head = self.connection.head();
-        let id = head.get("Lambda-Extension-Identifier").ok().flatten().map(<[u8]>::to_vec);
+        let head = self.connection.head()?;
+        let id = head.get("Lambda-Extension-Identifier")?.map(<[u8]>::to_vec);
         let id = id.ok_or("the reply has no extension identifier")?;
         self.connection.body(&reply, REPLY_BODY_LIMIT, &mut |_| {})?;
-        self.begin("GET /extension/event/next", &[b"/2020-01-01/extension/event/next"]);
+        self.begin("GET /extension/event/next", EXTENSIONS);
         self.request.header("Lambda-Extension-Identifier", &id);
         self.connection.send(self.request.finish(), b"", None).map_err(Kind::Io)
     }
 
-    /// Posts an event's response.
-    pub(crate) fn respond(
-        &mut self,
-        invocation: &Invocation,
-        content_type: &str,
-        body: &[u8],
-    ) -> Result<(), Kind> {
-        self.begin_answer(RESPONSE, invocation, b"/response");
-        self.request.header("Content-Type", content_type.as_bytes());
-        let reply = self.post(body);
-        self.conclude(reply, Some(invocation))
-    }
-
-    /// Posts an event's failure.
-    pub(crate) fn fail(&mut self, invocation: &Invocation, failure: &Failure) -> Result<(), Kind> {
-        self.begin_answer("POST …/error", invocation, b"/error");
-        self.post_failure(Some(invocation), failure)
-    }
-
-    /// Sends the head of a streamed response (AWS, custom runtimes, "Implementing response
-    /// streaming"). Both error trailers are announced, since only announced ones are heard.
-    pub(crate) fn begin_stream(
-        &mut self,
-        invocation: &Invocation,
-        content_type: &str,
-        until: Option<SystemTime>,
-    ) -> io::Result<()> {
-        self.begin_answer(RESPONSE, invocation, b"/response");
-        self.request.header("Content-Type", content_type.as_bytes());
-        self.request.header("Lambda-Runtime-Function-Response-Mode", b"streaming");
-        self.request.header("Transfer-Encoding", b"chunked");
-        self.request.header("Trailer", [ERROR_TYPE, ", ", ERROR_BODY].concat().as_bytes());
-        self.connection.renew_if_stale();
-        self.connection.send(self.request.finish(), b"", until)
-    }
-
-    /// Sends one part of a streamed response, at once. It must not be empty.
-    pub(crate) fn send_part(&mut self, part: &[u8], until: Option<SystemTime>) -> io::Result<()> {
-        let line = chunk_size_line(part.len());
-        self.connection.write([&line, part, b"\r\n"], until)
-    }
-
-    /// Ends a streamed response, with a failure in its trailers if there is one.
-    pub(crate) fn end_stream(
-        &mut self,
-        invocation: &Invocation,
-        failure: Option<&Failure>,
-    ) -> Result<(), Kind> {
-        let end = match failure {
-            None => last_chunk(&[]),
-            Some(failure) => last_chunk(&[
-                (ERROR_TYPE, failure.error_type().as_bytes()),
-                (ERROR_BODY, &crate::base64::encode(&failure.to_json())),
-            ]),
-        };
-        // A handler that was stopped before the deadline leaves the time to say so.
-        let until = invocation.deadline();
-        let sent = self.connection.write([&end, b"", b""], until);
-        // An API that ended the exchange early may have said why, also where writing failed.
-        let reply = self.connection.reply_head();
-        let reply = reply.map_err(|kind| sent.err().map_or(kind, Kind::Io));
-        self.conclude(reply, Some(invocation))
-    }
-
-    /// Gives up a streamed response in the middle: the API sees it cut.
-    pub(crate) fn cut_stream(&mut self) {
-        self.connection.close();
-    }
-
-    /// For noticing that the API ended a streamed response by itself.
-    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.connection.descriptor()
-    }
-
-    /// Begins a request. `during` is its name, and the name's first word the method.
-    fn begin(&mut self, during: &'static str, path: &[&[u8]]) {
+    /// Begins a request. `during` is its name: the method, and the path after `base`, which stands in
+    /// the place of an ellipsis.
+    fn begin(&mut self, during: &'static str, base: &[u8]) {
         self.during = during;
-        let method = during.split(' ').next().unwrap_or_default();
+        let (method, path) = during.split_once(' ').unwrap_or_default();
+        let path = path.trim_start_matches('…').as_bytes();
         let Address { prefix, authority, .. } = &self.connection.address;
-        self.request.begin(method, prefix, path, authority);
+        self.request.begin(method, &[prefix.as_bytes(), base, path], authority);
     }
 
-    fn begin_answer(&mut self, during: &'static str, invocation: &Invocation, what: &[u8]) {
-        let id = invocation.path_segment();
-        self.begin(during, &[b"/2018-06-01/runtime/invocation/", &id, what]);
+    /// Begins the answer to an event: `POST …/response` or `POST …/error`.
+    pub(crate) fn begin_answer(&mut self, during: &'static str, invocation: &Invocation) {
+        self.begin(
+            during,
+            &[RUNTIME, b"/runtime/invocation/", &invocation.path_segment()].concat(),
+        );
         // Sent back unchanged, so that an answer that comes late cannot answer a later attempt
         // with the same request id.
         if let Some(id) = invocation.invocation_id() {
@@ -196,18 +126,19 @@ impl RuntimeApi {
         }
     }
 
-    fn get(&mut self, during: &'static str, path: &[u8]) -> Result<ReplyHead, Kind> {
-        self.begin(during, &[path]);
+    fn get(&mut self, during: &'static str) -> Result<ReplyHead, Kind> {
+        self.begin(during, RUNTIME);
         self.connection.request(self.request.finish(), b"")
     }
 
     /// Ends the begun request with `body`, and sends it, once.
-    fn post(&mut self, body: &[u8]) -> Result<ReplyHead, Kind> {
+    pub(crate) fn post(&mut self, body: &[u8]) -> Result<ReplyHead, Kind> {
         self.request.header("Content-Length", body.len().to_string().as_bytes());
         self.connection.request(self.request.finish(), body)
     }
 
-    fn post_failure(
+    /// Ends the begun request with a failure, and sends it, once.
+    pub(crate) fn post_failure(
         &mut self,
         invocation: Option<&Invocation>,
         failure: &Failure,
@@ -222,7 +153,7 @@ impl RuntimeApi {
     ///
     /// A POST whose reply did not come is not sent again: it may have been received. If it was
     /// not, `/next` delivers the event again.
-    fn conclude(
+    pub(crate) fn conclude(
         &mut self,
         reply: Result<ReplyHead, Kind>,
         invocation: Option<&Invocation>,

@@ -46,7 +46,7 @@ impl Settings {
         let format = choice("AWS_LAMBDA_LOG_FORMAT", "Text, JSON")?;
         log::configure(format == Some(1), choice("AWS_LAMBDA_LOG_LEVEL", log::LEVELS)?);
         let streaming = choice("BOOTSTRAP_RESPONSE_MODE", "buffered, streaming")? == Some(1);
-        let margin = number("BOOTSTRAP_DEADLINE_MARGIN_MS", 0, DEADLINE_MARGIN_LIMIT_MS)?;
+        let margin = numeric("BOOTSTRAP_DEADLINE_MARGIN_MS", 0, DEADLINE_MARGIN_LIMIT_MS)?;
         let margin = margin.unwrap_or(DEFAULT_MARGIN_MS);
         Ok(Settings {
             handler: value("_HANDLER").or_else(|| value("HANDLER")),
@@ -91,7 +91,7 @@ fn choice(name: &str, allowed: &str) -> Result<Option<usize>, Failure> {
     setting(name, &allowed, is)
 }
 
-fn number(name: &str, least: u64, most: u64) -> Result<Option<u64>, Failure> {
+fn numeric(name: &str, least: u64, most: u64) -> Result<Option<u64>, Failure> {
     let is_allowed = |number: &u64| (least..=most).contains(number);
     setting(name, &format_args!("a number from {least} to {most}"), |value| {
         http::number(value.as_bytes(), 10).filter(is_allowed)
@@ -104,7 +104,7 @@ fn concurrency() -> Result<usize, Failure> {
     let name = "AWS_LAMBDA_MAX_CONCURRENCY";
     match value(name) {
         Some(value) if value.as_encoded_bytes().iter().all(u8::is_ascii_digit) => {
-            Ok(number(name, 1, SLOT_LIMIT as u64)?.unwrap_or(1) as usize)
+            Ok(numeric(name, 1, SLOT_LIMIT as u64)?.unwrap_or(1) as usize)
         }
         _ => Ok(1),
     }
@@ -112,7 +112,8 @@ fn concurrency() -> Result<usize, Failure> {
 
 /// A media type goes into a header line, so only what a header line may hold is taken.
 fn content_type(streaming: bool) -> Result<String, Failure> {
-    let given = setting("BOOTSTRAP_CONTENT_TYPE", &"a media type such as text/html", |text| {
+    let name = "BOOTSTRAP_CONTENT_TYPE";
+    let given = setting(name, &"a media type such as text/html", |text| {
         let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         (is_plain && text.contains('/')).then(|| text.to_owned())
     })?;

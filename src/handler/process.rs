@@ -56,7 +56,7 @@ fn empty_event() -> io::Result<File> {
 /// What an event adds to a handler's environment. What no environment can hold is left out.
 pub(crate) fn variables(invocation: &Invocation) -> impl Iterator<Item = CString> {
     invocation.variables().filter_map(move |variable| {
-        let why = match CString::new(variable.as_slice()) {
+        let why = match CString::new(variable) {
             Ok(variable) if variable.count_bytes() < VARIABLE_LIMIT => return Some(variable),
             Ok(_) => "is over 128 KiB",
             Err(_) => "has a NUL",

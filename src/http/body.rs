@@ -6,7 +6,7 @@
 //! the log.
 
 use super::head::Head;
-use super::{CHUNK_LINE_LIMIT, HEADER_COUNT_LIMIT, number, same};
+use super::{CHUNK_LINE_LIMIT, HEADER_COUNT_LIMIT, number};
 
 /// How the end of a body is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Framing {
         match (head.get("Transfer-Encoding")?, head.get("Content-Length")?) {
             (Some(_), Some(_)) => Err("the reply has Content-Length and Transfer-Encoding"),
             _ if matches!(head.status, 100..=199 | 204 | 304) => Ok(Framing::Length(0)),
-            (Some(coding), _) if same(coding, b"chunked") && !head.is_http_1_0 => {
+            (Some(coding), _) if coding.eq_ignore_ascii_case(b"chunked") && !head.is_http_1_0 => {
                 Ok(Framing::Chunked)
             }
             (Some(_), _) => Err("the reply has a transfer coding other than chunked"),
@@ -44,6 +44,7 @@ impl Framing {
 /// Takes a body out of its framing.
 pub struct Decoder {
     state: State,
+    is_chunked: bool,
     /// What is there of the current line, at most [`CHUNK_LINE_LIMIT`] bytes.
     line: Vec<u8>,
     /// Trailer lines so far.
@@ -52,11 +53,9 @@ pub struct Decoder {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// In a body without chunks, with this much left.
-    Plain(u64),
     /// In a chunk-size line.
     Size,
-    /// In a chunk, with this much left.
+    /// In a chunk, or in a body without chunks, with this much left.
     Data(u64),
     /// In the empty line after a chunk.
     DataEnd,
@@ -71,11 +70,12 @@ impl Decoder {
     pub fn new(framing: Framing) -> Decoder {
         let state = match framing {
             Framing::Length(0) => State::Complete,
-            Framing::Length(length) => State::Plain(length),
+            Framing::Length(length) => State::Data(length),
             Framing::Chunked => State::Size,
-            Framing::UntilClose => State::Plain(u64::MAX),
+            Framing::UntilClose => State::Data(u64::MAX),
         };
-        Decoder { state, line: Vec::new(), trailers: 0 }
+        let is_chunked = framing == Framing::Chunked;
+        Decoder { state, is_chunked, line: Vec::new(), trailers: 0 }
     }
 
     /// Whether the last byte of the body, and of its framing, was seen.
@@ -85,10 +85,7 @@ impl Decoder {
 
     /// Bytes of the body that are certain to come: the rest of it, or of the current chunk.
     pub fn announced(&self) -> u64 {
-        match self.state {
-            State::Plain(left) | State::Data(left) => left,
-            _ => 0,
-        }
+        if let State::Data(left) = self.state { left } else { 0 }
     }
 
     /// One step: a run of body bytes, or a line of the framing as far as it is there.
@@ -100,69 +97,63 @@ impl Decoder {
     /// # Errors
     /// The first rule that the framing breaks.
     pub fn decode<'a>(&mut self, input: &'a [u8]) -> Result<(usize, &'a [u8]), &'static str> {
-        if let State::Plain(left) | State::Data(left) = self.state {
-            let length = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
-            self.state = match (self.state, left.saturating_sub(length as u64)) {
-                (State::Plain(_), 0) => State::Complete,
-                (State::Plain(_), left) => State::Plain(left),
-                (_, 0) => State::DataEnd,
-                (_, left) => State::Data(left),
-            };
-            return Ok((length, input.get(..length).unwrap_or_default()));
-        }
         let refusal = match self.state {
             State::Complete => return Ok((0, &[])),
+            State::Data(left) => {
+                let length = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+                self.state = match left.saturating_sub(length as u64) {
+                    0 if self.is_chunked => State::DataEnd,
+                    0 => State::Complete,
+                    left => State::Data(left),
+                };
+                return Ok((length, input.get(..length).unwrap_or_default()));
+            }
             State::Size => "a chunk-size line is malformed",
             State::DataEnd => "a chunk does not end in CR LF",
-            _ => "a trailer line is malformed",
+            State::Trailer => "a trailer line is malformed",
         };
         let newline = input.iter().position(|&byte| byte == b'\n');
         let length = newline.map_or(input.len(), |newline| newline.saturating_add(1));
-        let part = input.get(..length).unwrap_or_default();
         if self.line.len().saturating_add(length) > CHUNK_LINE_LIMIT {
             return Err(refusal);
         }
-        self.line.extend_from_slice(part);
-        self.state = self.after_line().ok_or(refusal)?;
+        let mut line = std::mem::take(&mut self.line);
+        line.extend_from_slice(input.get(..length).unwrap_or_default());
+        match line.strip_suffix(b"\r\n") {
+            Some(text) => self.state = self.after(text).ok_or(refusal)?,
+            None if newline.is_none() && self.may_begin(&line) => self.line = line,
+            None => return Err(refusal),
+        }
         Ok((length, &[]))
     }
 
-    /// Judges the line as far as it is there: what can be no line is refused without waiting for
-    /// its end, which may never come. `None`: refused.
-    fn after_line(&mut self) -> Option<State> {
-        let is_whole = self.line.ends_with(b"\n");
-        let text = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
-        let text = match text.strip_suffix(b"\r") {
-            Some(text) => text,
-            None if is_whole => return None,
-            None => text,
-        };
+    /// Whether a line that is not yet whole can become one. What cannot is refused without waiting
+    /// for its end, which may never come.
+    fn may_begin(&self, line: &[u8]) -> bool {
+        let text = line.strip_suffix(b"\r").unwrap_or(line);
         let begins_well = match self.state {
-            State::Size => self.line.first().is_some_and(u8::is_ascii_hexdigit),
+            State::Size => line.first().is_none_or(u8::is_ascii_hexdigit),
             State::DataEnd => text.is_empty(),
             _ => true,
         };
-        if !begins_well || text.contains(&b'\r') {
-            return None;
-        }
-        if !is_whole {
-            return Some(self.state);
-        }
-        let next = match self.state {
-            State::Size => match chunk_size(text)? {
-                0 => State::Trailer,
-                size => State::Data(size),
+        begins_well && !text.contains(&b'\r')
+    }
+
+    /// What comes after a line; `None`: it is malformed.
+    fn after(&mut self, line: &[u8]) -> Option<State> {
+        match self.state {
+            _ if line.contains(&b'\r') => None,
+            State::Size => match chunk_size(line)? {
+                0 => Some(State::Trailer),
+                size => Some(State::Data(size)),
             },
-            State::DataEnd => State::Size,
-            _ if text.is_empty() => State::Complete,
-            _ if self.trailers == HEADER_COUNT_LIMIT => return None,
-            state => {
+            State::DataEnd => line.is_empty().then_some(State::Size),
+            _ if line.is_empty() => Some(State::Complete),
+            _ => {
                 self.trailers = self.trailers.saturating_add(1);
-                state
+                (self.trailers <= HEADER_COUNT_LIMIT).then_some(State::Trailer)
             }
-        };
-        self.line.clear();
-        Some(next)
+        }
     }
 }
 

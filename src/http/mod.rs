@@ -31,12 +31,6 @@ pub const CHUNK_LINE_LIMIT: usize = 256;
 /// Most interim (1xx) replies before a final one.
 pub const INTERIM_REPLY_LIMIT: usize = 16;
 
-/// Whether two names are the same in any case. Most are spelled as we do, which is found out for
-/// less.
-pub fn same(name: &[u8], other: &[u8]) -> bool {
-    name == other || name.eq_ignore_ascii_case(other)
-}
-
 /// Reads an unsigned number as the grammar of HTTP has it: digits only, at least one.
 ///
 /// The only reader of numbers from the wire: `str::parse` and `from_str_radix` accept a leading

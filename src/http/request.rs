@@ -10,16 +10,13 @@ pub struct Request {
 }
 
 impl Request {
-    /// Begins anew with the request line and Host. What goes before the path, and the path in parts, must
-    /// be fit for a request line: `address.rs` and `runtime_api.rs` see to it.
-    pub fn begin(&mut self, method: &str, prefix: &str, path: &[&[u8]], host: &str) {
+    /// Begins anew with the request line and Host. `target` is a path made by `runtime_api.rs`, in
+    /// parts.
+    pub fn begin(&mut self, method: &str, target: &[&[u8]], host: &str) {
         self.bytes.clear();
         self.bytes.extend_from_slice(method.as_bytes());
         self.bytes.push(b' ');
-        self.bytes.extend_from_slice(prefix.as_bytes());
-        for part in path {
-            self.bytes.extend_from_slice(part);
-        }
+        target.iter().for_each(|part| self.bytes.extend_from_slice(part));
         self.bytes.extend_from_slice(b" HTTP/1.1\r\n");
         self.header("Host", host.as_bytes());
     }
