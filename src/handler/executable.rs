@@ -61,7 +61,7 @@ impl Handler for Executable<'_> {
     fn handle(&mut self, invocation: &Invocation, reply: Reply<'_>) -> Answered {
         match self.start(invocation) {
             Ok((mut process, pipe)) => {
-                let run = Run::new(self.settings, invocation, &mut process, pipe);
+                let run = Run::new(self.settings, invocation, &mut process, pipe, None);
                 run.answer(reply, &mut self.buffer)
             }
             Err(error) => {

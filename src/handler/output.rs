@@ -3,10 +3,9 @@
 
 use std::io::{PipeReader, Read, Write};
 use std::os::fd::BorrowedFd;
-use std::time::SystemTime;
 
 use zerostrap::log::{self, Level};
-use zerostrap::{Answered, Failure, Invocation, PAYLOAD_LIMIT, Reply, Settings, Stream, too_large};
+use zerostrap::{Answered, Failure, Invocation, PAYLOAD_LIMIT, Reply, Stream, too_large};
 
 use super::run::Stop;
 
@@ -31,6 +30,10 @@ const PRELUDE_END: usize = 8;
 /// Where API Gateway stops to look for them.
 const PRELUDE_LIMIT: usize = 16_384;
 
+const NO_PRELUDE_END: &str = "the response has no 8 NUL bytes after its JSON prelude, so that its \
+    status and headers are lost; a shell variable cannot hold NULs, print them with printf \
+    '\\0\\0\\0\\0\\0\\0\\0\\0'";
+
 /// Memory for one response and a little more.
 ///
 /// It is reserved at once and becomes real page by page as it is written to, so that a slot never
@@ -43,39 +46,24 @@ pub(crate) struct Buffer {
 }
 
 /// Where one event's output goes.
-pub(crate) struct Output<'a> {
-    buffer: &'a mut Buffer,
-    length: usize,
-    way: Way<'a>,
-    content_type: &'a str,
-    /// As `$(…)` does. What is streamed goes as it is.
-    drops_newlines: bool,
-    /// NUL bytes in a row at the end of what came, until there were [`PRELUDE_END`].
-    nuls: usize,
+pub(crate) struct Output<'r> {
+    pub(crate) way: Way<'r>,
+    pub(crate) buffer: &'r mut Buffer,
+    /// Bytes that are kept or were sent.
+    pub(crate) length: usize,
+    /// Trailing newlines of what is kept are dropped, as `$(…)` does.
+    pub(crate) drops_newlines: bool,
+    /// NUL bytes in a row at the end of what was sent, until there were [`PRELUDE_END`].
+    pub(crate) nuls: usize,
 }
 
-enum Way<'a> {
-    Buffered(Reply<'a>),
-    Streaming(Stream<'a>),
+/// Kept until the handler ends, or sent as it comes.
+pub(crate) enum Way<'r> {
+    Buffered(Reply<'r>),
+    Streaming(Stream<'r>),
 }
 
-impl<'a> Output<'a> {
-    /// What the Runtime API does not take of a stream by `until` is not sent.
-    pub(crate) fn new(
-        settings: &'a Settings,
-        buffer: &'a mut Buffer,
-        reply: Reply<'a>,
-        until: Option<SystemTime>,
-        drops_newlines: bool,
-    ) -> Self {
-        let content_type = settings.content_type.as_str();
-        let way = match settings.streaming {
-            true => Way::Streaming(reply.stream(content_type, until)),
-            false => Way::Buffered(reply),
-        };
-        Output { buffer, length: 0, way, content_type, drops_newlines, nuls: 0 }
-    }
-
+impl Output<'_> {
     /// Takes what the pipe holds, once, and tells how much; 0 is its end. It must be readable.
     ///
     /// # Errors
@@ -90,26 +78,22 @@ impl<'a> Output<'a> {
         };
         let space = space.unwrap_or_default();
         let length = pipe.read(space)?;
+        let before = self.length;
+        self.length = before.saturating_add(length);
+        let Way::Streaming(stream) = &mut self.way else { return self.keep().map(|()| length) };
         let part = space.get(..length).unwrap_or_default();
-        match &mut self.way {
-            Way::Buffered(_) => self.keep(length)?,
-            Way::Streaming(stream) => {
-                let looked_at = part.iter().take(PRELUDE_LIMIT.saturating_sub(self.length));
-                self.nuls = looked_at.fold(self.nuls, |nuls, &byte| match (nuls, byte) {
-                    (PRELUDE_END, _) => PRELUDE_END,
-                    (_, 0) => nuls.saturating_add(1),
-                    _ => 0,
-                });
-                self.length = self.length.saturating_add(length);
-                stream.write_all(part).map_err(Stop::refused)?;
-            }
-        }
+        let looked_at = part.iter().take(PRELUDE_LIMIT.saturating_sub(before));
+        self.nuls = looked_at.fold(self.nuls, |nuls, &byte| match (nuls, byte) {
+            (PRELUDE_END, _) => PRELUDE_END,
+            (_, 0) => nuls.saturating_add(1),
+            _ => 0,
+        });
+        stream.write_all(part).map_err(Stop::refused)?;
         Ok(length)
     }
 
     /// Newlines past the limit may be dropped yet; after them only newlines may come.
-    fn keep(&mut self, length: usize) -> Result<(), Stop> {
-        self.length = self.length.saturating_add(length);
+    fn keep(&mut self) -> Result<(), Stop> {
         let excess = self.buffer.bytes.get(PAYLOAD_LIMIT..self.length).unwrap_or_default();
         if !excess.iter().all(|&byte| byte == b'\n' && self.drops_newlines) {
             let size = format!("{} bytes or more", PAYLOAD_LIMIT.saturating_add(1));
@@ -119,64 +103,48 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    /// Becomes readable when the Runtime API ends a streamed response by itself.
-    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        match &self.way {
-            Way::Buffered(_) => None,
-            Way::Streaming(stream) => stream.descriptor(),
+    /// What was taken and not sent.
+    pub(crate) fn kept(&self) -> &[u8] {
+        let Way::Buffered(_) = self.way else { return &[] };
+        let mut kept = self.buffer.bytes.get(..self.length).unwrap_or_default();
+        while let (true, [rest @ .., b'\n']) = (self.drops_newlines, kept) {
+            kept = rest;
         }
+        kept
     }
 
-    /// Answers with what was taken.
-    pub(crate) fn succeed(self, invocation: &Invocation) -> Answered {
-        let answered = match self.way {
-            Way::Buffered(reply) => {
-                let kept = kept(&self.buffer.bytes, self.length, self.drops_newlines);
-                reply.respond(self.content_type, kept)
+    /// Becomes readable when the Runtime API ends a streamed response by itself.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        let Way::Streaming(stream) = &self.way else { return None };
+        stream.descriptor()
+    }
+
+    /// Answers with what was taken, or with a failure.
+    pub(crate) fn answer(
+        self,
+        content_type: &str,
+        invocation: &Invocation,
+        failure: Option<Failure>,
+    ) -> Answered {
+        let length = self.kept().len();
+        let Buffer { bytes, touched } = self.buffer;
+        let answered = match (self.way, failure) {
+            (Way::Buffered(reply), None) => {
+                reply.respond(content_type, bytes.get(..length).unwrap_or_default())
             }
-            Way::Streaming(stream) => {
-                if self.content_type == WITH_PRELUDE && self.nuls < PRELUDE_END {
-                    let message = "the response has no 8 NUL bytes after its JSON prelude, so that \
-                        its status and headers are lost; a shell variable cannot hold NULs, print \
-                        them with printf '\\0\\0\\0\\0\\0\\0\\0\\0'";
-                    log::write(Level::Warn, Some(invocation), message);
+            (Way::Buffered(reply), Some(failure)) => reply.fail(&failure),
+            (Way::Streaming(stream), None) => {
+                if content_type == WITH_PRELUDE && self.nuls < PRELUDE_END {
+                    log::write(Level::Warn, Some(invocation), NO_PRELUDE_END);
                 }
                 stream.finish()
             }
+            (Way::Streaming(stream), Some(failure)) => stream.fail(&failure),
         };
-        self.buffer.give_back(self.length);
-        answered
-    }
-
-    /// Fails the event. `may_be_document`: output that was not sent may be the error document.
-    pub(crate) fn fail(self, failure: Failure, may_be_document: bool) -> Answered {
-        let answered = match self.way {
-            Way::Buffered(reply) if may_be_document => {
-                let kept = kept(&self.buffer.bytes, self.length, self.drops_newlines);
-                reply.fail(&failure.with_document(kept))
-            }
-            Way::Buffered(reply) => reply.fail(&failure),
-            Way::Streaming(stream) => stream.fail(&failure),
-        };
-        self.buffer.give_back(self.length);
-        answered
-    }
-}
-
-/// Output that was taken and not sent.
-fn kept(bytes: &[u8], length: usize, drops_newlines: bool) -> &[u8] {
-    let mut kept = bytes.get(..length).unwrap_or_default();
-    while let (true, [rest @ .., b'\n']) = (drops_newlines, kept) {
-        kept = rest;
-    }
-    kept
-}
-
-impl Buffer {
-    fn give_back(&mut self, used: usize) {
-        if used <= KEEP && self.touched > KEEP {
-            *self = Buffer::default();
+        if self.length <= KEEP && *touched > KEEP {
+            *bytes = Vec::new();
         }
-        self.touched = used;
+        *touched = self.length;
+        answered
     }
 }

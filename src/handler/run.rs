@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use zerostrap::{Answered, Failure, Invocation, Reply, Settings};
 
 use super::logs::Pump;
-use super::output::{Buffer, Output, PART, PIPE_LIMIT};
+use super::output::{Buffer, Output, PART, PIPE_LIMIT, Way};
 use super::process::Process;
 use crate::sys;
 
@@ -62,34 +62,37 @@ pub(crate) struct Run<'r> {
 }
 
 impl<'r> Run<'r> {
-    /// A deadline nearer than two margins leaves half of the time to the handler.
+    /// A deadline nearer than two margins leaves half of the time to the handler. `shell`: the process
+    /// is a warm shell, which stays when the event ended.
     pub(crate) fn new(
         settings: &'r Settings,
         invocation: &'r Invocation,
         process: &'r mut Process,
         pipe: PipeReader,
+        shell: Option<(&'r mut PipeReader, PipeWriter)>,
     ) -> Run<'r> {
         let time = settings.deadline_margin.zip(invocation.time_left());
         let margin = time.map_or(Duration::ZERO, |(margin, left)| margin.min(half(left)));
         let stop_at = time.and_then(|_| invocation.deadline()?.checked_sub(margin));
-        let (pipe, words, writer) = (Some(pipe), None, None);
-        Run { settings, invocation, process, pipe, words, writer, stop_at, margin }
-    }
-
-    /// The process is a warm shell, which stays when the event ended.
-    pub(crate) fn in_shell(self, words: &'r mut PipeReader, writer: PipeWriter) -> Run<'r> {
-        Run { words: Some(words), writer: Some(writer), ..self }
+        let (words, writer) = shell.unzip();
+        Run { settings, invocation, process, pipe: Some(pipe), words, writer, stop_at, margin }
     }
 
     /// Sees the event to its end and answers it.
     pub(crate) fn answer(mut self, reply: Reply<'_>, buffer: &mut Buffer) -> Answered {
-        let is_shell = self.words.is_some();
-        let mut output = Output::new(self.settings, buffer, reply, self.stop_at, is_shell);
-        let answered = match self.end(&mut output) {
-            Ok(status) if status.success() => output.succeed(self.invocation),
-            Ok(status) => fail(output, status),
-            Err(failure) => output.fail(failure, false),
+        let content_type = self.settings.content_type.as_str();
+        let way = match self.settings.streaming {
+            true => Way::Streaming(reply.stream(content_type, self.stop_at)),
+            false => Way::Buffered(reply),
         };
+        let drops_newlines = self.words.is_some();
+        let mut output = Output { way, buffer, length: 0, drops_newlines, nuls: 0 };
+        let failure = match self.end(&mut output) {
+            Ok(status) if status.success() => None,
+            Ok(status) => Some(failure(status, &output)),
+            Err(failure) => Some(failure),
+        };
+        let answered = output.answer(content_type, self.invocation, failure);
         // A log that is read slowly must not make the answer late.
         if let Some(log) = &mut self.process.log {
             log.drain(self.invocation);
@@ -109,7 +112,10 @@ impl<'r> Run<'r> {
         match told {
             Ok(Some(status)) => Ok(status),
             Ok(None) => match self.process.collect(true) {
-                Ok(status) if self.words.is_some() => Ok(function_status(status)),
+                // Nobody saw the function succeed whose shell ended in its place.
+                Ok(status) if self.words.is_some() && status.success() => {
+                    Ok(ExitStatus::from_raw(sys::SIGKILL))
+                }
                 Ok(status) => Ok(status),
                 Err(error) => Err(self.stop(error.into(), output)),
             },
@@ -232,34 +238,19 @@ pub(crate) fn read_word(words: &mut PipeReader) -> io::Result<String> {
 /// A status above 128 is a shell's way to say "killed by a signal" (POSIX, Shell Command Language
 /// §2.8.2). Linux has 64 signals. Given in the form of wait(2).
 fn of_shell(status: u8) -> ExitStatus {
-    let status = i32::from(status);
-    let is_signal = matches!(status, 129..=192);
-    ExitStatus::from_raw(if is_signal { status & 0x7f } else { status << 8 })
-}
-
-/// What became of a function whose shell ended in its place: with the status that it would have
-/// told, or with one of success, which nobody saw the function have.
-fn function_status(shell: ExitStatus) -> ExitStatus {
-    match shell.code() {
-        Some(0) => ExitStatus::from_raw(sys::SIGKILL),
-        Some(status) => of_shell(u8::try_from(status).unwrap_or_default()),
-        None => shell,
+    match i32::from(status) {
+        signal @ 129..=192 => ExitStatus::from_raw(signal & 0x7f),
+        status => ExitStatus::from_raw(status << 8),
     }
 }
 
-/// Answers with how the handler ended; its output may be its own error document, unless it was
+/// The failure of a handler that ended so. Its output may be its own error document, unless it was
 /// killed while it wrote that.
-fn fail(output: Output<'_>, status: ExitStatus) -> Answered {
-    let how = describe(status);
-    match status.code() {
-        Some(_) => {
-            let message = format!("the handler {how}; see its log lines");
-            output.fail(Failure::new("Function.ExitNonZero", message), true)
-        }
-        None => {
-            let message = format!("the handler {how}");
-            output.fail(Failure::new("Function.KilledBySignal", message), false)
-        }
+fn failure(status: ExitStatus, output: &Output<'_>) -> Failure {
+    let message = format!("the handler {}; see its log lines", describe(status));
+    match status.signal() {
+        Some(_) => Failure::new("Function.KilledBySignal", message),
+        None => Failure::new("Function.ExitNonZero", message).with_document(output.kept()),
     }
 }
 

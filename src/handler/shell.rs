@@ -125,8 +125,9 @@ impl Handler for Shell<'_> {
                 return reply.fail(&Failure::new("Runtime.HandlerStartFailed", message));
             }
         };
-        let run = Run::new(self.settings, invocation, &mut warm.process, pipe);
-        let answered = run.in_shell(&mut warm.words, writer).answer(reply, &mut self.buffer);
+        let shell = Some((&mut warm.words, writer));
+        let run = Run::new(self.settings, invocation, &mut warm.process, pipe, shell);
+        let answered = run.answer(reply, &mut self.buffer);
         self.warm = Some(warm).filter(|warm| !warm.process.is_gone());
         answered
     }
