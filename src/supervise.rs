@@ -35,7 +35,7 @@ pub(crate) fn divide(slots: usize) -> io::Result<()> {
     loop {
         match sys::wait_for_signal(SIGNALS) {
             sys::SIGCHLD => collect(&mut alive),
-            signal => alive.iter().for_each(|slot| sys::signal_process(*slot, signal)),
+            signal => alive.iter().for_each(|slot| _ = sys::kill(*slot, signal)),
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -163,6 +163,11 @@ pub(crate) fn poll<const N: usize>(
     Ok(fds.map(|fd| fd.found != 0))
 }
 
+/// Whether a read would not block now.
+pub(crate) fn is_readable(descriptor: &impl AsFd) -> bool {
+    poll([Some(descriptor.as_fd())], Some(Duration::ZERO)).is_ok_and(|found| found == [true])
+}
+
 /// Waits until `process`, a pidfd, ended, or nobody else holds the other end of `pipe`; whether it
 /// holds bytes does not matter.
 ///
@@ -236,17 +241,11 @@ fn signal_set(signals: u64) -> Signals {
     set
 }
 
-/// Sends a signal to a process. That it is gone already is no error.
-pub(crate) fn signal_process(pid: i32, signal: i32) {
-    // 0 and -1 mean "ourselves" and "everyone".
-    if pid > 0 {
-        libc::kill(pid, signal);
-    }
-}
-
-/// Sends a signal to a process group. That it is gone already is no error.
-pub(crate) fn signal_group(group: i32, signal: i32) -> bool {
-    group > 1 && libc::kill(group.saturating_neg(), signal) == 0
+/// Sends a signal to a process, or to a group by its number with a minus; 0 only asks whether it is
+/// there. That it is gone already is no error.
+pub(crate) fn kill(target: i32, signal: i32) -> bool {
+    // 0, 1 and -1 mean "ourselves", PID 1, and "everyone".
+    target.unsigned_abs() > 1 && libc::kill(target, signal) == 0
 }
 
 /// Ends this process at once.
@@ -360,16 +359,15 @@ const SHUTDOWN_STEP: Duration = Duration::from_millis(10);
 
 /// Runs in a signal handler: only system calls that signal-safety(7) lists, no memory is taken.
 extern "C" fn end_handler(signal: i32) {
-    let group = HANDLER.load(Ordering::SeqCst);
-    signal_group(group, SIGTERM);
+    let group = HANDLER.load(Ordering::SeqCst).saturating_neg();
+    kill(group, SIGTERM);
     let begun = Instant::now();
-    // Signal 0 only asks whether someone is there.
-    while begun.elapsed() < SHUTDOWN_GRACE && signal_group(group, 0) {
+    while begun.elapsed() < SHUTDOWN_GRACE && kill(group, 0) {
         let _ = wait_for(&mut [], Some(SHUTDOWN_STEP));
         // An ended leader is collected, since as a zombie it would count.
         let _ = collect(group, WNOHANG);
     }
-    signal_group(group, SIGKILL);
+    kill(group, SIGKILL);
     exit(128_i32.saturating_add(signal))
 }
 

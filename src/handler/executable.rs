@@ -8,7 +8,6 @@ use std::path::Path;
 
 use zerostrap::{Answered, Failure, Handler, Invocation, Reply, Settings, log};
 
-use super::logs::Pump;
 use super::output::Buffer;
 use super::process::{self, Event, Process};
 use super::run::Run;
@@ -41,15 +40,17 @@ impl<'a> Executable<'a> {
         }
         let base = self.environment.len();
         self.environment.extend(process::variables(invocation));
-        let log = if log::is_json() { Some(io::pipe()?) } else { None };
-        let inherited = io::stderr();
-        let stderr = log.as_ref().map_or(inherited.as_fd(), |(_, writer)| writer.as_fd());
-        let descriptors = [event.as_fd(), stdout.as_fd(), stderr];
-        let process = Process::spawn(&self.path, &[&self.path], &self.environment, descriptors);
+        let (log, writer) = if log::is_json() { Some(io::pipe()?) } else { None }.unzip();
+        let process = Process::spawn(
+            &self.path,
+            &[&self.path],
+            &self.environment,
+            event.as_fd(),
+            stdout.as_fd(),
+            log.zip(writer.as_ref()),
+        );
         self.environment.truncate(base);
-        let mut process = process?;
-        process.log = log.map(|(reader, _)| Pump::new(reader));
-        Ok((process, pipe))
+        Ok((process?, pipe))
     }
 }
 

@@ -3,7 +3,6 @@
 
 use std::io::{PipeReader, Read};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
 
 use zerostrap::{Invocation, log};
 
@@ -21,15 +20,14 @@ const TAIL: usize = 4_096;
 /// Reads a pipe and logs what comes.
 pub(crate) struct Pump {
     pipe: Option<PipeReader>,
+    /// The current line; one byte more than the limit means that there was more, which is skipped.
     line: Vec<u8>,
-    /// The current line is over the limit and its rest is skipped.
-    cut: bool,
     tail: Vec<u8>,
 }
 
 impl Pump {
     pub(crate) fn new(pipe: PipeReader) -> Pump {
-        Pump { pipe: Some(pipe), line: Vec::new(), cut: false, tail: Vec::new() }
+        Pump { pipe: Some(pipe), line: Vec::new(), tail: Vec::new() }
     }
 
     /// For waiting on it; `None` once the last writer is gone.
@@ -62,15 +60,9 @@ impl Pump {
     /// Logs what a handler wrote before it ended, with a line that has no end yet. Whoever still
     /// holds the pipe is not waited for.
     pub(crate) fn drain(&mut self, invocation: &Invocation) {
-        let mut room = PIPE_LIMIT;
-        while room > 0
-            && let Some(pipe) = self.descriptor()
-        {
-            if sys::poll([Some(pipe)], Some(Duration::ZERO)).is_ok_and(|found| found == [true]) {
-                room = room.saturating_sub(self.take(Some(invocation)).max(1));
-            } else {
-                break;
-            }
+        let mut taken = 0_usize;
+        while taken < PIPE_LIMIT && self.pipe.as_ref().is_some_and(sys::is_readable) {
+            taken = taken.saturating_add(self.take(Some(invocation)));
         }
         self.end_line(Some(invocation));
     }
@@ -97,13 +89,13 @@ impl Pump {
     fn wrap(&mut self, invocation: Option<&Invocation>, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             let text = piece.strip_suffix(b"\n").unwrap_or(piece);
-            let room = LINE_LIMIT.saturating_sub(self.line.len());
+            let room = LINE_LIMIT.saturating_add(1).saturating_sub(self.line.len());
             self.line.extend_from_slice(text.get(..room).unwrap_or(text));
-            self.cut |= text.len() > room;
             if text.len() == piece.len() || self.line.is_empty() {
                 continue;
             }
-            if std::mem::take(&mut self.cut) {
+            if self.line.len() > LINE_LIMIT {
+                self.line.truncate(LINE_LIMIT);
                 self.line.extend_from_slice(CUT.as_bytes());
             }
             log::wrap(invocation, &self.line);

@@ -5,7 +5,7 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
-use std::io;
+use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
@@ -90,15 +90,24 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a program in a new group, which does not outlive this process.
+    /// Starts a program in a new group, which does not outlive this process. In JSON form its
+    /// standard error is `log`.
     pub(crate) fn spawn(
         path: &CStr,
         arguments: &[&CStr],
         environment: &[CString],
-        descriptors: [BorrowedFd<'_>; 3],
+        stdin: BorrowedFd<'_>,
+        stdout: BorrowedFd<'_>,
+        log: Option<(PipeReader, &PipeWriter)>,
     ) -> io::Result<Process> {
+        let inherited = io::stderr();
+        let stderr = match log {
+            Some((_, writer)) if log::is_json() => writer.as_fd(),
+            _ => inherited.as_fd(),
+        };
+        let descriptors = [stdin, stdout, stderr];
         let (pid, descriptor) = sys::spawn(path, arguments, environment, descriptors)?;
-        Ok(Process { pid, descriptor, log: None })
+        Ok(Process { pid, descriptor, log: log.map(|(reader, _)| Pump::new(reader)) })
     }
 
     /// For waiting on its end.
@@ -108,7 +117,7 @@ impl Process {
 
     /// Signals everyone in the group: the leader, and what it left behind.
     pub(crate) fn signal_group(&self, signal: i32) {
-        sys::signal_group(self.pid, signal);
+        sys::kill(self.pid.saturating_neg(), signal);
     }
 
     /// Collects the process, which has ended or was killed. After this its id may be another's.

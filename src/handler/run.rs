@@ -203,10 +203,7 @@ impl<'r> Run<'r> {
     /// less than it has room for has emptied the pipe.
     fn drain(&mut self, output: &mut Output<'_>) -> Result<(), Stop> {
         let mut taken = 0_usize;
-        while taken < PIPE_LIMIT
-            && let Some(pipe) = &self.pipe
-            && sys::poll([Some(pipe.as_fd())], Some(Duration::ZERO))? == [true]
-        {
+        while taken < PIPE_LIMIT && self.pipe.as_ref().is_some_and(sys::is_readable) {
             let length = self.take(output)?;
             taken = taken.saturating_add(length);
             if length < PART {

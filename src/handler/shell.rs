@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use zerostrap::{Answered, Failure, Handler, Invocation, Reply, Settings, log};
+use zerostrap::{Answered, Failure, Handler, Invocation, Reply, Settings};
 
 use super::logs::Pump;
 use super::output::Buffer;
@@ -51,14 +51,8 @@ struct Warm {
     context: File,
 }
 
-/// An event in the hands of the warm shell. The shell opens all of it by the numbers of our
-/// descriptors, so that it must live until the event ended.
-struct Given {
-    warm: Warm,
-    _event: File,
-    pipe: PipeReader,
-    writer: PipeWriter,
-}
+/// A shell that runs an event, both ends of the output, and the event.
+type Given = (Warm, PipeReader, PipeWriter, File);
 
 impl<'a> Shell<'a> {
     /// Starts the shell and sources the script.
@@ -76,15 +70,16 @@ impl<'a> Shell<'a> {
         Ok(Shell { settings, script, function, warm, context: Vec::new(), event, buffer })
     }
 
-    /// Hands the event to the warm shell.
+    /// Hands the event to the warm shell, which opens it, and the output's end, by the numbers of
+    /// our descriptors: both must stay open until the event ended.
     fn give_event(&mut self, invocation: &Invocation) -> Result<Given, Failure> {
         let event = self.event.take()?;
+        let (pipe, writer) = io::pipe()?;
         self.context.clear();
         for pair in process::variables(invocation) {
             self.context.extend_from_slice(pair.as_bytes());
             self.context.push(b'\n');
         }
-        let (pipe, writer) = io::pipe()?;
         let command = format!("event {} {}\n", event.as_raw_fd(), writer.as_raw_fd());
         let mut warm = self.warm.take().ok_or(io::Error::from(io::ErrorKind::NotFound))?;
         // A shell that died while it was idle does not cost this event: nobody reads its commands.
@@ -92,7 +87,7 @@ impl<'a> Shell<'a> {
             warm = Warm::start(self.script, self.function)?;
             warm.command(&command, &self.context)?;
         }
-        Ok(Given { warm, _event: event, pipe, writer })
+        Ok((warm, pipe, writer, event))
     }
 
     /// Runs a function in the warm shell itself, if the script defines it.
@@ -117,7 +112,7 @@ impl Handler for Shell<'_> {
     }
 
     fn handle(&mut self, invocation: &Invocation, reply: Reply<'_>) -> Answered {
-        let Given { mut warm, _event, pipe, writer } = match self.give_event(invocation) {
+        let (mut warm, pipe, writer, _event) = match self.give_event(invocation) {
             Ok(given) => given,
             Err(failure) => {
                 let message =
@@ -194,12 +189,10 @@ impl Warm {
         let (path, script) = (super::path_string(shell), super::path_string(script));
         let arguments =
             [&path, c"-c", &program, c"bootstrap", &script, &function, &log_fd, &context_fd];
-        let inherited = io::stderr();
-        let stderr = if log::is_json() { log_writer.as_fd() } else { inherited.as_fd() };
-        let descriptors = [stdin.as_fd(), stdout.as_fd(), stderr];
         let environment = process::base_environment();
-        let mut process = Process::spawn(&path, &arguments, &environment, descriptors)?;
-        process.log = Some(Pump::new(log));
+        let (stdin, stdout) = (stdin.as_fd(), stdout.as_fd());
+        let log = Some((log, &log_writer));
+        let process = Process::spawn(&path, &arguments, &environment, stdin, stdout, log)?;
         Ok((Warm { process, commands, words, context }, log_writer))
     }
 
