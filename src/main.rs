@@ -22,17 +22,7 @@ use std::io::{self, Read, Write};
 
 use zerostrap::{Address, Error, Extension, Failure, Settings};
 
-const HELP: &str = "\
-bootstrap: runs a Lambda function's handler for each event of the Runtime API.
-
-  bootstrap             serve; needs AWS_LAMBDA_RUNTIME_API and _HANDLER
-  bootstrap --check     find and start the handler as serving would, say what is wrong
-  bootstrap --version   print version, commit, toolchain, target
-  bootstrap --help      print this
-
-_HANDLER is the name of an executable, or SCRIPT.FUNCTION for a function of SCRIPT.sh,
-in LAMBDA_TASK_ROOT. Settings and limits: README.md.
-";
+const HELP: &str = include_str!("help.txt");
 
 /// What build.rs found out of the source tree and the compiler.
 const VERSION: &str = concat!("bootstrap ", env!("ZEROSTRAP_VERSION"), "\n");
@@ -71,17 +61,16 @@ fn serve() -> u8 {
         let message = format!("a process for a slot cannot be made: {error}");
         return init_failed(&address, &Failure::new("Runtime.HandlerInitFailed", message));
     }
-    match handler::find(&settings) {
-        Ok(found) => match found.start(&settings) {
-            Ok(mut handler) => {
-                zerostrap::serve_slot(&address, &settings, &mut *handler);
-                return FAILURE;
-            }
-            Err(failure) => init_failed(&address, &failure),
-        },
-        Err(failure) => init_failed(&address, &failure),
-    };
-    if supervised { supervise::INIT_FAILED } else { FAILURE }
+    match handler::start(&settings) {
+        Ok(mut handler) => {
+            zerostrap::serve_slot(&address, &settings, &mut *handler);
+            FAILURE
+        }
+        Err(failure) => {
+            init_failed(&address, &failure);
+            if supervised { supervise::INIT_FAILED } else { FAILURE }
+        }
+    }
 }
 
 fn init_failed(address: &Address, failure: &Failure) -> u8 {
@@ -94,15 +83,10 @@ fn stop(error: &Error) -> u8 {
     FAILURE
 }
 
-/// Starts the handler as serving would. Standard output says what was found or what is wrong.
+/// Starts the handler as serving would. Standard output says that it can be, or what is wrong.
 fn check() -> u8 {
-    let found = settings().and_then(|settings| {
-        let found = handler::find(&settings)?;
-        found.start(&settings)?;
-        Ok(found.describe())
-    });
-    match found {
-        Ok(found) => print(&["ok: ", &found, "\n"].concat()),
+    match settings().and_then(|settings| handler::start(&settings).map(drop)) {
+        Ok(()) => print("ok\n"),
         Err(failure) => {
             print(&[failure.error_type(), ": ", failure.message(), "\n"].concat());
             FAILURE

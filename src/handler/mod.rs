@@ -14,17 +14,13 @@ use std::path::{Path, PathBuf};
 
 use zerostrap::{Failure, Handler, Settings};
 
-/// What `_HANDLER` names, found and checked.
-pub(crate) enum Found<'a> {
-    Executable(PathBuf),
-    Function { script: PathBuf, name: &'a str },
-}
-
-/// A file of exactly that name, else a function of a script, else an error that names both.
+/// Finds the handler, checks it, and starts it as far as it is started at init: a file of exactly
+/// the name that `_HANDLER` gives, else a function of a script.
 ///
 /// # Errors
-/// `Runtime.NoSuchHandler` or `Runtime.HandlerNotExecutable`.
-pub(crate) fn find(settings: &Settings) -> Result<Found<'_>, Failure> {
+/// `Runtime.NoSuchHandler`, which names both, `Runtime.HandlerNotExecutable` or
+/// `Runtime.HandlerInitFailed`.
+pub(crate) fn start(settings: &Settings) -> Result<Box<dyn Handler + '_>, Failure> {
     let no_such = |message: String| Err(Failure::new("Runtime.NoSuchHandler", message));
     let Some(handler) = &settings.handler else {
         let message = "no handler is set; set the function's handler (_HANDLER) to the name of an \
@@ -33,7 +29,7 @@ pub(crate) fn find(settings: &Settings) -> Result<Found<'_>, Failure> {
     };
     let file = settings.task_root.join(handler);
     if program::check(&file)? {
-        return Ok(Found::Executable(file));
+        return Ok(Box::new(executable::Executable::new(settings, &file)));
     }
     let (shown, file) = (handler.to_string_lossy(), file.display());
     let Some((stem, name)) = split(handler) else {
@@ -50,31 +46,7 @@ pub(crate) fn find(settings: &Settings) -> Result<Found<'_>, Failure> {
             "handler '{shown}': there is neither an executable {file} nor a script {script}"
         ));
     }
-    Ok(Found::Function { script, name })
-}
-
-impl<'a> Found<'a> {
-    /// Starts it as far as it is started at init.
-    ///
-    /// # Errors
-    /// `Runtime.HandlerNotExecutable`, `Runtime.HandlerInitFailed`, or `Runtime.NoSuchHandler` for a
-    /// function that its script does not define.
-    pub(crate) fn start(&self, settings: &'a Settings) -> Result<Box<dyn Handler + '_>, Failure> {
-        Ok(match self {
-            Found::Executable(path) => Box::new(executable::Executable::new(settings, path)),
-            Found::Function { script, name } => {
-                Box::new(shell::Shell::start(settings, script, name)?)
-            }
-        })
-    }
-
-    /// In words, for `--check`.
-    pub(crate) fn describe(&self) -> String {
-        match self {
-            Found::Executable(path) => format!("executable {}", path.display()),
-            Found::Function { script, name } => format!("function {name} of {}", script.display()),
-        }
-    }
+    Ok(Box::new(shell::Shell::start(settings, script, name)?))
 }
 
 /// Splits `SCRIPT.FUNCTION` at its last dot. A function's name is `[A-Za-z_][A-Za-z0-9_]*`: nothing

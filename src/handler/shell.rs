@@ -29,7 +29,7 @@ const FIRST_LINE: usize = 256;
 /// A handler that is a function of a script.
 pub(crate) struct Shell<'a> {
     settings: &'a Settings,
-    script: &'a Path,
+    script: PathBuf,
     function: &'a str,
     /// `None` after an event that cost it its life.
     warm: Option<Warm>,
@@ -61,11 +61,11 @@ impl<'a> Shell<'a> {
     /// `Runtime.HandlerNotExecutable`, `Runtime.NoSuchHandler` or `Runtime.HandlerInitFailed`.
     pub(crate) fn start(
         settings: &'a Settings,
-        script: &'a Path,
+        script: PathBuf,
         function: &'a str,
     ) -> Result<Shell<'a>, Failure> {
         sys::prepare_signals();
-        let warm = Some(Warm::start(script, function)?);
+        let warm = Some(Warm::start(&script, function)?);
         let (event, buffer) = (Event::default(), Buffer::default());
         Ok(Shell { settings, script, function, warm, context: Vec::new(), event, buffer })
     }
@@ -84,7 +84,7 @@ impl<'a> Shell<'a> {
         let mut warm = self.warm.take().ok_or(io::Error::from(io::ErrorKind::NotFound))?;
         // A shell that died while it was idle does not cost this event: nobody reads its commands.
         if warm.command(&command, &self.context).is_err() {
-            warm = Warm::start(self.script, self.function)?;
+            warm = Warm::start(&self.script, self.function)?;
             warm.command(&command, &self.context)?;
         }
         Ok((warm, pipe, writer, event))
@@ -130,7 +130,7 @@ impl Handler for Shell<'_> {
     /// Starts a new shell if the event cost the old one.
     fn recover(&mut self) -> Result<(), Failure> {
         if self.warm.is_none() {
-            self.warm = Some(Warm::start(self.script, self.function)?);
+            self.warm = Some(Warm::start(&self.script, self.function)?);
         }
         Ok(())
     }
