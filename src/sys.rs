@@ -222,23 +222,19 @@ pub(crate) fn prepare_signals() {
 
 /// Holds these signals back, and no others, until they are waited for or let go.
 pub(crate) fn hold_back(signals: u64) {
-    let set = signal_set(signals);
+    let mut set = [0; 16];
+    set[0] = signals;
     // SAFETY: the pointer is of a live set, and no old set is asked for.
     unsafe { libc::sigprocmask(SIG_SETMASK, &raw const set, std::ptr::null_mut()) };
 }
 
 /// Waits for one of these signals, which must be held back, and takes it.
 pub(crate) fn wait_for_signal(signals: u64) -> i32 {
-    let (set, mut signal) = (signal_set(signals), 0);
+    let (mut set, mut signal) = ([0; 16], 0);
+    set[0] = signals;
     // SAFETY: both pointers are of live variables.
     unsafe { libc::sigwait(&raw const set, &raw mut signal) };
     signal
-}
-
-fn signal_set(signals: u64) -> Signals {
-    let mut set = [0; 16];
-    set[0] = signals;
-    set
 }
 
 /// Sends a signal to a process, or to a group by its number with a minus; 0 only asks whether it is
@@ -248,31 +244,25 @@ pub(crate) fn kill(target: i32, signal: i32) -> bool {
     target.unsigned_abs() > 1 && libc::kill(target, signal) == 0
 }
 
-/// Ends this process at once.
-pub(crate) fn exit(status: i32) -> ! {
-    libc::_exit(status)
-}
-
 /// What a new child is told, and why it could not become its program.
 struct Start {
-    path: *const c_char,
     arguments: Strings,
     environment: Strings,
     descriptors: [RawFd; 3],
     error: Option<io::Error>,
 }
 
-/// Starts `path` with these arguments and environment, as leader of a process group of its own,
-/// with these descriptors as 0, 1 and 2 and, since all others are close-on-exec, no other. A
-/// descriptor that has its number already is one that is inherited. No signal is blocked or ignored.
-/// The group is this slot's handler, which does not outlive this process.
+/// Starts the program that the first of these arguments is the path of, with them and with this
+/// environment, as leader of a process group of its own, with these descriptors as 0, 1 and 2 and,
+/// since all others are close-on-exec, no other. A descriptor that has its number already is one
+/// that is inherited. No signal is blocked or ignored. The group is this slot's handler, which does
+/// not outlive this process.
 ///
 /// Gives the child's id, and a descriptor that becomes readable when it ends.
 ///
 /// # Errors
 /// There is no process, or it cannot become the program.
 pub(crate) fn spawn(
-    path: &CStr,
     arguments: &[&CStr],
     environment: &[CString],
     descriptors: [BorrowedFd<'_>; 3],
@@ -280,7 +270,6 @@ pub(crate) fn spawn(
     let arguments = null_terminated(arguments.iter().copied());
     let environment = null_terminated(environment.iter().map(CString::as_c_str));
     let mut start = Start {
-        path: path.as_ptr(),
         arguments: arguments.as_ptr(),
         environment: environment.as_ptr(),
         descriptors: descriptors.map(|descriptor| descriptor.as_raw_fd()),
@@ -318,8 +307,9 @@ extern "C" fn become_program(told: *mut c_void) -> c_int {
     hold_back(0);
     let mut places = start.descriptors.iter().zip(0..);
     if places.all(|(&from, to)| from == to || libc::dup2(from, to) == to) {
-        // SAFETY: the path ends in NUL, both arrays in a null pointer, and all of them live.
-        unsafe { libc::execve(start.path, start.arguments, start.environment) };
+        // SAFETY: both arrays end in a null pointer, the strings in NUL, and all of them live. An
+        // empty list of arguments has that null pointer for a path, which execve(2) refuses.
+        unsafe { libc::execve(*start.arguments, start.arguments, start.environment) };
     }
     start.error = Some(io::Error::last_os_error());
     127
@@ -368,7 +358,7 @@ extern "C" fn end_handler(signal: i32) {
         let _ = collect(group, WNOHANG);
     }
     kill(group, SIGKILL);
-    exit(128_i32.saturating_add(signal))
+    libc::_exit(128_i32.saturating_add(signal))
 }
 
 /// Makes a second process like this one, to be called while there is one thread. `None`: this is

@@ -41,14 +41,8 @@ impl<'a> Executable<'a> {
         let base = self.environment.len();
         self.environment.extend(process::variables(invocation));
         let (log, writer) = if log::is_json() { Some(io::pipe()?) } else { None }.unzip();
-        let process = Process::spawn(
-            &self.path,
-            &[&self.path],
-            &self.environment,
-            event.as_fd(),
-            stdout.as_fd(),
-            log.zip(writer.as_ref()),
-        );
+        let (streams, log) = ([event.as_fd(), stdout.as_fd()], log.zip(writer.as_ref()));
+        let process = Process::spawn(&[&self.path], &self.environment, streams, log);
         self.environment.truncate(base);
         Ok((process?, pipe))
     }

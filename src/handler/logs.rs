@@ -19,6 +19,7 @@ const TAIL: usize = 4_096;
 
 /// Reads a pipe and logs what comes.
 pub(crate) struct Pump {
+    /// `None` where there is none, or its last writer is gone.
     pipe: Option<PipeReader>,
     /// The current line; one byte more than the limit means that there was more, which is skipped.
     line: Vec<u8>,
@@ -26,11 +27,11 @@ pub(crate) struct Pump {
 }
 
 impl Pump {
-    pub(crate) fn new(pipe: PipeReader) -> Pump {
-        Pump { pipe: Some(pipe), line: Vec::new(), tail: Vec::new() }
+    pub(crate) fn new(pipe: Option<PipeReader>) -> Pump {
+        Pump { pipe, line: Vec::new(), tail: Vec::new() }
     }
 
-    /// For waiting on it; `None` once the last writer is gone.
+    /// For waiting on it.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.pipe.as_ref().map(AsFd::as_fd)
     }

@@ -86,18 +86,16 @@ pub(crate) struct Process {
     pid: i32,
     descriptor: OwnedFd,
     /// Its standard error, where that is ours to log.
-    pub(crate) log: Option<Pump>,
+    pub(crate) log: Pump,
 }
 
 impl Process {
-    /// Starts a program in a new group, which does not outlive this process. In JSON form its
-    /// standard error is `log`.
+    /// Starts a program in a new group, which does not outlive this process, with these descriptors
+    /// as its standard input and output. In JSON form its standard error is `log`.
     pub(crate) fn spawn(
-        path: &CStr,
         arguments: &[&CStr],
         environment: &[CString],
-        stdin: BorrowedFd<'_>,
-        stdout: BorrowedFd<'_>,
+        [stdin, stdout]: [BorrowedFd<'_>; 2],
         log: Option<(PipeReader, &PipeWriter)>,
     ) -> io::Result<Process> {
         let inherited = io::stderr();
@@ -105,9 +103,8 @@ impl Process {
             Some((_, writer)) if log::is_json() => writer.as_fd(),
             _ => inherited.as_fd(),
         };
-        let descriptors = [stdin, stdout, stderr];
-        let (pid, descriptor) = sys::spawn(path, arguments, environment, descriptors)?;
-        Ok(Process { pid, descriptor, log: log.map(|(reader, _)| Pump::new(reader)) })
+        let (pid, descriptor) = sys::spawn(arguments, environment, [stdin, stdout, stderr])?;
+        Ok(Process { pid, descriptor, log: Pump::new(log.map(|(reader, _)| reader)) })
     }
 
     /// For waiting on its end.

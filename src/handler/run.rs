@@ -11,7 +11,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use zerostrap::{Answered, Failure, Invocation, Reply, Settings};
 
-use super::logs::Pump;
 use super::output::{Buffer, Output, PART, PIPE_LIMIT, Way};
 use super::process::Process;
 use crate::sys;
@@ -94,9 +93,7 @@ impl<'r> Run<'r> {
         };
         let answered = output.answer(content_type, self.invocation, failure);
         // A log that is read slowly must not make the answer late.
-        if let Some(log) = &mut self.process.log {
-            log.drain(self.invocation);
-        }
+        self.process.log.drain(self.invocation);
         answered
     }
 
@@ -133,15 +130,15 @@ impl<'r> Run<'r> {
                 return Err(Stop::AtDeadline);
             }
             let waited_for = [
-                self.process.log.as_ref().and_then(Pump::descriptor),
+                self.process.log.descriptor(),
                 self.words.as_ref().map(|words| words.as_fd()),
                 Some(self.process.descriptor()),
                 self.pipe.as_ref().map(AsFd::as_fd),
                 output.descriptor(),
             ];
             let [log, word, process, pipe, peer] = sys::poll(waited_for, left)?;
-            if log && let Some(log) = &mut self.process.log {
-                log.take(Some(self.invocation));
+            if log {
+                self.process.log.take(Some(self.invocation));
             }
             if word && let Some(words) = &mut self.words {
                 let status = zerostrap::http::number(read_word(words)?.as_bytes(), 10);

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use zerostrap::{Answered, Failure, Handler, Invocation, Reply, Settings};
 
-use super::logs::Pump;
 use super::output::Buffer;
 use super::process::{self, Event, Process};
 use super::program;
@@ -157,7 +156,7 @@ impl Warm {
         let (mut warm, log_writer) = spawned.map_err(|error| failed(error.to_string()))?;
         let word = warm.word();
         drop(log_writer);
-        let last_words = warm.process.log.as_mut().map(Pump::take_tail).unwrap_or_default();
+        let last_words = warm.process.log.take_tail();
         if word.as_deref().is_ok_and(|word| word == "ready") {
             return Ok(warm);
         }
@@ -190,9 +189,8 @@ impl Warm {
         let arguments =
             [&path, c"-c", &program, c"bootstrap", &script, &function, &log_fd, &context_fd];
         let environment = process::base_environment();
-        let (stdin, stdout) = (stdin.as_fd(), stdout.as_fd());
-        let log = Some((log, &log_writer));
-        let process = Process::spawn(&path, &arguments, &environment, stdin, stdout, log)?;
+        let (streams, log) = ([stdin.as_fd(), stdout.as_fd()], Some((log, &log_writer)));
+        let process = Process::spawn(&arguments, &environment, streams, log)?;
         Ok((Warm { process, commands, words, context }, log_writer))
     }
 
@@ -206,12 +204,12 @@ impl Warm {
     /// Waits for the shell's next word, and logs meanwhile; empty when there is none any more.
     fn word(&mut self) -> io::Result<String> {
         loop {
-            let log = self.process.log.as_ref().and_then(Pump::descriptor);
-            let words = [Some(self.words.as_fd()), Some(self.process.descriptor())];
-            let [written, word, ended] = sys::poll([log, words[0], words[1]], None)?;
+            let (words, process) = (self.words.as_fd(), self.process.descriptor());
+            let waited_for = [self.process.log.descriptor(), Some(words), Some(process)];
+            let [written, word, ended] = sys::poll(waited_for, None)?;
             // First, so that what the shell wrote before its word is logged before it counts.
-            if written && let Some(log) = &mut self.process.log {
-                log.take(None);
+            if written {
+                self.process.log.take(None);
             } else if word {
                 return run::read_word(&mut self.words);
             } else if ended {
