@@ -47,11 +47,11 @@ fn collect(alive: &mut Vec<i32>) {
         let Some(at) = alive.iter().position(|slot| *slot == pid) else { continue };
         alive.swap_remove(at);
         if status.code() == Some(i32::from(INIT_FAILED)) {
-            std::process::exit(1);
+            sys::exit(1);
         }
         if alive.is_empty() {
             let killed = status.signal().map(|signal| signal.saturating_add(128));
-            std::process::exit(status.code().or(killed).unwrap_or(1));
+            sys::exit(status.code().or(killed).unwrap_or(1));
         }
     }
 }
