@@ -22,7 +22,7 @@ const TEXT_LIMIT: usize = 20_000;
 /// It becomes `{"errorType":…,"errorMessage":…,"stackTrace":[…]}`.
 #[derive(Debug)]
 pub struct Failure {
-    error_type: &'static str,
+    error_type: String,
     message: String,
     trace: Vec<u8>,
     /// A handler's own error document.
@@ -35,7 +35,8 @@ impl Failure {
     /// `error_type` should be `Function.` or `Runtime.` and a word in letters: another one goes
     /// into the document as it is, and to Lambda's own metrics as `Function.Unknown`.
     pub fn new(error_type: &'static str, message: impl Into<String>) -> Failure {
-        Failure { error_type, message: message.into(), trace: Vec::new(), document: None }
+        let (error_type, message) = (error_type.to_owned(), message.into());
+        Failure { error_type, message, trace: Vec::new(), document: None }
     }
 
     /// Makes the lines of `text` the stack trace, of a long one those in its last 20,000 bytes.
@@ -47,9 +48,14 @@ impl Failure {
     /// Takes `output` as the error document, if it is one: a JSON object of at most 262,144 bytes
     /// with a string `errorType` or `errorMessage`. Else nothing changes.
     pub fn with_document(mut self, output: &[u8]) -> Failure {
-        let says = |fields: json::ErrorFields| fields.error_type.is_some() || fields.has_message;
-        if output.len() <= ERROR_DOCUMENT_LIMIT && json::object(output).is_some_and(says) {
+        if output.len() <= ERROR_DOCUMENT_LIMIT
+            && let Some((error_type, message)) = json::object(output)
+            && error_type.or(message).is_some()
+        {
             self.document = Some(output.to_vec());
+            if let Some(own) = error_type.filter(|own| is_error_type(own)) {
+                self.error_type = String::from_utf8_lossy(own).into_owned();
+            }
         }
         self
     }
@@ -67,10 +73,8 @@ impl Failure {
     /// The type for the `Lambda-Runtime-Function-Error-Type` header: always of the form
     /// `(Runtime|Function)\.[A-Z][a-zA-Z]+`, which Lambda passes on unchanged.
     pub fn error_type(&self) -> &str {
-        let own = self.document.as_deref().and_then(|json| json::object(json)?.error_type);
-        let own = own.and_then(|name| std::str::from_utf8(name).ok());
-        let mut names = own.into_iter().chain([self.error_type]);
-        names.find(|name| is_error_type(name)).unwrap_or("Function.Unknown")
+        let is_good = is_error_type(self.error_type.as_bytes());
+        if is_good { &self.error_type } else { "Function.Unknown" }
     }
 
     /// The error document, valid JSON of at most [`ERROR_DOCUMENT_LIMIT`] bytes.
@@ -82,12 +86,9 @@ impl Failure {
         json::push_member(&mut out, "errorType", self.error_type.as_bytes());
         let message = self.message.as_bytes();
         json::push_member(&mut out, "errorMessage", message.get(..TEXT_LIMIT).unwrap_or(message));
-        out.extend_from_slice(b",\"stackTrace\":[");
-        let lines = self.trace.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-        for (index, line) in lines.enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
+        json::push_string(&mut out, b"stackTrace");
+        out.extend_from_slice(b":[");
+        for line in self.trace.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
             json::push_string(&mut out, line);
         }
         out.extend_from_slice(b"]}");
@@ -103,12 +104,10 @@ impl<E: std::error::Error> From<E> for Failure {
 }
 
 /// `(Runtime|Function)\.[A-Z][a-zA-Z]+`, the whole of it.
-fn is_error_type(name: &str) -> bool {
-    let word = name.strip_prefix("Runtime.").or_else(|| name.strip_prefix("Function."));
-    word.is_some_and(|word| {
-        let is_word = word.bytes().all(|byte| byte.is_ascii_alphabetic());
-        is_word && word.len() > 1 && word.starts_with(|first: char| first.is_ascii_uppercase())
-    })
+fn is_error_type(name: &[u8]) -> bool {
+    let word = name.strip_prefix(b"Runtime.").or_else(|| name.strip_prefix(b"Function."));
+    matches!(word, Some([b'A'..=b'Z', rest @ ..])
+        if !rest.is_empty() && rest.iter().all(u8::is_ascii_alphabetic))
 }
 
 #[cfg(test)]

@@ -34,9 +34,9 @@ static JSON: AtomicBool = AtomicBool::new(false);
 static LEAST: AtomicUsize = AtomicUsize::new(Level::Info as usize);
 
 /// Sets form and threshold, once, from the settings. The threshold is an index of [`LEVELS`].
-pub(crate) fn configure(json: bool, least: Option<usize>) {
+pub(crate) fn configure(json: bool, least: usize) {
     JSON.store(json, Ordering::Relaxed);
-    LEAST.store(least.unwrap_or(Level::Info as usize), Ordering::Relaxed);
+    LEAST.store(least, Ordering::Relaxed);
 }
 
 fn name(level: Level) -> &'static str {
@@ -55,10 +55,7 @@ pub fn is_json() -> bool {
 /// `AWS_LAMBDA_LOG_LEVEL` are left out. A log that cannot be written is not an error.
 pub fn write(level: Level, invocation: Option<&Invocation>, message: &str) {
     if is_json() {
-        let mut line = Vec::new();
-        push_object(&mut line, level, invocation, message.as_bytes());
-        pass(&line);
-        return;
+        return pass(&object(level, invocation, message.as_bytes()));
     }
     let id = invocation.map(|invocation| format!("RequestId: {} ", invocation.request_id()));
     let line = format!("bootstrap: {} {}{message}", name(level), id.unwrap_or_default());
@@ -68,31 +65,29 @@ pub fn write(level: Level, invocation: Option<&Invocation>, message: &str) {
 /// Writes a line of a handler's standard error in JSON form: one that is a JSON object already
 /// passes as it is, another is wrapped at level INFO.
 pub fn wrap(invocation: Option<&Invocation>, line: &[u8]) {
-    let mut out = Vec::new();
-    if json::object(line).is_some() {
-        out.extend_from_slice(line);
-        out.push(b'\n');
-    } else {
-        push_object(&mut out, Level::Info, invocation, line);
-    }
-    pass(&out);
+    pass(&match json::object(line) {
+        Some(_) => [line, b"\n"].concat(),
+        None => object(Level::Info, invocation, line),
+    });
 }
 
-fn push_object(out: &mut Vec<u8>, level: Level, invocation: Option<&Invocation>, message: &[u8]) {
+/// A line in JSON form; empty where its level is below the threshold.
+fn object(level: Level, invocation: Option<&Invocation>, message: &[u8]) -> Vec<u8> {
     if (level as usize) < LEAST.load(Ordering::Relaxed) {
-        return;
+        return Vec::new();
     }
-    out.push(b'{');
-    json::push_member(out, "timestamp", timestamp(SystemTime::now()).as_bytes());
-    json::push_member(out, "level", name(level).as_bytes());
+    let mut out = b"{".to_vec();
+    json::push_member(&mut out, "timestamp", timestamp(SystemTime::now()).as_bytes());
+    json::push_member(&mut out, "level", name(level).as_bytes());
     if let Some(invocation) = invocation {
-        json::push_member(out, "requestId", invocation.request_id().as_bytes());
+        json::push_member(&mut out, "requestId", invocation.request_id().as_bytes());
         if let Some(tenant) = invocation.tenant_id() {
-            json::push_member(out, "tenantId", tenant);
+            json::push_member(&mut out, "tenantId", tenant);
         }
     }
-    json::push_member(out, "message", message);
+    json::push_member(&mut out, "message", message);
     out.extend_from_slice(b"}\n");
+    out
 }
 
 /// Writes bytes as they are, in one piece where the log takes them so.
@@ -100,29 +95,28 @@ pub fn pass(bytes: &[u8]) {
     let _ = std::io::stderr().lock().write_all(bytes);
 }
 
-/// Days from 1970-01-01 to 9999-12-31, the last that the format below can show.
-const LAST_DAY: u64 = 2_932_896;
-
 /// RFC 3339 in UTC with milliseconds.
 fn timestamp(now: SystemTime) -> String {
     let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (seconds, millis) = (since_epoch.as_secs(), since_epoch.subsec_millis());
     let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-    let mut day = (seconds / 86_400).min(LAST_DAY);
-    let (mut year, mut month) = (1970_u64, 1_u64);
-    let february = loop {
-        let is_leap = year % 4 == 0 && year % 100 != 0 || year % 400 == 0;
-        let Some(rest) = day.checked_sub(if is_leap { 366 } else { 365 }) else {
-            break if is_leap { 29 } else { 28 };
+    let mut day = (seconds / 86_400).saturating_add(1);
+    for (year, month) in (1970..=9999).flat_map(|year| (1..=12).map(move |month| (year, month))) {
+        let length = match month {
+            2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+            2 => 28,
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
         };
-        (day, year) = (rest, year.saturating_add(1));
-    };
-    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
-        let Some(rest) = day.checked_sub(length) else { break };
-        (day, month) = (rest, month.saturating_add(1));
+        if day <= length {
+            return format!(
+                "{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
+            );
+        }
+        day = day.saturating_sub(length);
     }
-    let day = day.saturating_add(1);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    // The form has no year after this one.
+    "9999-12-31T23:59:59.999Z".to_owned()
 }
 
 #[cfg(test)]

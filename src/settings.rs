@@ -1,12 +1,12 @@
 //! The environment, read once. The only file that knows a setting's name.
 
 use std::ffi::OsString;
-use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::failure::Failure;
-use crate::{http, log};
+use crate::http;
+use crate::log::{self, Level};
 
 /// Most events at once. Managed Instances allow 64 for each vCPU, on up to 32 vCPUs.
 pub const SLOT_LIMIT: usize = 2_048;
@@ -43,19 +43,32 @@ impl Settings {
     /// # Errors
     /// `Runtime.ConfigInvalid` with the variable, its value, and what is allowed.
     pub fn from_environment() -> Result<Settings, Failure> {
-        let format = choice("AWS_LAMBDA_LOG_FORMAT", "Text, JSON")?;
-        log::configure(format == Some(1), choice("AWS_LAMBDA_LOG_LEVEL", log::LEVELS)?);
-        let streaming = choice("BOOTSTRAP_RESPONSE_MODE", "buffered, streaming")? == Some(1);
-        let margin = numeric("BOOTSTRAP_DEADLINE_MARGIN_MS", 0, DEADLINE_MARGIN_LIMIT_MS)?;
-        let margin = margin.unwrap_or(DEFAULT_MARGIN_MS);
+        let is_json = choice("AWS_LAMBDA_LOG_FORMAT", "Text, JSON", 0)? == 1;
+        log::configure(is_json, choice("AWS_LAMBDA_LOG_LEVEL", log::LEVELS, Level::Info as usize)?);
+        let streaming = choice("BOOTSTRAP_RESPONSE_MODE", "buffered, streaming", 0)? == 1;
+        let default = if streaming { "application/octet-stream" } else { "application/json" };
+        // It goes into a header line, so only what a header line may hold is taken.
+        let media_type = |text: &str| {
+            let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+            (is_plain && text.contains('/')).then(|| text.to_owned())
+        };
+        let allowed = "a media type such as text/html";
+        let margin = "BOOTSTRAP_DEADLINE_MARGIN_MS";
+        let margin = numeric(margin, 0, DEADLINE_MARGIN_LIMIT_MS, DEFAULT_MARGIN_MS)?;
+        // Lambda sets this one, so what is no number is ignored as official clients do (Go, Rust);
+        // a number that cannot be honoured is an error.
+        let concurrency = "AWS_LAMBDA_MAX_CONCURRENCY";
+        let is_number = |value: OsString| value.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+        let is_number = value(concurrency).is_some_and(is_number);
+        let slots = if is_number { numeric(concurrency, 1, SLOT_LIMIT as u64, 1)? } else { 1 };
         Ok(Settings {
             handler: value("_HANDLER").or_else(|| value("HANDLER")),
             task_root: value("LAMBDA_TASK_ROOT").unwrap_or_else(|| ".".into()).into(),
             streaming,
-            content_type: content_type(streaming)?,
+            content_type: setting("BOOTSTRAP_CONTENT_TYPE", allowed, default.into(), media_type)?,
             deadline_margin: (margin > 0).then(|| Duration::from_millis(margin)),
-            graceful_shutdown: choice("BOOTSTRAP_GRACEFUL_SHUTDOWN", "0, 1")? == Some(1),
-            concurrency: concurrency()?,
+            graceful_shutdown: choice("BOOTSTRAP_GRACEFUL_SHUTDOWN", "0, 1", 0)? == 1,
+            concurrency: slots as usize,
             snap_start: value("AWS_LAMBDA_INITIALIZATION_TYPE").is_some_and(|v| v == "snap-start"),
         })
     }
@@ -70,14 +83,15 @@ fn value(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// A variable as `read` takes it; `None` where it is absent.
+/// A variable as `read` takes it, or the default where it is absent.
 fn setting<T>(
     name: &str,
-    allowed: &dyn Display,
+    allowed: &str,
+    default: T,
     read: impl FnOnce(&str) -> Option<T>,
-) -> Result<Option<T>, Failure> {
-    let Some(value) = value(name) else { return Ok(None) };
-    value.to_str().and_then(read).map(Some).ok_or_else(|| {
+) -> Result<T, Failure> {
+    let Some(value) = value(name) else { return Ok(default) };
+    value.to_str().and_then(read).ok_or_else(|| {
         let value = value.to_string_lossy();
         let mend = "mend it in the function's configuration";
         let message = format!("{name} is '{value}', allowed is {allowed}; {mend}");
@@ -86,37 +100,13 @@ fn setting<T>(
 }
 
 /// Which word of the list `allowed` a variable is, in any case.
-fn choice(name: &str, allowed: &str) -> Result<Option<usize>, Failure> {
-    let is = |value: &str| allowed.split(", ").position(|word| word.eq_ignore_ascii_case(value));
-    setting(name, &allowed, is)
+fn choice(name: &str, allowed: &str, default: usize) -> Result<usize, Failure> {
+    let mut words = allowed.split(", ");
+    setting(name, allowed, default, |value| words.position(|word| word.eq_ignore_ascii_case(value)))
 }
 
-fn numeric(name: &str, least: u64, most: u64) -> Result<Option<u64>, Failure> {
-    let is_allowed = |number: &u64| (least..=most).contains(number);
-    setting(name, &format_args!("a number from {least} to {most}"), |value| {
-        http::number(value.as_bytes(), 10).filter(is_allowed)
+fn numeric(name: &str, least: u64, most: u64, default: u64) -> Result<u64, Failure> {
+    setting(name, &format!("a number from {least} to {most}"), default, |value| {
+        http::number(value.as_bytes(), 10).filter(|number| (least..=most).contains(number))
     })
-}
-
-/// Lambda sets the variable, so what is no number is ignored as official clients do (Go, Rust);
-/// a number that cannot be honoured is an error.
-fn concurrency() -> Result<usize, Failure> {
-    let name = "AWS_LAMBDA_MAX_CONCURRENCY";
-    match value(name) {
-        Some(value) if value.as_encoded_bytes().iter().all(u8::is_ascii_digit) => {
-            Ok(numeric(name, 1, SLOT_LIMIT as u64)?.unwrap_or(1) as usize)
-        }
-        _ => Ok(1),
-    }
-}
-
-/// A media type goes into a header line, so only what a header line may hold is taken.
-fn content_type(streaming: bool) -> Result<String, Failure> {
-    let name = "BOOTSTRAP_CONTENT_TYPE";
-    let given = setting(name, &"a media type such as text/html", |text| {
-        let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-        (is_plain && text.contains('/')).then(|| text.to_owned())
-    })?;
-    let default = if streaming { "application/octet-stream" } else { "application/json" };
-    Ok(given.unwrap_or_else(|| default.to_owned()))
 }
