@@ -1,21 +1,25 @@
 //! `AWS_LAMBDA_RUNTIME_API`: where the Runtime API is, and a connection to there.
 //!
-//! In: the variable's text, and for a name the text of /etc/hosts. Out: a connected stream. It must
+//! In: the variable's text, and for a name /etc/hosts. Out: a connected stream. It must
 //! never ask a name server, nor connect to anything else.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 #[cfg(not(fuzzing))]
 pub(crate) use std::net::TcpStream;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::error::{Error, Kind};
 use crate::http::number;
+use crate::log::{self, Level};
 use crate::settings;
 #[cfg(fuzzing)]
 pub(crate) use crate::stream::TcpStream;
 
 /// Most bytes of /etc/hosts that are read.
-pub const HOSTS_LIMIT: u64 = 65_536;
+const HOSTS_LIMIT: u64 = 65_536;
+
+/// How /etc/hosts is opened, in case that it is needed.
+type OpenHosts = fn() -> io::Result<File>;
 
 /// Where the Runtime API is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,21 +32,21 @@ pub struct Address {
 }
 
 impl Address {
-    /// Reads `AWS_LAMBDA_RUNTIME_API`. A host that is a name is looked up in what `read_hosts`
-    /// gives: the content of /etc/hosts, at most [`HOSTS_LIMIT`] bytes of it.
-    ///
-    /// # Errors
-    /// The variable is missing or malformed.
-    pub fn from_environment(read_hosts: fn() -> io::Result<Vec<u8>>) -> Result<Address, Error> {
-        let address = match settings::runtime_api() {
-            Some(text) => Address::parse(&text, read_hosts).ok_or("the value is not host:port"),
-            None => Err("the variable is not set"),
+    /// Reads `AWS_LAMBDA_RUNTIME_API`; logs what is wrong where it is missing or malformed.
+    pub(crate) fn from_environment(open_hosts: OpenHosts) -> Option<Address> {
+        let address = settings::runtime_api().map(|text| Address::parse(&text, open_hosts));
+        let why = match address {
+            Some(Some(address)) => return Some(address),
+            Some(None) => "the value is not host:port",
+            None => "the variable is not set",
         };
-        address.map_err(|why| Kind::Address(why).during("AWS_LAMBDA_RUNTIME_API"))
+        let mend = "Lambda and its emulators set it to host:port, set it so to run by hand";
+        log::write(Level::Fatal, None, &format!("AWS_LAMBDA_RUNTIME_API: {why}; {mend}"));
+        None
     }
 
     /// Reads `host:port`, `[v6]:port`, and either as `http://host:port/prefix`.
-    fn parse(text: &str, read_hosts: fn() -> io::Result<Vec<u8>>) -> Option<Address> {
+    fn parse(text: &str, open_hosts: OpenHosts) -> Option<Address> {
         let text = text.strip_prefix("http://").unwrap_or(text);
         let (authority, prefix) = text.split_at_checked(text.find('/').unwrap_or(text.len()))?;
         let (host, port) = authority.rsplit_once(':')?;
@@ -54,7 +58,7 @@ impl Address {
         if port == 0 || host.is_empty() || !host_is_plain || !is_visible {
             return None;
         }
-        let candidates = look_up(host, read_hosts).into_iter();
+        let candidates = look_up(host, open_hosts).into_iter();
         Some(Address {
             authority: authority.to_owned(),
             prefix: prefix.trim_end_matches('/').to_owned(),
@@ -67,11 +71,7 @@ impl Address {
     /// Without a limit of its own: the Runtime API is on the same machine, where a connect is
     /// accepted or refused at once, and the kernel gives up on any other after two minutes.
     pub(crate) fn connect(&self) -> io::Result<TcpStream> {
-        let refused = Err(io::ErrorKind::HostUnreachable.into());
-        self.candidates.iter().fold(refused, |found, address| match found {
-            Err(_) => TcpStream::connect(address),
-            connected => connected,
-        })
+        TcpStream::connect(&*self.candidates)
     }
 }
 
@@ -80,11 +80,13 @@ impl Address {
 ///
 /// No name server is asked. Lambda and its emulators give numbers, and so the only thing on the
 /// network that this program ever talks to is the Runtime API.
-fn look_up(host: &str, read_hosts: fn() -> io::Result<Vec<u8>>) -> Vec<IpAddr> {
+fn look_up(host: &str, open_hosts: OpenHosts) -> Vec<IpAddr> {
     if let Ok(ip) = host.parse() {
         return vec![ip];
     }
-    let text = read_hosts().unwrap_or_default();
+    let mut text = Vec::new();
+    // What cannot be read names nothing.
+    let _ = open_hosts().and_then(|file| file.take(HOSTS_LIMIT).read_to_end(&mut text));
     let mut found = Vec::new();
     for line in text.split(|&byte| byte == b'\n') {
         let line = line.split(|&byte| byte == b'#').next().unwrap_or_default();

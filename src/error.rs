@@ -1,23 +1,14 @@
 //! Why a slot, or the whole runtime, cannot go on: always the Runtime API or the way to it.
 //!
-//! What a handler does wrong is a [`crate::Failure`], which costs one event. An [`Error`] costs the
+//! What a handler does wrong is a [`crate::Failure`], which costs one event. A [`Kind`] costs the
 //! process: it is logged, the exit status is 1, and Lambda starts the runtime again.
 
 use std::fmt;
 use std::io;
 
-/// A failure of the Runtime API, or of the connection to it.
-#[derive(Debug)]
-pub struct Error {
-    during: &'static str,
-    kind: Kind,
-}
-
 /// What went wrong, by whose fault it is.
 #[derive(Debug)]
 pub(crate) enum Kind {
-    /// `AWS_LAMBDA_RUNTIME_API` is missing or cannot be read.
-    Address(&'static str),
     /// The operating system refused a connect, a read or a write.
     Io(io::Error),
     /// The connection ended before the reply was whole.
@@ -28,12 +19,6 @@ pub(crate) enum Kind {
     Status(u16),
 }
 
-impl Kind {
-    pub(crate) fn during(self, during: &'static str) -> Error {
-        Error { during, kind: self }
-    }
-}
-
 /// What the readers of HTTP refuse is against the protocol.
 impl From<&'static str> for Kind {
     fn from(why: &'static str) -> Kind {
@@ -41,14 +26,9 @@ impl From<&'static str> for Kind {
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.during)?;
-        match &self.kind {
-            Kind::Address(why) => write!(
-                f,
-                "{why}; Lambda and its emulators set it to host:port, set it so to run by hand"
-            ),
+        match self {
             Kind::Io(error) => write!(f, "{error}; is a Runtime API listening there?"),
             Kind::Cut => f.write_str("the connection ended before the reply was whole"),
             Kind::Protocol(why) => f.write_str(why),
@@ -57,10 +37,8 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
-
 /// What a status of the Runtime API means (AWS, Runtime API; its emulator's source).
-pub(crate) fn explain_status(status: u16) -> &'static str {
+fn explain_status(status: u16) -> &'static str {
     match status {
         400 => "the request id is unknown: answered before, or timed out",
         403 => "not allowed in this state of the Runtime API: answered before, or out of turn",

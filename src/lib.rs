@@ -51,14 +51,13 @@ pub mod log;
 
 use std::process::ExitCode;
 
-pub use address::{Address, HOSTS_LIMIT};
+pub use address::Address;
 pub use connection::RECONNECT_LIMIT;
-pub use error::Error;
 pub use failure::{ERROR_DOCUMENT_LIMIT, Failure};
 pub use invocation::{EVENT_VARIABLES, Invocation};
 pub use reply::{Answered, Reply, Stream, too_large};
 pub use runtime_api::PAYLOAD_LIMIT;
-pub use serve::{Extension, Handler, report_init_error, serve, serve_slot, stop};
+pub use serve::{Handler, begin, report_init_error, serve, serve_slot};
 pub use settings::{DEADLINE_MARGIN_LIMIT_MS, SLOT_LIMIT, Settings};
 
 /// Serves events with a function, for ever.
@@ -66,10 +65,7 @@ pub use settings::{DEADLINE_MARGIN_LIMIT_MS, SLOT_LIMIT, Settings};
 /// It is given an event's context and its bytes, and returns the response or a [`Failure`]; any
 /// error of Rust becomes one by `?`. Several slots call it at once, hence `Sync`: what they share
 /// is what it captures. Returns only when the Runtime API cannot be used, with the exit status.
-pub fn run<F>(function: F) -> ExitCode
-where
-    F: Fn(&Invocation, &[u8]) -> Result<Vec<u8>, Failure> + Sync,
-{
+pub fn run(function: impl Fn(&Invocation, &[u8]) -> Result<Vec<u8>, Failure> + Sync) -> ExitCode {
     serve(|settings| {
         let content_type = settings.content_type.clone();
         Ok(Function { function: &function, content_type, event: Vec::new() })
@@ -83,10 +79,7 @@ struct Function<'a, F> {
     event: Vec<u8>,
 }
 
-impl<F> Handler for Function<'_, F>
-where
-    F: Fn(&Invocation, &[u8]) -> Result<Vec<u8>, Failure>,
-{
+impl<F: Fn(&Invocation, &[u8]) -> Result<Vec<u8>, Failure>> Handler for Function<'_, F> {
     fn receive(&mut self, part: &[u8]) {
         self.event.extend_from_slice(part);
     }

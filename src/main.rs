@@ -18,9 +18,9 @@ mod handler;
 mod supervise;
 mod sys;
 
-use std::io::{self, Read, Write};
+use std::io::Write;
 
-use zerostrap::{Address, Error, Extension, Failure, Settings};
+use zerostrap::{Failure, Settings};
 
 const HELP: &str = include_str!("help.txt");
 
@@ -43,43 +43,25 @@ fn run(argument: &[u8]) -> u8 {
 }
 
 fn serve() -> u8 {
-    let address = match Address::from_environment(read_hosts) {
-        Ok(address) => address,
-        Err(error) => return stop(&error),
-    };
-    let settings = match settings() {
-        Ok(settings) => settings,
-        Err(failure) => return init_failed(&address, &failure),
-    };
-    let _extension = match Extension::register(&address, &settings) {
-        Ok(extension) => extension,
-        Err(error) => return stop(&error),
-    };
+    let begun = zerostrap::begin(settings, || sys::open(c"/etc/hosts"));
+    let Some((address, settings)) = begun else { return FAILURE };
     // PID 1 of a container has orphans to collect, which a process that waits for events cannot.
     let supervised = settings.concurrency > 1 || std::process::id() == 1;
     if supervised && let Err(error) = supervise::divide(settings.concurrency) {
         let message = format!("a process for a slot cannot be made: {error}");
-        return init_failed(&address, &Failure::new("Runtime.HandlerInitFailed", message));
+        let failure = Failure::new("Runtime.HandlerInitFailed", message);
+        zerostrap::report_init_error(&address, &failure);
+        return FAILURE;
     }
     match handler::start(&settings) {
-        Ok(mut handler) => {
-            zerostrap::serve_slot(&address, &settings, &mut *handler);
-            FAILURE
-        }
+        Ok(mut handler) => zerostrap::serve_slot(&address, &settings, &mut *handler),
         Err(failure) => {
-            init_failed(&address, &failure);
-            if supervised { supervise::INIT_FAILED } else { FAILURE }
+            zerostrap::report_init_error(&address, &failure);
+            if supervised {
+                return supervise::INIT_FAILED;
+            }
         }
     }
-}
-
-fn init_failed(address: &Address, failure: &Failure) -> u8 {
-    zerostrap::report_init_error(address, failure);
-    FAILURE
-}
-
-fn stop(error: &Error) -> u8 {
-    zerostrap::stop(error);
     FAILURE
 }
 
@@ -97,30 +79,18 @@ fn check() -> u8 {
 /// Reads the environment, and goes where handlers run.
 fn settings() -> Result<Settings, Failure> {
     let mut settings = Settings::from_environment()?;
-    if settings.task_root.as_os_str() != "." {
-        if let Err(error) = std::env::set_current_dir(&settings.task_root) {
-            let root = settings.task_root.display();
-            let message = format!("LAMBDA_TASK_ROOT {root}: {error}; set it to a folder");
-            return Err(Failure::new("Runtime.NoSuchHandler", message));
-        }
-        if settings.task_root.is_relative() {
-            settings.task_root = ".".into();
-        }
+    std::env::set_current_dir(&settings.task_root).map_err(|error| {
+        let root = settings.task_root.display();
+        let message = format!("LAMBDA_TASK_ROOT {root}: {error}; set it to a folder");
+        Failure::new("Runtime.NoSuchHandler", message)
+    })?;
+    if settings.task_root.is_relative() {
+        settings.task_root = ".".into();
     }
     Ok(settings)
 }
 
-/// The content of /etc/hosts, as far as it is looked at.
-fn read_hosts() -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    sys::open(c"/etc/hosts")?.take(zerostrap::HOSTS_LIMIT).read_to_end(&mut text)?;
-    Ok(text)
-}
-
 /// `println!` would panic on a closed standard output.
 fn print(text: &str) -> u8 {
-    match sys::standard_output().write_all(text.as_bytes()) {
-        Ok(()) => SUCCESS,
-        Err(_) => FAILURE,
-    }
+    if sys::standard_output().write_all(text.as_bytes()).is_ok() { SUCCESS } else { FAILURE }
 }

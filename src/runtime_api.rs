@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::connection::{Connection, ReplyHead};
-use crate::error::{Error, Kind};
+use crate::error::Kind;
 use crate::failure::Failure;
 use crate::http::request::Request;
 use crate::invocation::Invocation;
@@ -35,7 +35,7 @@ pub(crate) struct RuntimeApi {
     pub(crate) connection: Connection,
     pub(crate) request: Request,
     /// The request that was begun last, as the log names it: method and path.
-    during: &'static str,
+    pub(crate) during: &'static str,
 }
 
 impl RuntimeApi {
@@ -43,11 +43,6 @@ impl RuntimeApi {
     pub(crate) fn new(address: &Address) -> RuntimeApi {
         let connection = Connection::new(address.clone());
         RuntimeApi { connection, request: Request::default(), during: "" }
-    }
-
-    /// What went wrong, with the name of the request during which it did.
-    pub(crate) fn error(&self, kind: Kind) -> Error {
-        kind.during(self.during)
     }
 
     /// Asks for the next event and waits for it without limit: the sandbox may be frozen for hours
@@ -67,15 +62,10 @@ impl RuntimeApi {
         }
     }
 
-    /// Reports that the function cannot be initialised.
-    pub(crate) fn init_error(&mut self, failure: &Failure) -> Result<(), Kind> {
-        self.begin("POST /runtime/init/error", RUNTIME);
-        self.post_failure(None, failure)
-    }
-
-    /// Reports that the function could not take up its work after a restore.
-    pub(crate) fn restore_error(&mut self, failure: &Failure) -> Result<(), Kind> {
-        self.begin("POST /runtime/restore/error", RUNTIME);
+    /// Logs and reports that the function cannot be initialised or restored, as `during` says.
+    pub(crate) fn report(&mut self, during: &'static str, failure: &Failure) -> Result<(), Kind> {
+        failure.log(Level::Fatal, None);
+        self.begin(during, RUNTIME);
         self.post_failure(None, failure)
     }
 
@@ -168,10 +158,10 @@ impl RuntimeApi {
         let message = match outcome {
             Ok(_) => return Ok(()),
             Err(kind @ Kind::Status(500..)) => return Err(kind),
-            Err(kind @ Kind::Status(_)) => format!("{}; going on", self.error(kind)),
+            Err(kind @ Kind::Status(_)) => format!("{}: {kind}; going on", self.during),
             Err(kind) => {
                 self.connection.close();
-                format!("{}; not sent again, going on", self.error(kind))
+                format!("{}: {kind}; not sent again, going on", self.during)
             }
         };
         log::write(Level::Error, invocation, &message);

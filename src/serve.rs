@@ -4,18 +4,20 @@
 //! a handler an event that was cut, nor go on after the Runtime API said that it cannot.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
-use crate::address::{Address, HOSTS_LIMIT};
-use crate::error::{Error, Kind};
+use crate::address::Address;
+use crate::error::Kind;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::log::{self, Level};
 use crate::reply::{Answered, Reply};
 use crate::runtime_api::RuntimeApi;
 use crate::settings::Settings;
+
+const INIT_ERROR: &str = "POST /runtime/init/error";
 
 /// What answers events. One for each slot, so that no two events share its memory.
 pub trait Handler {
@@ -56,24 +58,8 @@ pub trait Handler {
 ///
 /// Returns only when it cannot go on, after it logged why and told the Runtime API where it can.
 pub fn serve<H: Handler>(make: impl Fn(&Settings) -> Result<H, Failure> + Sync) -> ExitCode {
-    if let Err(error) = serve_slots(&make) {
-        stop(&error);
-    }
-    ExitCode::FAILURE
-}
-
-fn serve_slots<H: Handler>(
-    make: &(impl Fn(&Settings) -> Result<H, Failure> + Sync),
-) -> Result<(), Error> {
-    let address = Address::from_environment(read_hosts)?;
-    let settings = match Settings::from_environment() {
-        Ok(settings) => settings,
-        Err(failure) => {
-            report_init_error(&address, &failure);
-            return Ok(());
-        }
-    };
-    let _extension = Extension::register(&address, &settings)?;
+    let begun = begin(Settings::from_environment, || File::open("/etc/hosts"));
+    let Some((address, settings)) = begun else { return ExitCode::FAILURE };
     let reported = Mutex::new(());
     let slot = || match make(&settings) {
         Ok(mut handler) => serve_slot(&address, &settings, &mut handler),
@@ -92,82 +78,65 @@ fn serve_slots<H: Handler>(
         }
         slot();
     });
-    Ok(())
+    ExitCode::FAILURE
+}
+
+/// Reads the environment, `settings` a part of it, and registers the extension that makes Lambda send
+/// SIGTERM where the settings ask for it. `None` where that fails, which is logged and reported.
+///
+/// `open_hosts` opens /etc/hosts, in case that the Runtime API's host is a name.
+pub fn begin(
+    settings: fn() -> Result<Settings, Failure>,
+    open_hosts: fn() -> io::Result<File>,
+) -> Option<(Address, Settings)> {
+    let address = Address::from_environment(open_hosts)?;
+    let settings = settings().map_err(|failure| report_init_error(&address, &failure)).ok()?;
+    if settings.graceful_shutdown {
+        // Never dropped: the extension is registered as long as its connection is open.
+        std::mem::forget(attempt(&address, &mut RuntimeApi::register_extension)?);
+    }
+    Some((address, settings))
 }
 
 /// Serves events for ever in one slot, whatever the settings say of concurrency: for a process that
 /// is a slot itself. Returns as [`serve`] does.
 pub fn serve_slot(address: &Address, settings: &Settings, handler: &mut dyn Handler) {
-    let mut api = RuntimeApi::new(address);
-    if let Err(kind) = run_slot(&mut api, settings, handler) {
-        stop(&api.error(kind));
-    }
+    attempt(address, &mut |api| {
+        if settings.snap_start {
+            if let Err(failure) = handler.before_snapshot() {
+                return api.report(INIT_ERROR, &failure);
+            }
+            api.restore_next()?;
+            if let Err(failure) = handler.after_restore() {
+                return api.report("POST /runtime/restore/error", &failure);
+            }
+        }
+        loop {
+            let invocation = api.next(&mut |part| handler.receive(part))?;
+            handler.handle(&invocation, Reply::new(api, &invocation)).0?;
+            if let Err(failure) = handler.recover() {
+                failure.log(Level::Fatal, None);
+                return Ok(());
+            }
+        }
+    });
 }
 
 /// Logs a failure before the first event, and reports it.
 pub fn report_init_error(address: &Address, failure: &Failure) {
-    failure.log(Level::Fatal, None);
+    attempt(address, &mut |api| api.report(INIT_ERROR, failure));
+}
+
+/// Does `work` on a connection of its own, and returns that; logs why the Runtime API could not be
+/// used.
+fn attempt(
+    address: &Address,
+    work: &mut dyn FnMut(&mut RuntimeApi) -> Result<(), Kind>,
+) -> Option<RuntimeApi> {
     let mut api = RuntimeApi::new(address);
-    if let Err(kind) = api.init_error(failure) {
-        stop(&api.error(kind));
+    if let Err(kind) = work(&mut api) {
+        log::write(Level::Fatal, None, &format!("{}: {kind}", api.during));
+        return None;
     }
-}
-
-/// Logs why the runtime cannot go on.
-pub fn stop(error: &Error) {
-    log::write(Level::Fatal, None, &error.to_string());
-}
-
-fn read_hosts() -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    File::open("/etc/hosts")?.take(HOSTS_LIMIT).read_to_end(&mut text)?;
-    Ok(text)
-}
-
-/// The internal extension that makes Lambda send SIGTERM; registered as long as this lives.
-#[derive(Debug)]
-pub struct Extension {
-    _connection: RuntimeApi,
-}
-
-impl Extension {
-    /// Registers it, if the settings ask for it. Must be done before the first event is asked for.
-    ///
-    /// # Errors
-    /// The Runtime API cannot be used.
-    pub fn register(address: &Address, settings: &Settings) -> Result<Option<Extension>, Error> {
-        if !settings.graceful_shutdown {
-            return Ok(None);
-        }
-        let mut api = RuntimeApi::new(address);
-        api.register_extension().map_err(|kind| api.error(kind))?;
-        Ok(Some(Extension { _connection: api }))
-    }
-}
-
-/// One slot: its restore, if there is one, then its events until it cannot go on.
-fn run_slot(
-    api: &mut RuntimeApi,
-    settings: &Settings,
-    handler: &mut dyn Handler,
-) -> Result<(), Kind> {
-    if settings.snap_start {
-        if let Err(failure) = handler.before_snapshot() {
-            failure.log(Level::Fatal, None);
-            return api.init_error(&failure);
-        }
-        api.restore_next()?;
-        if let Err(failure) = handler.after_restore() {
-            failure.log(Level::Fatal, None);
-            return api.restore_error(&failure);
-        }
-    }
-    loop {
-        let invocation = api.next(&mut |part| handler.receive(part))?;
-        handler.handle(&invocation, Reply::new(api, &invocation)).0?;
-        if let Err(failure) = handler.recover() {
-            failure.log(Level::Fatal, None);
-            return Ok(());
-        }
-    }
+    Some(api)
 }

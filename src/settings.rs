@@ -14,8 +14,6 @@ pub const SLOT_LIMIT: usize = 2_048;
 /// Longest margin before a deadline, in milliseconds.
 pub const DEADLINE_MARGIN_LIMIT_MS: u64 = 60_000;
 
-const DEFAULT_MARGIN_MS: u64 = 200;
-
 /// What the environment asks for.
 #[derive(Debug)]
 pub struct Settings {
@@ -43,32 +41,18 @@ impl Settings {
     /// # Errors
     /// `Runtime.ConfigInvalid` with the variable, its value, and what is allowed.
     pub fn from_environment() -> Result<Settings, Failure> {
-        let is_json = choice("AWS_LAMBDA_LOG_FORMAT", "Text, JSON", 0)? == 1;
-        log::configure(is_json, choice("AWS_LAMBDA_LOG_LEVEL", log::LEVELS, Level::Info as usize)?);
-        let streaming = choice("BOOTSTRAP_RESPONSE_MODE", "buffered, streaming", 0)? == 1;
-        let default = if streaming { "application/octet-stream" } else { "application/json" };
-        // It goes into a header line, so only what a header line may hold is taken.
-        let media_type = |text: &str| {
-            let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-            (is_plain && text.contains('/')).then(|| text.to_owned())
-        };
-        let allowed = "a media type such as text/html";
-        let margin = "BOOTSTRAP_DEADLINE_MARGIN_MS";
-        let margin = numeric(margin, 0, DEADLINE_MARGIN_LIMIT_MS, DEFAULT_MARGIN_MS)?;
-        // Lambda sets this one, so what is no number is ignored as official clients do (Go, Rust);
-        // a number that cannot be honoured is an error.
-        let concurrency = "AWS_LAMBDA_MAX_CONCURRENCY";
-        let is_number = |value: OsString| value.as_encoded_bytes().iter().all(u8::is_ascii_digit);
-        let is_number = value(concurrency).is_some_and(is_number);
-        let slots = if is_number { numeric(concurrency, 1, SLOT_LIMIT as u64, 1)? } else { 1 };
+        let is_json = choice("AWS_LAMBDA_LOG_FORMAT", 0, "Text, JSON")? == 1;
+        log::configure(is_json, choice("AWS_LAMBDA_LOG_LEVEL", Level::Info as usize, log::LEVELS)?);
+        let streaming = choice("BOOTSTRAP_RESPONSE_MODE", 0, "buffered, streaming")? == 1;
+        let margin = numeric("BOOTSTRAP_DEADLINE_MARGIN_MS", 200, 0, DEADLINE_MARGIN_LIMIT_MS)?;
         Ok(Settings {
             handler: value("_HANDLER").or_else(|| value("HANDLER")),
             task_root: value("LAMBDA_TASK_ROOT").unwrap_or_else(|| ".".into()).into(),
             streaming,
-            content_type: setting("BOOTSTRAP_CONTENT_TYPE", allowed, default.into(), media_type)?,
+            content_type: content_type(streaming)?,
             deadline_margin: (margin > 0).then(|| Duration::from_millis(margin)),
-            graceful_shutdown: choice("BOOTSTRAP_GRACEFUL_SHUTDOWN", "0, 1", 0)? == 1,
-            concurrency: slots as usize,
+            graceful_shutdown: choice("BOOTSTRAP_GRACEFUL_SHUTDOWN", 0, "0, 1")? == 1,
+            concurrency: concurrency()?,
             snap_start: value("AWS_LAMBDA_INITIALIZATION_TYPE").is_some_and(|v| v == "snap-start"),
         })
     }
@@ -83,11 +67,11 @@ fn value(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// A variable as `read` takes it, or the default where it is absent.
+/// A variable as `read` takes it, or `default` where it is absent.
 fn setting<T>(
     name: &str,
-    allowed: &str,
     default: T,
+    allowed: &str,
     read: impl FnOnce(&str) -> Option<T>,
 ) -> Result<T, Failure> {
     let Some(value) = value(name) else { return Ok(default) };
@@ -100,13 +84,32 @@ fn setting<T>(
 }
 
 /// Which word of the list `allowed` a variable is, in any case.
-fn choice(name: &str, allowed: &str, default: usize) -> Result<usize, Failure> {
-    let mut words = allowed.split(", ");
-    setting(name, allowed, default, |value| words.position(|word| word.eq_ignore_ascii_case(value)))
+fn choice(name: &str, default: usize, allowed: &str) -> Result<usize, Failure> {
+    let is = |value: &str| allowed.split(", ").position(|word| word.eq_ignore_ascii_case(value));
+    setting(name, default, allowed, is)
 }
 
-fn numeric(name: &str, least: u64, most: u64, default: u64) -> Result<u64, Failure> {
-    setting(name, &format!("a number from {least} to {most}"), default, |value| {
+fn numeric(name: &str, default: u64, least: u64, most: u64) -> Result<u64, Failure> {
+    setting(name, default, &format!("a number from {least} to {most}"), |value| {
         http::number(value.as_bytes(), 10).filter(|number| (least..=most).contains(number))
+    })
+}
+
+/// Lambda sets the variable, so what is no number is ignored as official clients do (Go, Rust);
+/// a number that cannot be honoured is an error.
+fn concurrency() -> Result<usize, Failure> {
+    let name = "AWS_LAMBDA_MAX_CONCURRENCY";
+    let is_number = |value: OsString| value.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    let is_set = value(name).is_some_and(is_number);
+    Ok(if is_set { numeric(name, 1, 1, SLOT_LIMIT as u64)? as usize } else { 1 })
+}
+
+/// A media type goes into a header line, so only what a header line may hold is taken.
+fn content_type(streaming: bool) -> Result<String, Failure> {
+    let name = "BOOTSTRAP_CONTENT_TYPE";
+    let default = if streaming { "application/octet-stream" } else { "application/json" };
+    setting(name, default.to_owned(), "a media type such as text/html", |text| {
+        let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        (is_plain && text.contains('/')).then(|| text.to_owned())
     })
 }
