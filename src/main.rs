@@ -1,12 +1,7 @@
 //! The `bootstrap` of a Lambda function: runs a shell function or an executable for each event.
 // No panic is reachable from any input: nothing that could panic is written at all.
-#![deny(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects
-)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 // std's own start costs page faults and 5 KB of code for what a program of one thread does not need;
 // sys.rs has the rest of it.
 #![no_main]

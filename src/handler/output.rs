@@ -15,10 +15,6 @@ pub(crate) const PIPE_LIMIT: usize = 1_048_576;
 /// Bytes taken from the pipe at once when streaming: what a pipe holds.
 pub(crate) const PART: usize = 65_536;
 
-/// Room past the limit: a longer response is known by it, newlines that are dropped pass through it,
-/// and there is always room for a [`PART`].
-const EXCESS: usize = PART;
-
 /// Memory for responses of more than this is given back once one did not need it.
 const KEEP: usize = 1_048_576;
 
@@ -70,7 +66,9 @@ impl Output<'_> {
     /// The event cannot go on: the response is over the limit, or is not taken any more.
     pub(crate) fn take(&mut self, pipe: &mut PipeReader) -> Result<usize, Stop> {
         if self.buffer.bytes.is_empty() {
-            self.buffer.bytes = vec![0; PAYLOAD_LIMIT.saturating_add(EXCESS)];
+            // Room past the limit: a longer response is known by it, newlines that are dropped pass
+            // through it, and there is always room for a part.
+            self.buffer.bytes = vec![0; PAYLOAD_LIMIT.saturating_add(PART)];
         }
         let space = match self.way {
             Way::Buffered(_) => self.buffer.bytes.get_mut(self.length..),

@@ -84,7 +84,8 @@ pub(crate) fn base_environment() -> Vec<CString> {
 pub(crate) struct Process {
     /// 0 once it was collected.
     pid: i32,
-    descriptor: OwnedFd,
+    /// For waiting on its end.
+    pub(crate) descriptor: OwnedFd,
     /// Its standard error, where that is ours to log.
     pub(crate) log: Pump,
 }
@@ -107,11 +108,6 @@ impl Process {
         Ok(Process { pid, descriptor, log: Pump::new(log.map(|(reader, _)| reader)) })
     }
 
-    /// For waiting on its end.
-    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.descriptor.as_fd()
-    }
-
     /// Signals everyone in the group: the leader, and what it left behind.
     pub(crate) fn signal_group(&self, signal: i32) {
         sys::kill(self.pid.saturating_neg(), signal);
@@ -123,7 +119,7 @@ impl Process {
     /// It hangs in the kernel.
     pub(crate) fn collect(&mut self, has_ended: bool) -> io::Result<ExitStatus> {
         let has_ended =
-            has_ended || sys::poll([Some(self.descriptor())], Some(KILL_TIMEOUT))? == [true];
+            has_ended || sys::poll([Some(self.descriptor.as_fd())], Some(KILL_TIMEOUT))? == [true];
         let pid = std::mem::take(&mut self.pid);
         if has_ended { sys::wait(pid) } else { Err(io::ErrorKind::TimedOut.into()) }
     }

@@ -132,7 +132,7 @@ impl<'r> Run<'r> {
             let waited_for = [
                 self.process.log.descriptor(),
                 self.words.as_ref().map(|words| words.as_fd()),
-                Some(self.process.descriptor()),
+                Some(self.process.descriptor.as_fd()),
                 self.pipe.as_ref().map(AsFd::as_fd),
                 output.descriptor(),
             ];
@@ -185,7 +185,7 @@ impl<'r> Run<'r> {
         let (mut ended, mut released) = (false, self.pipe.is_none());
         while !ended || !released {
             let left = grace.saturating_sub(begun.elapsed());
-            let process = Some(self.process.descriptor()).filter(|_| !ended);
+            let process = Some(self.process.descriptor.as_fd()).filter(|_| !ended);
             let pipe = self.pipe.as_ref().filter(|_| !released).map(AsFd::as_fd);
             match sys::poll_ends(process, pipe, left) {
                 Ok(found) if !left.is_zero() => {

@@ -204,7 +204,7 @@ impl Warm {
     /// Waits for the shell's next word, and logs meanwhile; empty when there is none any more.
     fn word(&mut self) -> io::Result<String> {
         loop {
-            let (words, process) = (self.words.as_fd(), self.process.descriptor());
+            let (words, process) = (self.words.as_fd(), self.process.descriptor.as_fd());
             let waited_for = [self.process.log.descriptor(), Some(words), Some(process)];
             let [written, word, ended] = sys::poll(waited_for, None)?;
             // First, so that what the shell wrote before its word is logged before it counts.
