@@ -34,27 +34,24 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    /// Reads the headers of a `/next` reply that came at `now`.
+    /// Reads the headers of a `/next` reply that just came.
     ///
     /// A header that is empty counts as absent: Managed Instances sends some so. So does one whose
     /// name has anything that a shell would not take in a variable's, and a deadline that is no
     /// number, or already past: cargo lambda sends one of 1970.
-    pub(crate) fn read(head: &Head<'_>, now: SystemTime) -> Result<Invocation, &'static str> {
+    pub(crate) fn read(head: &Head) -> Result<Invocation, &'static str> {
         let mut event = Invocation { variables: Vec::with_capacity(1_024), deadline: None };
-        for (name, value) in &head.headers {
+        for (name, value) in head.headers() {
             let (prefix, rest) = name.split_at_checked(PREFIX.len()).unwrap_or_default();
             if rest.is_empty() || !prefix.eq_ignore_ascii_case(PREFIX) {
                 continue;
             }
-            if head.get(name).is_err() {
-                return Err("a header that describes the event stands twice");
-            }
+            head.get(name).map_err(|_| "a header that describes the event stands twice")?;
             let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
             if !value.is_empty() && name.iter().all(is_word) {
-                let upper =
-                    |byte: &u8| if *byte == b'-' { b'_' } else { byte.to_ascii_uppercase() };
-                event.variables.extend(name.iter().map(upper));
-                event.variables.extend_from_slice(&[b"=", *value, b"\n"].concat());
+                let upper = name.iter().map(u8::to_ascii_uppercase);
+                event.variables.extend(upper.map(|byte| if byte == b'-' { b'_' } else { byte }));
+                event.variables.extend_from_slice(&[b"=", value, b"\n"].concat());
             }
         }
         if matches!(event.get(REQUEST_ID), None | Some(b"." | b"..")) {
@@ -62,12 +59,10 @@ impl Invocation {
         }
         let deadline = event.get("LAMBDA_RUNTIME_DEADLINE_MS").and_then(|ms| number(ms, 10));
         let deadline = deadline.and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms)));
-        event.deadline = deadline.filter(|at| *at > now);
+        event.deadline = deadline.filter(|at| *at > SystemTime::now());
         // Where X-Ray's libraries look for it.
-        if let Some(id) = event.trace_id() {
-            let variable = [b"_X_AMZN_TRACE_ID=", id, b"\n"].concat();
-            event.variables.extend_from_slice(&variable);
-        }
+        let trace = event.trace_id().map(|id| [b"_X_AMZN_TRACE_ID=", id, b"\n"].concat());
+        event.variables.extend(trace.unwrap_or_default());
         Ok(event)
     }
 
@@ -117,26 +112,21 @@ impl Invocation {
         self.variables.split(|&byte| byte == b'\n').filter(|variable| !variable.is_empty())
     }
 
-    /// The nonce of this attempt, to be sent back with its answer.
-    pub(crate) fn invocation_id(&self) -> Option<&[u8]> {
-        self.get("LAMBDA_RUNTIME_INVOCATION_ID")
-    }
-
     /// The request id as one segment of a path: all but RFC 3986's unreserved is `%XX`.
     pub(crate) fn path_segment(&self) -> Vec<u8> {
         let mut segment = Vec::new();
-        for byte in self.get(REQUEST_ID).unwrap_or_default() {
-            match byte {
-                b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' => {
-                    segment.push(*byte);
-                }
-                _ => segment.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+        for &byte in self.get(REQUEST_ID).unwrap_or_default() {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                segment.push(byte);
+            } else {
+                segment.extend_from_slice(format!("%{byte:02X}").as_bytes());
             }
         }
         segment
     }
 
-    fn get(&self, name: &str) -> Option<&[u8]> {
+    /// A variable by its name.
+    pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
         self.variables().find_map(|found| found.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
     }
 }

@@ -26,15 +26,11 @@ pub struct Answered(pub(crate) Result<(), Kind>);
 #[derive(Debug)]
 #[must_use = "an event must be answered"]
 pub struct Reply<'a> {
-    api: &'a mut RuntimeApi,
-    invocation: &'a Invocation,
+    pub(crate) api: &'a mut RuntimeApi,
+    pub(crate) invocation: &'a Invocation,
 }
 
 impl<'a> Reply<'a> {
-    pub(crate) fn new(api: &'a mut RuntimeApi, invocation: &'a Invocation) -> Reply<'a> {
-        Reply { api, invocation }
-    }
-
     /// Answers with a whole response of 0 to 6,291,556 bytes; a longer one fails the event with
     /// `Function.ResponseSizeTooLarge`, as Lambda would.
     pub fn respond(self, content_type: &str, body: &[u8]) -> Answered {
@@ -42,7 +38,7 @@ impl<'a> Reply<'a> {
             return self.fail(&too_large(&format!("{} bytes", body.len())));
         }
         let Reply { api, invocation } = self;
-        api.begin_answer(RESPONSE, invocation);
+        api.begin(RESPONSE, Some(invocation));
         api.request.header("Content-Type", content_type.as_bytes());
         let reply = api.post(body);
         Answered(api.conclude(reply, Some(invocation)))
@@ -50,10 +46,7 @@ impl<'a> Reply<'a> {
 
     /// Answers with a failure, and logs it.
     pub fn fail(self, failure: &Failure) -> Answered {
-        let Reply { api, invocation } = self;
-        failure.log(Level::Error, Some(invocation));
-        api.begin_answer("POST …/error", invocation);
-        Answered(api.post_failure(Some(invocation), failure))
+        Answered(self.api.report("POST …/error", Some(self.invocation), failure))
     }
 
     /// Begins a streamed response: nothing is sent before its first byte.
@@ -123,13 +116,13 @@ impl Stream<'_> {
             return Ok(());
         }
         let Reply { api, invocation } = &mut self.reply;
-        api.begin_answer(RESPONSE, invocation);
+        api.begin(RESPONSE, Some(invocation));
         api.request.header("Content-Type", self.content_type.as_bytes());
         api.request.header("Lambda-Runtime-Function-Response-Mode", b"streaming");
         api.request.header("Transfer-Encoding", b"chunked");
         api.request.header("Trailer", [ERROR_TYPE, ", ", ERROR_BODY].concat().as_bytes());
-        api.connection.renew_if_stale();
-        api.connection.send(api.request.finish(), b"", self.until)?;
+        api.connection.close_if_stale();
+        api.connection.send([api.request.finish(), b"", b""], self.until)?;
         self.has_begun = true;
         Ok(())
     }
@@ -138,9 +131,9 @@ impl Stream<'_> {
     fn end(self, last_chunk: &[u8]) -> Answered {
         let Reply { api, invocation } = self.reply;
         let sent = api.connection.write([last_chunk, b"", b""], invocation.deadline());
+        let sent = sent.and_then(|()| api.connection.lift_limit());
         // An API that ended the exchange early may have said why, also where writing failed.
-        let reply = api.connection.reply_head();
-        let reply = reply.map_err(|kind| sent.err().map_or(kind, Kind::Io));
+        let reply = api.connection.reply(sent);
         Answered(api.conclude(reply, Some(invocation)))
     }
 }
@@ -151,8 +144,7 @@ impl io::Write for Stream<'_> {
             return Ok(0);
         }
         let chunk = [&chunk_size_line(part.len()), part, b"\r\n"];
-        let begun = self.begin();
-        let sent = begun.and_then(|()| self.reply.api.connection.write(chunk, self.until));
+        let sent = self.begin().and_then(|()| self.reply.api.connection.write(chunk, self.until));
         if sent.is_err() {
             // The API sees a response that is cut.
             self.reply.api.connection.close();

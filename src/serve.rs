@@ -104,16 +104,16 @@ pub fn serve_slot(address: &Address, settings: &Settings, handler: &mut dyn Hand
     attempt(address, &mut |api| {
         if settings.snap_start {
             if let Err(failure) = handler.before_snapshot() {
-                return api.report(INIT_ERROR, &failure);
+                return api.report(INIT_ERROR, None, &failure);
             }
             api.restore_next()?;
             if let Err(failure) = handler.after_restore() {
-                return api.report("POST /runtime/restore/error", &failure);
+                return api.report("POST /runtime/restore/error", None, &failure);
             }
         }
         loop {
             let invocation = api.next(&mut |part| handler.receive(part))?;
-            handler.handle(&invocation, Reply::new(api, &invocation)).0?;
+            handler.handle(&invocation, Reply { api, invocation: &invocation }).0?;
             if let Err(failure) = handler.recover() {
                 failure.log(Level::Fatal, None);
                 return Ok(());
@@ -124,7 +124,7 @@ pub fn serve_slot(address: &Address, settings: &Settings, handler: &mut dyn Hand
 
 /// Logs a failure before the first event, and reports it.
 pub fn report_init_error(address: &Address, failure: &Failure) {
-    attempt(address, &mut |api| api.report(INIT_ERROR, failure));
+    attempt(address, &mut |api| api.report(INIT_ERROR, None, failure));
 }
 
 /// Does `work` on a connection of its own, and returns that; logs why the Runtime API could not be

@@ -36,11 +36,9 @@ pub const INTERIM_REPLY_LIMIT: usize = 16;
 /// The only reader of numbers from the wire: `str::parse` and `from_str_radix` accept a leading
 /// `+`. `None` for anything else than digits of `radix` (10 or 16), and for a number over `u64`.
 pub fn number(digits: &[u8], radix: u32) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0_u64, |value, &byte| {
+    let value = digits.iter().try_fold(0_u64, |value, &byte| {
         let digit = char::from(byte).to_digit(radix)?;
         value.checked_mul(u64::from(radix))?.checked_add(u64::from(digit))
-    })
+    });
+    value.filter(|_| !digits.is_empty())
 }

@@ -10,20 +10,22 @@ pub struct Request {
 }
 
 impl Request {
-    /// Begins anew with the request line and Host. `target` is a path made by `runtime_api.rs`, in
-    /// parts.
-    pub fn begin(&mut self, method: &str, target: &[&[u8]], host: &str) {
+    /// Begins anew with the request line and Host. `start` is a method, a space and a path made by
+    /// `runtime_api.rs`, in parts.
+    pub fn begin(&mut self, start: &[&[u8]], host: &str) {
         self.bytes.clear();
-        self.bytes.extend_from_slice(method.as_bytes());
-        self.bytes.push(b' ');
-        target.iter().for_each(|part| self.bytes.extend_from_slice(part));
+        start.iter().for_each(|part| self.bytes.extend_from_slice(part));
         self.bytes.extend_from_slice(b" HTTP/1.1\r\n");
         self.header("Host", host.as_bytes());
     }
 
-    /// Adds one header.
+    /// Adds one header, or trailer.
     pub fn header(&mut self, name: &str, value: &[u8]) {
-        field_line(&mut self.bytes, name, value);
+        let is_safe = |byte: u8| byte == b'\t' || !byte.is_ascii_control();
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.bytes.extend_from_slice(b": ");
+        self.bytes.extend(value.iter().map(|&byte| if is_safe(byte) { byte } else { b'?' }));
+        self.bytes.extend_from_slice(b"\r\n");
     }
 
     /// Ends the head, and gives it.
@@ -42,23 +44,7 @@ pub fn chunk_size_line(length: usize) -> Vec<u8> {
 
 /// The end of a chunked body: the chunk of size 0, trailers, and the empty line.
 pub fn last_chunk(trailers: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut bytes = b"0\r\n".to_vec();
-    for (name, value) in trailers {
-        field_line(&mut bytes, name, value);
-    }
-    bytes.extend_from_slice(b"\r\n");
-    bytes
-}
-
-fn field_line(bytes: &mut Vec<u8>, name: &str, value: &[u8]) {
-    bytes.extend_from_slice(name.as_bytes());
-    bytes.extend_from_slice(b": ");
-    let start = bytes.len();
-    bytes.extend_from_slice(value);
-    for byte in bytes.iter_mut().skip(start).filter(|byte| byte.is_ascii_control()) {
-        if *byte != b'\t' {
-            *byte = b'?';
-        }
-    }
-    bytes.extend_from_slice(b"\r\n");
+    let mut lines = Request { bytes: b"0\r\n".to_vec() };
+    trailers.iter().for_each(|(name, value)| lines.header(name, value));
+    lines.finish().to_vec()
 }
