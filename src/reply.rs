@@ -37,11 +37,10 @@ impl<'a> Reply<'a> {
         if body.len() > PAYLOAD_LIMIT {
             return self.fail(&too_large(&format!("{} bytes", body.len())));
         }
-        let Reply { api, invocation } = self;
-        api.begin(RESPONSE, Some(invocation));
-        api.request.header("Content-Type", content_type.as_bytes());
-        let reply = api.post(body);
-        Answered(api.conclude(reply, Some(invocation)))
+        self.api.begin(RESPONSE, Some(self.invocation));
+        self.api.request.header("Content-Type", content_type.as_bytes());
+        let reply = self.api.post(body);
+        Answered(self.api.conclude(reply, Some(self.invocation)))
     }
 
     /// Answers with a failure, and logs it.
