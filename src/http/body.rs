@@ -109,8 +109,8 @@ impl Decoder {
         let next = match self.state {
             State::Size => text.and_then(after_size).ok_or("a chunk-size line is malformed"),
             State::Trailer(_) if empty.is_some() => Ok(State::Body(0)),
-            State::Trailer(more) => text
-                .and(more.checked_sub(1))
+            State::Trailer(left) => text
+                .and(left.checked_sub(1))
                 .map(State::Trailer)
                 .ok_or("a trailer line is malformed"),
             _ => empty.map(|_| State::Size).ok_or("a chunk does not end in CR LF"),
