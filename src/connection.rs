@@ -21,7 +21,7 @@ pub const RECONNECT_LIMIT: usize = 3;
 const TRUSTED_IDLE: Duration = Duration::from_micros(100);
 
 /// Most bytes received at once. A long body passes through this much memory.
-const PART: usize = 65_536;
+const PART: usize = 32_768;
 
 /// One connection and the reply that was received last on it.
 #[derive(Debug)]

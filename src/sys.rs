@@ -326,7 +326,7 @@ fn null_terminated<'a>(strings: impl Iterator<Item = &'a CStr>) -> Vec<*const c_
 
 /// Collects the ended handler. From now on its id, and its group's, may be another's.
 pub(crate) fn wait(pid: i32) -> io::Result<ExitStatus> {
-    HANDLER.store(0, Ordering::SeqCst);
+    let _ = HANDLER.compare_exchange(pid, 0, Ordering::SeqCst, Ordering::SeqCst);
     collect(pid, 0).map(|(_, status)| status)
 }
 

@@ -124,15 +124,23 @@ impl Process {
         if has_ended { sys::wait(pid) } else { Err(io::ErrorKind::TimedOut.into()) }
     }
 
+    /// Ends everyone in the group, and collects the process.
+    pub(crate) fn end(&mut self) -> io::Result<ExitStatus> {
+        self.signal_group(sys::SIGKILL);
+        self.collect(false)
+    }
+
     /// Whether it was collected.
     pub(crate) fn is_gone(&self) -> bool {
         self.pid == 0
     }
 }
 
-/// Whoever gives a process up without collecting it ends it, and does not wait.
+/// Whoever gives a process up ends it.
 impl Drop for Process {
     fn drop(&mut self) {
-        self.signal_group(sys::SIGKILL);
+        if !self.is_gone() {
+            let _ = self.end();
+        }
     }
 }

@@ -30,8 +30,7 @@ pub(crate) struct Shell<'a> {
     settings: &'a Settings,
     script: PathBuf,
     function: &'a str,
-    /// `None` after an event that cost it its life.
-    warm: Option<Warm>,
+    warm: Warm,
     /// The event's variables, a line each.
     context: Vec<u8>,
     event: Event,
@@ -50,9 +49,6 @@ struct Warm {
     context: File,
 }
 
-/// A shell that runs an event, both ends of the output, and the event.
-type Given = (Warm, PipeReader, PipeWriter, File);
-
 impl<'a> Shell<'a> {
     /// Starts the shell and sources the script.
     ///
@@ -64,14 +60,17 @@ impl<'a> Shell<'a> {
         function: &'a str,
     ) -> Result<Shell<'a>, Failure> {
         sys::prepare_signals();
-        let warm = Some(Warm::start(&script, function)?);
+        let warm = Warm::start(&script, function)?;
         let (event, buffer) = (Event::default(), Buffer::default());
         Ok(Shell { settings, script, function, warm, context: Vec::new(), event, buffer })
     }
 
     /// Hands the event to the warm shell, which opens it, and the output's end, by the numbers of
     /// our descriptors: both must stay open until the event ended.
-    fn give_event(&mut self, invocation: &Invocation) -> Result<Given, Failure> {
+    fn give_event(
+        &mut self,
+        invocation: &Invocation,
+    ) -> Result<(PipeReader, PipeWriter, File), Failure> {
         let event = self.event.take()?;
         let (pipe, writer) = io::pipe()?;
         self.context.clear();
@@ -80,21 +79,19 @@ impl<'a> Shell<'a> {
             self.context.push(b'\n');
         }
         let command = format!("event {} {}\n", event.as_raw_fd(), writer.as_raw_fd());
-        let mut warm = self.warm.take().ok_or(io::Error::from(io::ErrorKind::NotFound))?;
         // A shell that died while it was idle does not cost this event: nobody reads its commands.
-        if warm.command(&command, &self.context).is_err() {
-            warm = Warm::start(&self.script, self.function)?;
-            warm.command(&command, &self.context)?;
+        if self.warm.command(&command, &self.context).is_err() {
+            let _ = self.warm.process.end();
+            self.warm = Warm::start(&self.script, self.function)?;
+            self.warm.command(&command, &self.context)?;
         }
-        Ok((warm, pipe, writer, event))
+        Ok((pipe, writer, event))
     }
 
     /// Runs a function in the warm shell itself, if the script defines it.
     fn hook(&mut self, name: &str, error_type: &'static str) -> Result<(), Failure> {
-        let result = self.warm.as_mut().ok_or(io::ErrorKind::NotFound.into()).and_then(|warm| {
-            warm.commands.write_all(format!("hook {name}\n").as_bytes())?;
-            warm.word()
-        });
+        let asked = self.warm.commands.write_all(format!("hook {name}\n").as_bytes());
+        let result = asked.and_then(|()| self.warm.word());
         let why = match result.as_deref() {
             Ok("0") => return Ok(()),
             Ok("") => "ended the shell".to_owned(),
@@ -111,7 +108,7 @@ impl Handler for Shell<'_> {
     }
 
     fn handle(&mut self, invocation: &Invocation, reply: Reply<'_>) -> Answered {
-        let (mut warm, pipe, writer, _event) = match self.give_event(invocation) {
+        let (pipe, writer, _event) = match self.give_event(invocation) {
             Ok(given) => given,
             Err(failure) => {
                 let message =
@@ -119,17 +116,15 @@ impl Handler for Shell<'_> {
                 return reply.fail(&Failure::new("Runtime.HandlerStartFailed", message));
             }
         };
-        let shell = Some((&mut warm.words, writer));
-        let run = Run::new(self.settings, invocation, &mut warm.process, pipe, shell);
-        let answered = run.answer(reply, &mut self.buffer);
-        self.warm = Some(warm).filter(|warm| !warm.process.is_gone());
-        answered
+        let Warm { process, words, .. } = &mut self.warm;
+        let run = Run::new(self.settings, invocation, process, pipe, Some((words, writer)));
+        run.answer(reply, &mut self.buffer)
     }
 
     /// Starts a new shell if the event cost the old one.
     fn recover(&mut self) -> Result<(), Failure> {
-        if self.warm.is_none() {
-            self.warm = Some(Warm::start(&self.script, self.function)?);
+        if self.warm.process.is_gone() {
+            self.warm = Warm::start(&self.script, self.function)?;
         }
         Ok(())
     }
@@ -154,15 +149,14 @@ impl Warm {
         };
         let spawned = Warm::spawn(&shell, script, function);
         let (mut warm, log_writer) = spawned.map_err(|error| failed(error.to_string()))?;
-        let word = warm.word();
+        let word = warm.word().unwrap_or_default();
         drop(log_writer);
         let last_words = warm.process.log.take_tail();
-        if word.as_deref().is_ok_and(|word| word == "ready") {
+        if word == "ready" {
             return Ok(warm);
         }
-        warm.process.signal_group(sys::SIGKILL);
-        let ended = warm.process.collect(false);
-        if word.as_deref().is_ok_and(|word| word == "missing") {
+        let ended = warm.process.end();
+        if word == "missing" {
             let message = format!("{} does not define {function}()", script.display());
             return Err(Failure::new("Runtime.NoSuchHandler", message));
         }

@@ -31,6 +31,8 @@ impl Head {
     pub fn clear(&mut self) {
         self.line = 0;
         self.text.clear();
+        // A long block is rare, its memory is given back.
+        self.text.shrink_to(4_096);
         self.headers.clear();
     }
 
