@@ -29,6 +29,7 @@ mod libc {
         pub(super) fn sigprocmask(how: c_int, new: *const Signals, old: *mut Signals) -> c_int;
         pub(super) fn sigwait(set: *const Signals, signal: *mut c_int) -> c_int;
         pub(super) fn openat(folder: c_int, path: *const c_char, flags: c_int, ...) -> c_int;
+        pub(super) safe fn fcntl(descriptor: c_int, command: c_int, ...) -> c_int;
         pub(super) fn prctl(option: c_int, ...) -> c_int;
         pub(super) fn poll(fds: *mut PollFd, count: c_ulong, timeout_ms: c_int) -> c_int;
         pub(super) fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
@@ -75,6 +76,7 @@ const OPEN_FLAGS: c_int = 0o2_004_000;
 /// Paths begin at the current folder.
 const AT_FDCWD: c_int = -100;
 const MFD_CLOEXEC: c_uint = 1;
+const F_SETPIPE_SZ: c_int = 1031;
 const PR_SET_PDEATHSIG: c_int = 1;
 /// The same number on x86_64 and aarch64.
 const SYS_CLOSE_RANGE: c_long = 436;
@@ -199,6 +201,11 @@ fn wait_for(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Lets a pipe hold as much as it may without privileges. What is refused changes nothing.
+pub(crate) fn widen(pipe: &impl AsFd) {
+    libc::fcntl(pipe.as_fd().as_raw_fd(), F_SETPIPE_SZ, 1_048_576 as c_int);
 }
 
 /// Sets what a signal does to this process: [`IGNORED`], [`DEFAULT_ACTION`], or [`end_handler`].

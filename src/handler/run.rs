@@ -214,6 +214,10 @@ impl<'r> Run<'r> {
     fn take(&mut self, output: &mut Output<'_>) -> Result<usize, Stop> {
         let Some(pipe) = &mut self.pipe else { return Ok(0) };
         let length = output.take(pipe)?;
+        if output.length == PART {
+            // The first read found the pipe full.
+            sys::widen(pipe);
+        }
         if length == 0 {
             self.pipe = None;
         }
