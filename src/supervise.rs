@@ -26,10 +26,7 @@ pub(crate) fn divide(slots: usize) -> io::Result<()> {
     for _ in 0..slots {
         match sys::fork()? {
             Some(slot) => alive.push(slot),
-            None => {
-                sys::hold_back(0);
-                return Ok(());
-            }
+            None => return Ok(()),
         }
     }
     loop {

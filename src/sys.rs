@@ -128,10 +128,10 @@ pub(crate) fn open(path: &CStr) -> io::Result<File> {
     owned(unsafe { libc::openat(AT_FDCWD, path.as_ptr(), OPEN_FLAGS) }).map(File::from)
 }
 
-/// An empty file that has no name in any file system; `name` is seen in /proc only.
-pub(crate) fn memory_file(name: &CStr) -> io::Result<File> {
+/// An empty file that has no name in any file system, but for /proc.
+pub(crate) fn memory_file() -> io::Result<File> {
     // SAFETY: the pointer is of a string that ends in NUL and outlives the call.
-    owned(unsafe { libc::memfd_create(name.as_ptr(), MFD_CLOEXEC) }).map(File::from)
+    owned(unsafe { libc::memfd_create(c"event".as_ptr(), MFD_CLOEXEC) }).map(File::from)
 }
 
 fn owned(descriptor: RawFd) -> io::Result<OwnedFd> {
@@ -160,7 +160,10 @@ pub(crate) fn poll<const N: usize>(
     descriptors: [Option<BorrowedFd<'_>>; N],
     timeout: Option<Duration>,
 ) -> io::Result<[bool; N]> {
-    let mut fds = descriptors.map(|descriptor| poll_fd(descriptor, POLLIN));
+    let mut fds = descriptors.map(|descriptor| {
+        let descriptor = descriptor.map_or(-1, |descriptor| descriptor.as_raw_fd());
+        PollFd { descriptor, wanted: POLLIN, found: 0 }
+    });
     wait_for(&mut fds, timeout)?;
     Ok(fds.map(|fd| fd.found != 0))
 }
@@ -168,25 +171,6 @@ pub(crate) fn poll<const N: usize>(
 /// Whether a read would not block now.
 pub(crate) fn is_readable(descriptor: &impl AsFd) -> bool {
     poll([Some(descriptor.as_fd())], Some(Duration::ZERO)).is_ok_and(|found| found == [true])
-}
-
-/// Waits until `process`, a pidfd, ended, or nobody else holds the other end of `pipe`; whether it
-/// holds bytes does not matter.
-///
-/// # Errors
-/// As [`poll`].
-pub(crate) fn poll_ends(
-    process: Option<BorrowedFd<'_>>,
-    pipe: Option<BorrowedFd<'_>>,
-    timeout: Duration,
-) -> io::Result<[bool; 2]> {
-    let mut fds = [poll_fd(process, POLLIN), poll_fd(pipe, 0)];
-    wait_for(&mut fds, Some(timeout))?;
-    Ok(fds.map(|fd| fd.found != 0))
-}
-
-fn poll_fd(descriptor: Option<BorrowedFd<'_>>, wanted: i16) -> PollFd {
-    PollFd { descriptor: descriptor.map_or(-1, |fd| fd.as_raw_fd()), wanted, found: 0 }
 }
 
 /// A wait is rounded up to whole milliseconds: rounded down, the last one would be a busy loop.
@@ -374,7 +358,7 @@ extern "C" fn end_handler(signal: i32) {
 }
 
 /// Makes a second process like this one, to be called while there is one thread. `None`: this is
-/// the new one, which gets SIGTERM should the other be killed.
+/// the new one, which gets SIGTERM should the other be killed, and which holds no signal back.
 ///
 /// # Errors
 /// There can be no such process.
@@ -384,6 +368,7 @@ pub(crate) fn fork() -> io::Result<Option<i32>> {
         0 => {
             // SAFETY: this option takes one number.
             unsafe { libc::prctl(PR_SET_PDEATHSIG, c_long::from(SIGTERM)) };
+            hold_back(0);
             Ok(None)
         }
         pid @ 1.. => Ok(Some(pid)),

@@ -51,10 +51,7 @@ impl Pump {
         } else {
             log::pass(bytes);
         }
-        if length == 0 {
-            self.pipe = None;
-            self.end_line(invocation);
-        }
+        self.pipe.take_if(|_| length == 0);
         length
     }
 
@@ -92,15 +89,14 @@ impl Pump {
             let text = piece.strip_suffix(b"\n").unwrap_or(piece);
             let room = LINE_LIMIT.saturating_add(1).saturating_sub(self.line.len());
             self.line.extend_from_slice(text.get(..room).unwrap_or(text));
-            if text.len() == piece.len() || self.line.is_empty() {
-                continue;
+            if text.len() < piece.len() && !self.line.is_empty() {
+                if self.line.len() > LINE_LIMIT {
+                    self.line.truncate(LINE_LIMIT);
+                    self.line.extend_from_slice(CUT.as_bytes());
+                }
+                log::wrap(invocation, &self.line);
+                self.line.clear();
             }
-            if self.line.len() > LINE_LIMIT {
-                self.line.truncate(LINE_LIMIT);
-                self.line.extend_from_slice(CUT.as_bytes());
-            }
-            log::wrap(invocation, &self.line);
-            self.line.clear();
         }
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct Event {
 impl Event {
     /// Adds a part. A failure is kept until [`Event::take`].
     pub(crate) fn receive(&mut self, part: &[u8]) {
-        let file = self.file.take().unwrap_or_else(empty_event);
+        let file = self.file.take().unwrap_or_else(sys::memory_file);
         // Written at a place, the file's own offset stays at the start, where the handler reads.
         self.file = Some(file.and_then(|file| file.write_all_at(part, self.length).map(|()| file)));
         self.length = self.length.saturating_add(part.len() as u64);
@@ -45,12 +45,8 @@ impl Event {
     /// The whole event, or why it could not be kept.
     pub(crate) fn take(&mut self) -> io::Result<File> {
         self.length = 0;
-        self.file.take().unwrap_or_else(empty_event)
+        self.file.take().unwrap_or_else(sys::memory_file)
     }
-}
-
-fn empty_event() -> io::Result<File> {
-    sys::memory_file(c"event")
 }
 
 /// What an event adds to a handler's environment. What no environment can hold is left out.
@@ -113,21 +109,24 @@ impl Process {
         sys::kill(self.pid.saturating_neg(), signal);
     }
 
-    /// Collects the process, which has ended or was killed. After this its id may be another's.
-    ///
-    /// # Errors
-    /// It hangs in the kernel.
-    pub(crate) fn collect(&mut self, has_ended: bool) -> io::Result<ExitStatus> {
-        let has_ended =
-            has_ended || sys::poll([Some(self.descriptor.as_fd())], Some(KILL_TIMEOUT))? == [true];
-        let pid = std::mem::take(&mut self.pid);
-        if has_ended { sys::wait(pid) } else { Err(io::ErrorKind::TimedOut.into()) }
+    /// Collects the process, which has ended. After this its id may be another's.
+    pub(crate) fn collect(&mut self) -> io::Result<ExitStatus> {
+        sys::wait(std::mem::take(&mut self.pid))
     }
 
     /// Ends everyone in the group, and collects the process.
+    ///
+    /// # Errors
+    /// It hangs in the kernel.
     pub(crate) fn end(&mut self) -> io::Result<ExitStatus> {
         self.signal_group(sys::SIGKILL);
-        self.collect(false)
+        match sys::poll([Some(self.descriptor.as_fd())], Some(KILL_TIMEOUT))? {
+            [true] => self.collect(),
+            [false] => {
+                self.pid = 0;
+                Err(io::ErrorKind::TimedOut.into())
+            }
+        }
     }
 
     /// Whether it was collected.

@@ -90,12 +90,11 @@ fn check_elf(start: &[u8]) -> Result<(), String> {
     if !start.starts_with(b"\x7fELF") {
         return Err("is neither an ELF program nor a script with a #! line".to_owned());
     }
-    if start.get(4..6) != Some(&[2, 1]) {
-        return Err("is not a 64-bit little-endian ELF program".to_owned());
-    }
     let (machine, name) = MACHINE;
-    if number(start, 18, 2) != Some(machine) {
-        return Err(format!("is built for another machine than this one, which is {name}"));
+    if start.get(4..6) != Some(&[2, 1]) || number(start, 18, 2) != Some(machine) {
+        return Err(format!(
+            "is an ELF program for another machine than this one, which is 64-bit {name}"
+        ));
     }
     match loader(start) {
         Some(loader) if !is_executable(loader) => {

@@ -108,15 +108,15 @@ impl<'r> Run<'r> {
         });
         match told {
             Ok(Some(status)) => Ok(status),
-            Ok(None) => match self.process.collect(true) {
+            Ok(None) => match self.process.collect() {
                 // Nobody saw the function succeed whose shell ended in its place.
                 Ok(status) if self.words.is_some() && status.success() => {
                     Ok(ExitStatus::from_raw(sys::SIGKILL))
                 }
                 Ok(status) => Ok(status),
-                Err(error) => Err(self.stop(error.into(), output)),
+                Err(error) => Err(self.stop(error.into())),
             },
-            Err(stop) => Err(self.stop(stop, output)),
+            Err(stop) => Err(self.stop(stop)),
         }
     }
 
@@ -156,8 +156,8 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// Ends the handler, takes what it wrote before, and says why.
-    fn stop(&mut self, stop: Stop, output: &mut Output<'_>) -> Failure {
+    /// Ends the handler, and says why.
+    fn stop(&mut self, stop: Stop) -> Failure {
         let failure = match stop {
             Stop::Because(failure) => failure,
             Stop::AtDeadline => {
@@ -170,29 +170,27 @@ impl<'r> Run<'r> {
                 Failure::new("Function.TimedOut", message)
             }
         };
-        self.process.signal_group(sys::SIGKILL);
-        let _ = self.drain(output);
-        let _ = self.process.collect(false);
+        let _ = self.process.end();
         failure
     }
 
     /// Asks the group to end, and waits half of the margin. Whoever of it handles SIGTERM has that
-    /// time: the leader is waited for, and everyone who holds the output.
+    /// time: the leader is waited for, and everyone who holds the output, which nobody wants now.
     fn terminate(&mut self) {
         self.process.signal_group(sys::SIGTERM);
         self.writer = None;
         let (begun, grace) = (Instant::now(), half(self.margin));
-        let (mut ended, mut released) = (false, self.pipe.is_none());
-        while !ended || !released {
+        let mut ended = false;
+        while !ended || self.pipe.is_some() {
             let left = grace.saturating_sub(begun.elapsed());
             let process = Some(self.process.descriptor.as_fd()).filter(|_| !ended);
-            let pipe = self.pipe.as_ref().filter(|_| !released).map(AsFd::as_fd);
-            match sys::poll_ends(process, pipe, left) {
-                Ok(found) if !left.is_zero() => {
-                    (ended, released) = (ended || found[0], released || found[1]);
-                }
-                _ => break,
+            let waited_for = [process, self.pipe.as_ref().map(AsFd::as_fd)];
+            let Ok([process, pipe]) = sys::poll(waited_for, Some(left)) else { break };
+            if left.is_zero() {
+                break;
             }
+            ended |= process;
+            self.pipe.take_if(|output| pipe && output.read(&mut [0; 4_096]).unwrap_or(0) == 0);
         }
     }
 
@@ -218,9 +216,7 @@ impl<'r> Run<'r> {
             // The first read found the pipe full.
             sys::widen(pipe);
         }
-        if length == 0 {
-            self.pipe = None;
-        }
+        self.pipe.take_if(|_| length == 0);
         Ok(length)
     }
 }

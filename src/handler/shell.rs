@@ -67,10 +67,7 @@ impl<'a> Shell<'a> {
 
     /// Hands the event to the warm shell, which opens it, and the output's end, by the numbers of
     /// our descriptors: both must stay open until the event ended.
-    fn give_event(
-        &mut self,
-        invocation: &Invocation,
-    ) -> Result<(PipeReader, PipeWriter, File), Failure> {
+    fn give(&mut self, invocation: &Invocation) -> Result<(PipeReader, PipeWriter, File), Failure> {
         let event = self.event.take()?;
         let (pipe, writer) = io::pipe()?;
         self.context.clear();
@@ -108,7 +105,7 @@ impl Handler for Shell<'_> {
     }
 
     fn handle(&mut self, invocation: &Invocation, reply: Reply<'_>) -> Answered {
-        let (pipe, writer, _event) = match self.give_event(invocation) {
+        let (pipe, writer, _event) = match self.give(invocation) {
             Ok(given) => given,
             Err(failure) => {
                 let message =
@@ -174,7 +171,7 @@ impl Warm {
         let (stdin, commands) = io::pipe()?;
         let (words, stdout) = io::pipe()?;
         let (log, log_writer) = io::pipe()?;
-        let context = sys::memory_file(c"context")?;
+        let context = sys::memory_file()?;
         let [log_fd, context_fd] =
             [log_writer.as_raw_fd(), context.as_raw_fd()].map(|fd| fd.to_string());
         let [program, function, log_fd, context_fd] = [PROGRAM, function, &log_fd, &context_fd]
@@ -228,15 +225,9 @@ fn interpreter(script: &Path) -> Result<PathBuf, Failure> {
     let mut words = program::words(line.unwrap_or_default());
     let is_env = |word: &&Path| word.file_name() == Some(OsStr::new("env"));
     let is_shell = |word: &&Path| SHELLS.iter().any(|shell| word.ends_with(shell));
-    let (found, missing) = match words.find(|word| !is_env(word)).filter(is_shell) {
-        Some(named) => {
-            let missing = format!("its #! line names {}, which is not there", named.display());
-            (program::find(named), missing)
-        }
-        None => {
-            let found = ["bash", "/bin/sh"].iter().find_map(|name| program::find(Path::new(name)));
-            (found, "there is no bash and no /bin/sh to run it".to_owned())
-        }
-    };
-    found.ok_or_else(|| refuse(missing))
+    let named = words.find(|word| !is_env(word)).filter(is_shell);
+    let wanted = named.map_or([Path::new("bash"), Path::new("/bin/sh")], |named| [named; 2]);
+    let [shell, _] = wanted.map(Path::display);
+    let missing = || refuse(format!("it runs in the shell {shell}, which is not there"));
+    wanted.into_iter().find_map(program::find).ok_or_else(missing)
 }
