@@ -22,7 +22,7 @@ const HOSTS_LIMIT: u64 = 65_536;
 type OpenHosts = fn() -> io::Result<File>;
 
 /// Where the Runtime API is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Address {
     /// As it goes into the Host header.
     pub(crate) authority: String,

@@ -7,7 +7,6 @@ use std::fmt;
 use std::io;
 
 /// What went wrong, by whose fault it is.
-#[derive(Debug)]
 pub(crate) enum Kind {
     /// The operating system refused a connect, a read or a write.
     Io(io::Error),

@@ -26,7 +26,6 @@ pub const EVENT_VARIABLES: [&str; 9] = [
 ];
 
 /// The context of one event. Everything but the request id is optional.
-#[derive(Debug)]
 pub struct Invocation {
     /// `NAME=value` and a newline for each header, which holds none.
     variables: Vec<u8>,

@@ -11,7 +11,7 @@ use crate::invocation::Invocation;
 use crate::json;
 
 /// How much a line matters. Lambda's names (AWS, log level filtering).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub enum Level {
     /// The finest detail.
     Trace,

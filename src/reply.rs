@@ -18,12 +18,10 @@ use crate::runtime_api::{ERROR_BODY, ERROR_TYPE, PAYLOAD_LIMIT, RuntimeApi};
 const RESPONSE: &str = "POST …/response";
 
 /// Proof that an event was answered, or that its answer cannot be delivered.
-#[derive(Debug)]
 #[must_use = "the loop must be told that the event was answered"]
 pub struct Answered(pub(crate) Result<(), Kind>);
 
 /// The right to answer one event, once.
-#[derive(Debug)]
 #[must_use = "an event must be answered"]
 pub struct Reply<'a> {
     pub(crate) api: &'a mut RuntimeApi,
@@ -68,7 +66,6 @@ pub fn too_large(size: &str) -> Failure {
 
 /// A response that is sent while it is made. Each write goes out at once, and waits while the
 /// Runtime API takes no more.
-#[derive(Debug)]
 #[must_use = "a streamed response must be finished or failed"]
 pub struct Stream<'a> {
     reply: Reply<'a>,

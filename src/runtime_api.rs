@@ -26,7 +26,6 @@ pub(crate) const ERROR_TYPE: &str = "Lambda-Runtime-Function-Error-Type";
 pub(crate) const ERROR_BODY: &str = "Lambda-Runtime-Function-Error-Body";
 
 /// One slot's connection to the Runtime API.
-#[derive(Debug)]
 pub(crate) struct RuntimeApi {
     pub(crate) connection: Connection,
     pub(crate) request: Request,

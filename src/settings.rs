@@ -15,7 +15,6 @@ pub const SLOT_LIMIT: usize = 2_048;
 pub const DEADLINE_MARGIN_LIMIT_MS: u64 = 60_000;
 
 /// What the environment asks for.
-#[derive(Debug)]
 pub struct Settings {
     /// `_HANDLER`, or `HANDLER` where that is absent or empty.
     pub handler: Option<OsString>,

@@ -4,7 +4,7 @@
 //! line: a byte that a header value must not hold is written as `?`.
 
 /// The head of a request, written a line at a time into a buffer that is used again.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Request {
     bytes: Vec<u8>,
 }
