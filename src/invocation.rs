@@ -7,23 +7,16 @@ use crate::http::{head::Head, number};
 
 /// What the names of the headers that describe an event begin with (AWS, Runtime API, "Next
 /// invocation").
-const PREFIX: &[u8] = b"lambda-runtime-";
+const PREFIX: &[u8] = b"LAMBDA-RUNTIME-";
 
 const REQUEST_ID: &str = "LAMBDA_RUNTIME_AWS_REQUEST_ID";
 
 /// Variables that only an event may set: a runtime that finds them in its own environment must
-/// not pass them on, or a handler would take a stale value for its event's.
-pub const EVENT_VARIABLES: [&str; 9] = [
-    "LAMBDA_RUNTIME_AWS_REQUEST_ID",
-    "LAMBDA_RUNTIME_DEADLINE_MS",
-    "LAMBDA_RUNTIME_INVOKED_FUNCTION_ARN",
-    "LAMBDA_RUNTIME_TRACE_ID",
-    "LAMBDA_RUNTIME_CLIENT_CONTEXT",
-    "LAMBDA_RUNTIME_COGNITO_IDENTITY",
-    "LAMBDA_RUNTIME_AWS_TENANT_ID",
-    "LAMBDA_RUNTIME_INVOCATION_ID",
-    "_X_AMZN_TRACE_ID",
-];
+/// not pass them on, or a handler would take a stale value for its event's. With spaces between.
+pub const EVENT_VARIABLES: &str = "_X_AMZN_TRACE_ID LAMBDA_RUNTIME_TRACE_ID \
+    LAMBDA_RUNTIME_AWS_REQUEST_ID LAMBDA_RUNTIME_DEADLINE_MS LAMBDA_RUNTIME_INVOCATION_ID \
+    LAMBDA_RUNTIME_INVOKED_FUNCTION_ARN LAMBDA_RUNTIME_AWS_TENANT_ID \
+    LAMBDA_RUNTIME_CLIENT_CONTEXT LAMBDA_RUNTIME_COGNITO_IDENTITY";
 
 /// The context of one event. Everything but the request id is optional.
 pub struct Invocation {
@@ -41,15 +34,12 @@ impl Invocation {
     pub(crate) fn read(head: &Head) -> Result<Invocation, &'static str> {
         let mut event = Invocation { variables: Vec::with_capacity(1_024), deadline: None };
         for (name, value) in head.headers() {
-            let (prefix, rest) = name.split_at_checked(PREFIX.len()).unwrap_or_default();
-            if rest.is_empty() || !prefix.eq_ignore_ascii_case(PREFIX) {
-                continue;
-            }
+            let upper = name.to_ascii_uppercase();
+            let Some([_, ..]) = upper.strip_prefix(PREFIX) else { continue };
             head.get(name).map_err(|_| "a header that describes the event stands twice")?;
             let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
             if !value.is_empty() && name.iter().all(is_word) {
-                let upper = name.iter().map(u8::to_ascii_uppercase);
-                event.variables.extend(upper.map(|byte| if byte == b'-' { b'_' } else { byte }));
+                event.variables.extend(upper.iter().map(|&b| if b == b'-' { b'_' } else { b }));
                 event.variables.extend_from_slice(&[b"=", value, b"\n"].concat());
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::failure::Failure;
 use crate::http;
-use crate::log::{self, Level};
+use crate::log;
 
 /// Most events at once. Managed Instances allow 64 for each vCPU, on up to 32 vCPUs.
 pub const SLOT_LIMIT: usize = 2_048;
@@ -40,17 +40,17 @@ impl Settings {
     /// # Errors
     /// `Runtime.ConfigInvalid` with the variable, its value, and what is allowed.
     pub fn from_environment() -> Result<Settings, Failure> {
-        let is_json = choice("AWS_LAMBDA_LOG_FORMAT", 0, "Text, JSON")? == 1;
-        log::configure(is_json, choice("AWS_LAMBDA_LOG_LEVEL", Level::Info as usize, log::LEVELS)?);
-        let streaming = choice("BOOTSTRAP_RESPONSE_MODE", 0, "buffered, streaming")? == 1;
-        let margin = numeric("BOOTSTRAP_DEADLINE_MARGIN_MS", 200, 0, DEADLINE_MARGIN_LIMIT_MS)?;
+        let is_json = choice("AWS_LAMBDA_LOG_FORMAT", "Text", "Text, JSON")? == 1;
+        log::configure(is_json, choice("AWS_LAMBDA_LOG_LEVEL", "INFO", log::LEVELS)?);
+        let streaming = choice("BOOTSTRAP_RESPONSE_MODE", "buffered", "buffered, streaming")? == 1;
+        let margin = numeric("BOOTSTRAP_DEADLINE_MARGIN_MS", "200", 0, DEADLINE_MARGIN_LIMIT_MS)?;
         Ok(Settings {
             handler: value("_HANDLER").or_else(|| value("HANDLER")),
             task_root: value("LAMBDA_TASK_ROOT").unwrap_or_else(|| ".".into()).into(),
             streaming,
             content_type: content_type(streaming)?,
             deadline_margin: (margin > 0).then(|| Duration::from_millis(margin)),
-            graceful_shutdown: choice("BOOTSTRAP_GRACEFUL_SHUTDOWN", 0, "0, 1")? == 1,
+            graceful_shutdown: choice("BOOTSTRAP_GRACEFUL_SHUTDOWN", "0", "0, 1")? == 1,
             concurrency: concurrency()?,
             snap_start: value("AWS_LAMBDA_INITIALIZATION_TYPE").is_some_and(|v| v == "snap-start"),
         })
@@ -66,49 +66,46 @@ fn value(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// A variable as `read` takes it, or `default` where it is absent.
-fn setting<T>(
-    name: &str,
-    default: T,
-    allowed: &str,
-    read: impl FnOnce(&str) -> Option<T>,
-) -> Result<T, Failure> {
-    let Some(value) = value(name) else { return Ok(default) };
-    value.to_str().and_then(read).ok_or_else(|| {
-        let value = value.to_string_lossy();
-        let mend = "mend it in the function's configuration";
-        let message = format!("{name} is '{value}', allowed is {allowed}; {mend}");
-        Failure::new("Runtime.ConfigInvalid", message)
-    })
+/// A variable, or `default` where it is absent. Bytes that are no UTF-8 are replaced, by a character
+/// that no setting may have.
+fn text(name: &str, default: &str) -> String {
+    value(name).map_or(default.to_owned(), |value| value.to_string_lossy().into_owned())
+}
+
+fn invalid(name: &str, value: &str, allowed: &str) -> Failure {
+    let mend = "mend it in the function's configuration";
+    let message = format!("{name} is '{value}', allowed is {allowed}; {mend}");
+    Failure::new("Runtime.ConfigInvalid", message)
 }
 
 /// Which word of the list `allowed` a variable is, in any case.
-fn choice(name: &str, default: usize, allowed: &str) -> Result<usize, Failure> {
-    let is = |value: &str| allowed.split(", ").position(|word| word.eq_ignore_ascii_case(value));
-    setting(name, default, allowed, is)
+fn choice(name: &str, default: &str, allowed: &str) -> Result<usize, Failure> {
+    let value = text(name, default);
+    let found = allowed.split(", ").position(|word| word.eq_ignore_ascii_case(&value));
+    found.ok_or_else(|| invalid(name, &value, allowed))
 }
 
-fn numeric(name: &str, default: u64, least: u64, most: u64) -> Result<u64, Failure> {
-    setting(name, default, &format!("a number from {least} to {most}"), |value| {
-        http::number(value.as_bytes(), 10).filter(|number| (least..=most).contains(number))
-    })
+fn numeric(name: &str, default: &str, least: u64, most: u64) -> Result<u64, Failure> {
+    let value = text(name, default);
+    let number = http::number(value.as_bytes(), 10).filter(|it| (least..=most).contains(it));
+    number.ok_or_else(|| invalid(name, &value, &format!("a number from {least} to {most}")))
 }
 
 /// Lambda sets the variable, so what is no number is ignored as official clients do (Go, Rust);
 /// a number that cannot be honoured is an error.
 fn concurrency() -> Result<usize, Failure> {
     let name = "AWS_LAMBDA_MAX_CONCURRENCY";
-    let is_number = |value: OsString| value.as_encoded_bytes().iter().all(u8::is_ascii_digit);
-    let is_set = value(name).is_some_and(is_number);
-    Ok(if is_set { numeric(name, 1, 1, SLOT_LIMIT as u64)? as usize } else { 1 })
+    let is_number = text(name, "1").bytes().all(|byte| byte.is_ascii_digit());
+    Ok(if is_number { numeric(name, "1", 1, SLOT_LIMIT as u64)? as usize } else { 1 })
 }
 
 /// A media type goes into a header line, so only what a header line may hold is taken.
 fn content_type(streaming: bool) -> Result<String, Failure> {
     let name = "BOOTSTRAP_CONTENT_TYPE";
     let default = if streaming { "application/octet-stream" } else { "application/json" };
-    setting(name, default.to_owned(), "a media type such as text/html", |text| {
-        let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-        (is_plain && text.contains('/')).then(|| text.to_owned())
-    })
+    let value = text(name, default);
+    if value.contains('/') && value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Ok(value);
+    }
+    Err(invalid(name, &value, "a media type such as text/html"))
 }

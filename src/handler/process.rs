@@ -69,7 +69,7 @@ pub(crate) fn variables(invocation: &Invocation) -> impl Iterator<Item = CString
 /// may set and what is not a handler's.
 pub(crate) fn base_environment() -> Vec<CString> {
     let is_a_handlers = |name: &OsStr| {
-        name != "_LAMBDA_TELEMETRY_LOG_FD" && EVENT_VARIABLES.iter().all(|known| name != *known)
+        name != "_LAMBDA_TELEMETRY_LOG_FD" && EVENT_VARIABLES.split(' ').all(|known| name != known)
     };
     let own = std::env::vars_os().filter(|(name, _)| is_a_handlers(name));
     let pairs = own.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());

@@ -128,9 +128,7 @@ impl Decoder {
 fn after_size(line: &[u8]) -> Option<State> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (digits, extension) = line.split_at_checked(digits)?;
-    match (number(digits, 16)?, extension) {
-        (0, [] | [b';' | b' ' | b'\t', ..]) => Some(State::Trailer(HEADER_COUNT_LIMIT)),
-        (size, [] | [b';' | b' ' | b'\t', ..]) => Some(State::Chunk(size)),
-        _ => None,
-    }
+    let size = number(digits, 16)?;
+    let next = if size == 0 { State::Trailer(HEADER_COUNT_LIMIT) } else { State::Chunk(size) };
+    matches!(extension, [] | [b';' | b' ' | b'\t', ..]).then_some(next)
 }
