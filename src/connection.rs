@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::address::{Address, TcpStream};
-use crate::error::Kind;
+use crate::error::{Kind, Outcome};
 use crate::http::INTERIM_REPLY_LIMIT;
 use crate::http::body::{Decoder, Framing};
 use crate::http::head::Head;
@@ -55,7 +55,7 @@ impl Connection {
     /// A GET may be repeated while nothing of its reply came: it changes nothing, or the API sends
     /// the same event again. A POST may have been received, and is sent again only if nothing of it
     /// left this process. After an error the connection is closed.
-    pub(crate) fn request(&mut self, head: &[u8], body: &[u8]) -> Result<(), Kind> {
+    pub(crate) fn request(&mut self, head: &[u8], body: &[u8]) -> Outcome {
         let is_get = head.starts_with(b"GET ");
         let mut more = 1..RECONNECT_LIMIT;
         loop {
@@ -120,7 +120,7 @@ impl Connection {
 
     /// Receives the header block of the final reply to a request that was `sent`. An API that
     /// refuses a long body may answer before it read it: then only the header block counts.
-    pub(crate) fn reply(&mut self, sent: io::Result<()>) -> Result<(), Kind> {
+    pub(crate) fn reply(&mut self, sent: io::Result<()>) -> Outcome {
         let reply = self.receive_head();
         let Err(error) = sent else { return reply };
         self.close();
@@ -128,7 +128,7 @@ impl Connection {
     }
 
     /// 1xx replies are skipped.
-    fn receive_head(&mut self) -> Result<(), Kind> {
+    fn receive_head(&mut self) -> Outcome {
         // Put back when all is well: an error closes it.
         let mut stream = self.stream.take().ok_or(Kind::Cut)?;
         for _ in 0..=INTERIM_REPLY_LIMIT {
@@ -150,7 +150,7 @@ impl Connection {
     /// Receives the reply's body, at most `room` bytes of it, and gives its parts to `sink`.
     ///
     /// After a whole body the connection can be used again, unless the reply says otherwise.
-    pub(crate) fn body(&mut self, mut room: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), Kind> {
+    pub(crate) fn body(&mut self, mut room: u64, sink: &mut dyn FnMut(&[u8])) -> Outcome {
         let mut stream = self.stream.take().ok_or(Kind::Cut)?;
         let framing = Framing::of(&self.head)?;
         if framing == Framing::UntilClose {

@@ -18,6 +18,9 @@ pub(crate) enum Kind {
     Status(u16),
 }
 
+/// What comes of talking to the Runtime API, where that gives no value.
+pub(crate) type Outcome = Result<(), Kind>;
+
 /// What the readers of HTTP refuse is against the protocol.
 impl From<&'static str> for Kind {
     fn from(why: &'static str) -> Kind {

@@ -36,6 +36,9 @@ pub(crate) fn push_member(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 /// any other.
 type Value<'a> = Option<&'a [u8]>;
 
+/// What is done with each member of a list: its name and value.
+type Each<'a, 'e> = &'e mut dyn FnMut(&[u8], Value<'a>);
+
 /// Recognises a text that is one JSON object (RFC 8259) with white space around it at most. What
 /// it says of an error: its members `errorType` and `errorMessage`.
 ///
@@ -67,14 +70,9 @@ fn token(text: &[u8], token: u8) -> Option<&[u8]> {
     text.strip_prefix(&[token]).map(skip_space)
 }
 
-/// The members of an object or an array and its `end`, after its first byte. `member` is given each
+/// The members of an object or an array and its `end`, after its first byte. `each` is given each
 /// one's name and value.
-fn list<'a>(
-    mut text: &'a [u8],
-    end: u8,
-    depth: usize,
-    member: &mut dyn FnMut(&[u8], Value<'a>),
-) -> Option<&'a [u8]> {
+fn list<'a>(mut text: &'a [u8], end: u8, depth: usize, each: Each<'a, '_>) -> Option<&'a [u8]> {
     let inner = depth.checked_sub(1)?;
     if let Some(rest) = token(text, end) {
         return Some(rest);
@@ -86,7 +84,7 @@ fn list<'a>(
             text = token(text, b':')?;
         }
         let (string, rest) = value(text, inner)?;
-        member(name, string);
+        each(name, string);
         match token(rest, b',') {
             Some(rest) => text = rest,
             None => return token(rest, end),

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::SystemTime;
 
-use crate::error::Kind;
+use crate::error::Outcome;
 use crate::failure::Failure;
 use crate::http::request::{chunk_size_line, last_chunk};
 use crate::invocation::Invocation;
@@ -19,7 +19,7 @@ const RESPONSE: &str = "POST …/response";
 
 /// Proof that an event was answered, or that its answer cannot be delivered.
 #[must_use = "the loop must be told that the event was answered"]
-pub struct Answered(pub(crate) Result<(), Kind>);
+pub struct Answered(pub(crate) Outcome);
 
 /// The right to answer one event, once.
 #[must_use = "an event must be answered"]
@@ -36,8 +36,7 @@ impl<'a> Reply<'a> {
             return self.fail(&too_large(&format!("{} bytes", body.len())));
         }
         self.api.begin(RESPONSE, Some(self.invocation));
-        self.api.request.header("Content-Type", content_type.as_bytes());
-        let reply = self.api.post(body);
+        let reply = self.api.post(content_type, body);
         Answered(self.api.conclude(reply, Some(self.invocation)))
     }
 
@@ -57,10 +56,8 @@ impl<'a> Reply<'a> {
 
 /// The failure of a response over the limit; `size` says how long it is as far as known.
 pub fn too_large(size: &str) -> Failure {
-    let message = format!(
-        "the response is {size}, the limit is {PAYLOAD_LIMIT} bytes; \
-         return a reference to the data, or stream the response"
-    );
+    let mend = "return a reference to the data, or stream the response";
+    let message = format!("the response is {size}, the limit is {PAYLOAD_LIMIT} bytes; {mend}");
     Failure::new("Function.ResponseSizeTooLarge", message)
 }
 

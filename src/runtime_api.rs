@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::connection::Connection;
-use crate::error::Kind;
+use crate::error::{Kind, Outcome};
 use crate::failure::Failure;
 use crate::http::request::Request;
 use crate::invocation::Invocation;
@@ -44,11 +44,9 @@ impl RuntimeApi {
     /// in between. Parts of the event go to `sink` as they come; they are an event only if this
     /// returns `Ok`.
     pub(crate) fn next(&mut self, sink: &mut dyn FnMut(&[u8])) -> Result<Invocation, Kind> {
-        self.get("GET /runtime/invocation/next")?;
-        while self.connection.head.status == 204 {
+        while self.get("GET /runtime/invocation/next")? == 204 {
             self.connection.body(0, &mut |_| {})?;
             std::thread::sleep(NO_EVENT_PAUSE);
-            self.get("GET /runtime/invocation/next")?;
         }
         let invocation = Invocation::read(&self.connection.head)?;
         self.connection.body(PAYLOAD_LIMIT as u64, sink)?;
@@ -56,20 +54,19 @@ impl RuntimeApi {
     }
 
     /// Waits until a snapshot was taken and restored. The old connection did not survive that.
-    pub(crate) fn restore_next(&mut self) -> Result<(), Kind> {
-        let reply = self.get("GET /runtime/restore/next");
+    pub(crate) fn restore_next(&mut self) -> Outcome {
+        self.get("GET /runtime/restore/next")?;
         self.connection.close();
-        reply
+        Ok(())
     }
 
     /// Registers an internal extension, without which Lambda sends no SIGTERM (AWS, Extensions
     /// API). Its next event is asked for and never read: there is none, as none is subscribed to.
     /// The connection must live as long as the process.
-    pub(crate) fn register_extension(&mut self) -> Result<(), Kind> {
+    pub(crate) fn register_extension(&mut self) -> Outcome {
         self.begin("POST /extension/register", None);
         self.request.header("Lambda-Extension-Name", b"bootstrap");
-        self.request.header("Content-Type", b"application/json");
-        self.post(b"{\"events\":[]}")?;
+        self.post("application/json", b"{\"events\":[]}")?;
         self.check_status()?;
         let id = self.connection.head.get("Lambda-Extension-Identifier")?;
         let id = id.ok_or("the reply has no extension identifier")?.to_vec();
@@ -97,15 +94,18 @@ impl RuntimeApi {
         }
     }
 
-    fn get(&mut self, during: &'static str) -> Result<(), Kind> {
+    /// Sends a request without a body, and gives the status.
+    fn get(&mut self, during: &'static str) -> Result<u16, Kind> {
         self.begin(during, None);
         self.connection.request(self.request.finish(), b"")?;
-        self.check_status()
+        self.check_status()?;
+        Ok(self.connection.head.status)
     }
 
     /// Ends the begun request with `body`, and sends it, once.
-    pub(crate) fn post(&mut self, body: &[u8]) -> Result<(), Kind> {
+    pub(crate) fn post(&mut self, content_type: &str, body: &[u8]) -> Outcome {
         self.connection.close_if_stale();
+        self.request.header("Content-Type", content_type.as_bytes());
         self.request.header("Content-Length", body.len().to_string().as_bytes());
         self.connection.request(self.request.finish(), body)
     }
@@ -116,12 +116,11 @@ impl RuntimeApi {
         during: &'static str,
         invocation: Option<&Invocation>,
         failure: &Failure,
-    ) -> Result<(), Kind> {
+    ) -> Outcome {
         failure.log(invocation.map_or(Level::Fatal, |_| Level::Error), invocation);
         self.begin(during, invocation);
-        self.request.header("Content-Type", b"application/json");
         self.request.header(ERROR_TYPE, failure.error_type().as_bytes());
-        let reply = self.post(&failure.to_json());
+        let reply = self.post("application/json", &failure.to_json());
         self.conclude(reply, invocation)
     }
 
@@ -129,11 +128,7 @@ impl RuntimeApi {
     ///
     /// A POST whose reply did not come is not sent again: it may have been received. If it was
     /// not, `/next` delivers the event again.
-    pub(crate) fn conclude(
-        &mut self,
-        reply: Result<(), Kind>,
-        invocation: Option<&Invocation>,
-    ) -> Result<(), Kind> {
+    pub(crate) fn conclude(&mut self, reply: Outcome, about: Option<&Invocation>) -> Outcome {
         let outcome = reply.and_then(|()| {
             // The status is what counts; a body that breaks off only costs the connection.
             let _ = self.connection.body(REPLY_BODY_LIMIT, &mut |_| {});
@@ -144,16 +139,13 @@ impl RuntimeApi {
             Err(kind @ Kind::Status(_)) => (kind, ""),
             Err(kind) => (kind, "not sent again, "),
         };
-        log::write(
-            Level::Error,
-            invocation,
-            &format!("{}: {kind}; {not_again}going on", self.during),
-        );
+        let message = format!("{}: {kind}; {not_again}going on", self.during);
+        log::write(Level::Error, about, &message);
         Ok(())
     }
 
     /// Any status of 200 to 299 is as good as the one that is documented.
-    fn check_status(&self) -> Result<(), Kind> {
+    fn check_status(&self) -> Outcome {
         match self.connection.head.status {
             200..=299 => Ok(()),
             status => Err(Kind::Status(status)),

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use crate::address::Address;
-use crate::error::Kind;
+use crate::error::Outcome;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::log::{self, Level};
@@ -93,7 +93,7 @@ pub fn begin(
     let settings = settings().map_err(|failure| report_init_error(&address, &failure)).ok()?;
     if settings.graceful_shutdown {
         // Never dropped: the extension is registered as long as its connection is open.
-        std::mem::forget(attempt(&address, &mut RuntimeApi::register_extension)?);
+        std::mem::forget(attempt(&address, RuntimeApi::register_extension)?);
     }
     Some((address, settings))
 }
@@ -101,7 +101,7 @@ pub fn begin(
 /// Serves events for ever in one slot, whatever the settings say of concurrency: for a process that
 /// is a slot itself. Returns as [`serve`] does.
 pub fn serve_slot(address: &Address, settings: &Settings, handler: &mut dyn Handler) {
-    attempt(address, &mut |api| {
+    attempt(address, |api| {
         if settings.snap_start {
             if let Err(failure) = handler.before_snapshot() {
                 return api.report(INIT_ERROR, None, &failure);
@@ -124,15 +124,12 @@ pub fn serve_slot(address: &Address, settings: &Settings, handler: &mut dyn Hand
 
 /// Logs a failure before the first event, and reports it.
 pub fn report_init_error(address: &Address, failure: &Failure) {
-    attempt(address, &mut |api| api.report(INIT_ERROR, None, failure));
+    attempt(address, |api| api.report(INIT_ERROR, None, failure));
 }
 
 /// Does `work` on a connection of its own, and returns that; logs why the Runtime API could not be
 /// used.
-fn attempt(
-    address: &Address,
-    work: &mut dyn FnMut(&mut RuntimeApi) -> Result<(), Kind>,
-) -> Option<RuntimeApi> {
+fn attempt(address: &Address, work: impl FnOnce(&mut RuntimeApi) -> Outcome) -> Option<RuntimeApi> {
     let mut api = RuntimeApi::new(address);
     if let Err(kind) = work(&mut api) {
         log::write(Level::Fatal, None, &format!("{}: {kind}", api.during));
