@@ -88,12 +88,10 @@ fn look_up(host: &str, open_hosts: OpenHosts) -> Vec<IpAddr> {
     // What cannot be read names nothing.
     let _ = open_hosts().and_then(|file| file.take(HOSTS_LIMIT).read_to_end(&mut text));
     let mut found = Vec::new();
-    for line in text.split(|&byte| byte == b'\n') {
-        let line = line.split(|&byte| byte == b'#').next().unwrap_or_default();
-        let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-        let ip: Option<IpAddr> =
-            words.next().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
-        if words.any(|name| name.eq_ignore_ascii_case(host.as_bytes())) {
+    for line in String::from_utf8_lossy(&text).lines() {
+        let mut words = line.split('#').next().unwrap_or_default().split_ascii_whitespace();
+        let ip: Option<IpAddr> = words.next().and_then(|word| word.parse().ok());
+        if words.any(|name| name.eq_ignore_ascii_case(host)) {
             found.extend(ip);
         }
     }

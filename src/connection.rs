@@ -14,7 +14,7 @@ use crate::http::body::{Decoder, Framing};
 use crate::http::head::Head;
 
 /// Connections that may be tried for one request.
-pub const RECONNECT_LIMIT: usize = 3;
+const RECONNECT_LIMIT: usize = 3;
 
 /// A connection that was heard from this recently is used without a look whether it still stands:
 /// in-process handlers answer within it, and a look costs three system calls.
@@ -22,6 +22,8 @@ const TRUSTED_IDLE: Duration = Duration::from_micros(100);
 
 /// Most bytes received at once. A long body passes through this much memory.
 const PART: usize = 32_768;
+
+const CUT: &str = "the connection ended before the reply was whole";
 
 /// One connection and the reply that was received last on it.
 pub(crate) struct Connection {
@@ -130,7 +132,7 @@ impl Connection {
     /// 1xx replies are skipped.
     fn receive_head(&mut self) -> Outcome {
         // Put back when all is well: an error closes it.
-        let mut stream = self.stream.take().ok_or(Kind::Cut)?;
+        let mut stream = self.stream.take().ok_or(CUT)?;
         for _ in 0..=INTERIM_REPLY_LIMIT {
             self.head.clear();
             while !self.head.is_complete() {
@@ -151,7 +153,7 @@ impl Connection {
     ///
     /// After a whole body the connection can be used again, unless the reply says otherwise.
     pub(crate) fn body(&mut self, mut room: u64, sink: &mut dyn FnMut(&[u8])) -> Outcome {
-        let mut stream = self.stream.take().ok_or(Kind::Cut)?;
+        let mut stream = self.stream.take().ok_or(CUT)?;
         let framing = Framing::of(&self.head)?;
         if framing == Framing::UntilClose {
             return Err(Kind::Protocol("the reply does not say where its body ends"));
@@ -196,5 +198,5 @@ fn received(stream: &mut BufReader<TcpStream>) -> Result<&[u8], Kind> {
             return Err(Kind::Io(error));
         }
     }
-    Some(stream.buffer()).filter(|bytes| !bytes.is_empty()).ok_or(Kind::Cut)
+    Some(stream.buffer()).filter(|bytes| !bytes.is_empty()).ok_or(CUT.into())
 }

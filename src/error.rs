@@ -10,9 +10,7 @@ use std::io;
 pub(crate) enum Kind {
     /// The operating system refused a connect, a read or a write.
     Io(io::Error),
-    /// The connection ended before the reply was whole.
-    Cut,
-    /// The reply broke a rule of HTTP or of the Runtime API.
+    /// The reply broke a rule of HTTP or of the Runtime API, or off.
     Protocol(&'static str),
     /// The reply is whole, but its status says that the runtime cannot go on.
     Status(u16),
@@ -32,7 +30,6 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Kind::Io(error) => write!(f, "{error}; is a Runtime API listening there?"),
-            Kind::Cut => f.write_str("the connection ended before the reply was whole"),
             Kind::Protocol(why) => f.write_str(why),
             Kind::Status(status) => write!(f, "status {status}, {}", explain_status(*status)),
         }

@@ -47,7 +47,6 @@ pub mod log;
 use std::process::ExitCode;
 
 pub use address::Address;
-pub use connection::RECONNECT_LIMIT;
 pub use failure::{ERROR_DOCUMENT_LIMIT, Failure};
 pub use invocation::{EVENT_VARIABLES, Invocation};
 pub use reply::{Answered, Reply, Stream, too_large};

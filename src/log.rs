@@ -100,6 +100,7 @@ fn timestamp(now: SystemTime) -> String {
     let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (seconds, millis) = (since_epoch.as_secs(), since_epoch.subsec_millis());
     let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    let time = format!("{hour:02}:{minute:02}:{second:02}.{millis:03}Z");
     let mut day = (seconds / 86_400).saturating_add(1);
     for (year, month) in (1970..=9999).flat_map(|year| (1..=12).map(move |month| (year, month))) {
         let length = match month {
@@ -109,9 +110,7 @@ fn timestamp(now: SystemTime) -> String {
             _ => 31,
         };
         if day <= length {
-            return format!(
-                "{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
-            );
+            return format!("{year}-{month:02}-{day:02}T{time}");
         }
         day = day.saturating_sub(length);
     }

@@ -26,12 +26,11 @@ impl Framing {
     /// # Errors
     /// Conflicting, repeated or unreadable framing headers.
     pub fn of(head: &Head) -> Result<Framing, &'static str> {
+        let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
         match (head.get("Transfer-Encoding")?, head.get("Content-Length")?) {
             (Some(_), Some(_)) => Err("the reply has Content-Length and Transfer-Encoding"),
             _ if matches!(head.status, 100..=199 | 204 | 304) => Ok(Framing::Length(0)),
-            (Some(coding), _) if coding.eq_ignore_ascii_case(b"chunked") && !head.is_http_1_0 => {
-                Ok(Framing::Chunked)
-            }
+            (Some(coding), _) if is_chunked(coding) && !head.is_http_1_0 => Ok(Framing::Chunked),
             (Some(_), _) => Err("the reply has a transfer coding other than chunked"),
             (None, Some(length)) => {
                 number(length, 10).map(Framing::Length).ok_or("Content-Length is not a number")
