@@ -5,15 +5,12 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-#[cfg(not(fuzzing))]
-pub(crate) use std::net::TcpStream;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::http::number;
 use crate::log::{self, Level};
 use crate::settings;
-#[cfg(fuzzing)]
-pub(crate) use crate::stream::TcpStream;
+use crate::stream::TcpStream;
 
 /// Most bytes of /etc/hosts that are read.
 const HOSTS_LIMIT: u64 = 65_536;

@@ -7,11 +7,12 @@ use std::io::{self, BufRead, BufReader, IoSlice, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::address::{Address, TcpStream};
+use crate::address::Address;
 use crate::error::{Kind, Outcome};
 use crate::http::INTERIM_REPLY_LIMIT;
 use crate::http::body::{Decoder, Framing};
 use crate::http::head::Head;
+use crate::stream::TcpStream;
 
 /// Connections that may be tried for one request.
 const RECONNECT_LIMIT: usize = 3;

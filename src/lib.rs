@@ -27,6 +27,8 @@ pub mod http;
 #[cfg(fuzzing)]
 #[path = "../fuzz/stream.rs"]
 pub mod stream;
+#[cfg(not(fuzzing))]
+use std::net as stream;
 
 mod address;
 mod connection;

@@ -102,16 +102,13 @@ impl Decoder {
             Some(_) => self.line.strip_suffix(b"\r\n"),
             None => Some(self.line.strip_suffix(b"\r").unwrap_or(&self.line)),
         };
-        let text = text.filter(|text| !text.contains(&b'\r'));
-        let text = text.filter(|_| self.line.len() <= CHUNK_LINE_LIMIT);
+        let text = text.filter(|it| !it.contains(&b'\r') && self.line.len() <= CHUNK_LINE_LIMIT);
         let empty = text.filter(|text| text.is_empty());
+        let after_trailer = |left: usize| text.and(left.checked_sub(1)).map(State::Trailer);
         let next = match self.state {
             State::Size => text.and_then(after_size).ok_or("a chunk-size line is malformed"),
             State::Trailer(_) if empty.is_some() => Ok(State::Body(0)),
-            State::Trailer(left) => text
-                .and(left.checked_sub(1))
-                .map(State::Trailer)
-                .ok_or("a trailer line is malformed"),
+            State::Trailer(left) => after_trailer(left).ok_or("a trailer line is malformed"),
             _ => empty.map(|_| State::Size).ok_or("a chunk does not end in CR LF"),
         }?;
         if newline.is_some() {
