@@ -85,11 +85,12 @@ fn look_up(host: &str, open_hosts: OpenHosts) -> Vec<IpAddr> {
     // What cannot be read names nothing.
     let _ = open_hosts().and_then(|file| file.take(HOSTS_LIMIT).read_to_end(&mut text));
     let mut found = Vec::new();
-    for line in String::from_utf8_lossy(&text).lines() {
-        let mut words = line.split('#').next().unwrap_or_default().split_ascii_whitespace();
-        let ip: Option<IpAddr> = words.next().and_then(|word| word.parse().ok());
-        if words.any(|name| name.eq_ignore_ascii_case(host)) {
-            found.extend(ip);
+    for line in text.split(|&byte| byte == b'\n') {
+        let line = line.split(|&byte| byte == b'#').next().unwrap_or_default();
+        let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        let first = String::from_utf8_lossy(words.next().unwrap_or_default());
+        if words.any(|name| name.eq_ignore_ascii_case(host.as_bytes())) {
+            found.extend(first.parse::<IpAddr>());
         }
     }
     if host.eq_ignore_ascii_case("localhost") {
