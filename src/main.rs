@@ -22,8 +22,7 @@ const HELP: &str = include_str!("help.txt");
 /// What build.rs found out of the source tree and the compiler.
 const VERSION: &str = concat!("bootstrap ", env!("ZEROSTRAP_VERSION"), "\n");
 
-/// Exit statuses, of which Lambda only cares that none is 0.
-const SUCCESS: u8 = 0;
+/// The exit status of all that fails; Lambda only cares that it is not 0.
 const FAILURE: u8 = 1;
 
 /// The program, given its first argument. Emulators pass the handler as an argument: only three
@@ -52,9 +51,7 @@ fn serve() -> u8 {
         Ok(mut handler) => zerostrap::serve_slot(&address, &settings, &mut *handler),
         Err(failure) => {
             zerostrap::report_init_error(&address, &failure);
-            if supervised {
-                return supervise::INIT_FAILED;
-            }
+            return if supervised { supervise::INIT_FAILED } else { FAILURE };
         }
     }
     FAILURE
@@ -85,7 +82,7 @@ fn settings() -> Result<Settings, Failure> {
     Ok(settings)
 }
 
-/// `println!` would panic on a closed standard output.
+/// `println!` would panic on a closed standard output. Gives the exit status.
 fn print(text: &str) -> u8 {
-    if sys::standard_output().write_all(text.as_bytes()).is_ok() { SUCCESS } else { FAILURE }
+    sys::standard_output().write_all(text.as_bytes()).map_or(FAILURE, |()| 0)
 }

@@ -48,9 +48,9 @@ impl RuntimeApi {
             self.connection.body(0, &mut |_| {})?;
             std::thread::sleep(NO_EVENT_PAUSE);
         }
-        let invocation = Invocation::read(&self.connection.head)?;
+        Invocation::check(&self.connection.head)?;
         self.connection.body(PAYLOAD_LIMIT as u64, sink)?;
-        Ok(invocation)
+        Ok(Invocation::new(self.connection.head.clone()))
     }
 
     /// Waits until a snapshot was taken and restored. The old connection did not survive that.
@@ -89,7 +89,7 @@ impl RuntimeApi {
         self.request.begin(&[method.as_bytes(), b" ", &target.concat()], authority);
         // The nonce of the attempt is sent back unchanged, so that an answer that comes late cannot answer a later attempt
         // with the same request id.
-        if let Some(id) = answers.and_then(|event| event.get("LAMBDA_RUNTIME_INVOCATION_ID")) {
+        if let Some(id) = answers.and_then(|event| event.get("Lambda-Runtime-Invocation-Id")) {
             self.request.header("Lambda-Runtime-Invocation-Id", id);
         }
     }

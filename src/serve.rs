@@ -6,7 +6,6 @@
 use std::fs::File;
 use std::io;
 use std::process::ExitCode;
-use std::sync::Mutex;
 
 use crate::address::Address;
 use crate::error::Outcome;
@@ -60,12 +59,10 @@ pub trait Handler {
 pub fn serve<H: Handler>(make: impl Fn(&Settings) -> Result<H, Failure> + Sync) -> ExitCode {
     let begun = begin(Settings::from_environment, || File::open("/etc/hosts"));
     let Some((address, settings)) = begun else { return ExitCode::FAILURE };
-    let reported = Mutex::new(());
     let slot = || match make(&settings) {
         Ok(mut handler) => serve_slot(&address, &settings, &mut handler),
         Err(failure) => {
-            // Any slot's init failure is the function's: the first one reports it.
-            let _guard = reported.lock();
+            // Any slot's init failure is the function's. The Runtime API takes one report.
             report_init_error(&address, &failure);
             std::process::exit(1)
         }

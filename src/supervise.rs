@@ -30,25 +30,22 @@ pub(crate) fn divide(slots: usize) -> io::Result<()> {
         }
     }
     loop {
-        match sys::wait_for_signal(SIGNALS) {
-            sys::SIGCHLD => collect(&mut alive),
-            signal => alive.iter().for_each(|slot| _ = sys::kill(*slot, signal)),
+        let signal = sys::wait_for_signal(SIGNALS);
+        if signal != sys::SIGCHLD {
+            alive.iter().for_each(|slot| _ = sys::kill(*slot, signal));
         }
-    }
-}
-
-/// Several ends may be told by one signal. When this process ends, the kernel sends SIGTERM to the
-/// slots that are left, and as PID 1 it ends everyone in its container.
-fn collect(alive: &mut Vec<i32>) {
-    while let Some((pid, status)) = sys::collect_any() {
-        let Some(at) = alive.iter().position(|slot| *slot == pid) else { continue };
-        alive.swap_remove(at);
-        if status.code() == Some(i32::from(INIT_FAILED)) {
-            sys::exit(1);
-        }
-        if alive.is_empty() {
-            let killed = status.signal().map(|signal| signal.saturating_add(128));
-            sys::exit(status.code().or(killed).unwrap_or(1));
+        // Several ends may be told by one signal. When this process ends, the kernel sends SIGTERM to
+        // the slots that are left, and as PID 1 it ends everyone in its container.
+        while let Some((pid, status)) = sys::collect_any() {
+            let Some(at) = alive.iter().position(|slot| *slot == pid) else { continue };
+            alive.swap_remove(at);
+            if status.code() == Some(i32::from(INIT_FAILED)) {
+                sys::exit(1);
+            }
+            if alive.is_empty() {
+                let killed = status.signal().map(|signal| signal.saturating_add(128));
+                sys::exit(status.code().or(killed).unwrap_or(1));
+            }
         }
     }
 }

@@ -178,13 +178,11 @@ fn wait_for(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<()> {
     let timeout = timeout.map(|timeout| timeout.as_micros().div_ceil(1_000));
     let timeout = timeout.map_or(-1, |ms| c_int::try_from(ms).unwrap_or(c_int::MAX));
     // SAFETY: the pointer and the count are of one live slice, of the layout poll(2) wants.
-    if unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as c_ulong, timeout) } < 0 {
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
+    let failed = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as c_ulong, timeout) } < 0;
+    match io::Error::last_os_error() {
+        error if failed && error.kind() != io::ErrorKind::Interrupted => Err(error),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Lets a pipe hold as much as it may without privileges. What is refused changes nothing.

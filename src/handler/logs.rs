@@ -18,6 +18,7 @@ const CUT: &str = " … (the line goes on, 131072 bytes are kept)";
 const TAIL: usize = 4_096;
 
 /// Reads a pipe and logs what comes.
+#[derive(Default)]
 pub(crate) struct Pump {
     /// `None` where there is none, or its last writer is gone.
     pipe: Option<PipeReader>,
@@ -28,7 +29,7 @@ pub(crate) struct Pump {
 
 impl Pump {
     pub(crate) fn new(pipe: Option<PipeReader>) -> Pump {
-        Pump { pipe, line: Vec::new(), tail: Vec::new() }
+        Pump { pipe, ..Pump::default() }
     }
 
     /// For waiting on it.
@@ -62,14 +63,14 @@ impl Pump {
         while taken < PIPE_LIMIT && self.pipe.as_ref().is_some_and(sys::is_readable) {
             taken = taken.saturating_add(self.take(Some(invocation)));
         }
-        self.end_line(Some(invocation));
+        self.wrap(Some(invocation), b"\n");
     }
 
     /// Ends what was written while there was no event, and gives the last words of it.
     pub(crate) fn take_tail(&mut self) -> Vec<u8> {
         let tail = std::mem::take(&mut self.tail);
         if log::is_json() {
-            self.end_line(None);
+            self.wrap(None, b"\n");
         } else if tail.last().is_some_and(|&byte| byte != b'\n') {
             // The next log line starts at the left.
             log::pass(b"\n");
@@ -77,13 +78,7 @@ impl Pump {
         tail
     }
 
-    fn end_line(&mut self, invocation: Option<&Invocation>) {
-        if !self.line.is_empty() {
-            self.wrap(invocation, b"\n");
-        }
-    }
-
-    /// Writes each whole line among the bytes so far as an object.
+    /// Writes each whole line among the bytes so far as an object; an empty one is none.
     fn wrap(&mut self, invocation: Option<&Invocation>, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             let text = piece.strip_suffix(b"\n").unwrap_or(piece);

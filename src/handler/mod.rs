@@ -21,11 +21,9 @@ use zerostrap::{Failure, Handler, Settings};
 /// `Runtime.NoSuchHandler`, which names both, `Runtime.HandlerNotExecutable` or
 /// `Runtime.HandlerInitFailed`.
 pub(crate) fn start(settings: &Settings) -> Result<Box<dyn Handler + '_>, Failure> {
-    let no_such = |message: String| Err(Failure::new("Runtime.NoSuchHandler", message));
+    let no_such = |why: String| Err(Failure::new("Runtime.NoSuchHandler", why));
     let Some(handler) = &settings.handler else {
-        let message = "no handler is set; set the function's handler (_HANDLER) to the name of an \
-             executable, or to SCRIPT.FUNCTION";
-        return no_such(message.to_owned());
+        return no_such("_HANDLER is not set; set it to an executable or SCRIPT.FUNCTION".into());
     };
     let file = settings.task_root.join(handler);
     if program::check(&file)? {
@@ -33,18 +31,14 @@ pub(crate) fn start(settings: &Settings) -> Result<Box<dyn Handler + '_>, Failur
     }
     let (shown, file) = (handler.to_string_lossy(), file.display());
     let Some((stem, name)) = split(handler) else {
-        return no_such(format!(
-            "handler '{shown}': there is no file {file}, and it is not SCRIPT.FUNCTION either"
-        ));
+        return no_such(format!("handler '{shown}': no file {file}, and not SCRIPT.FUNCTION"));
     };
     let mut script = settings.task_root.join(stem).into_os_string();
     script.push(".sh");
     let script = PathBuf::from(script);
     if !script.is_file() {
         let script = script.display();
-        return no_such(format!(
-            "handler '{shown}': there is neither an executable {file} nor a script {script}"
-        ));
+        return no_such(format!("handler '{shown}': neither a file {file} nor a script {script}"));
     }
     Ok(Box::new(shell::Shell::start(settings, script, name)?))
 }

@@ -52,7 +52,7 @@ impl Event {
 /// What an event adds to a handler's environment. What no environment can hold is left out.
 pub(crate) fn variables(invocation: &Invocation) -> impl Iterator<Item = CString> {
     invocation.variables().filter_map(move |variable| {
-        let why = match CString::new(variable) {
+        let why = match CString::new(variable.as_slice()) {
             Ok(variable) if variable.count_bytes() < VARIABLE_LIMIT => return Some(variable),
             Ok(_) => "is over 128 KiB",
             Err(_) => "has a NUL",
@@ -109,24 +109,20 @@ impl Process {
         sys::kill(self.pid.saturating_neg(), signal);
     }
 
-    /// Collects the process, which has ended. After this its id may be another's.
-    pub(crate) fn collect(&mut self) -> io::Result<ExitStatus> {
-        sys::wait(std::mem::take(&mut self.pid))
-    }
-
-    /// Ends everyone in the group, and collects the process.
+    /// Collects the process, which has ended or was killed. After this its id may be another's.
     ///
     /// # Errors
     /// It hangs in the kernel.
+    pub(crate) fn collect(&mut self) -> io::Result<ExitStatus> {
+        let [has_ended] = sys::poll([Some(self.descriptor.as_fd())], Some(KILL_TIMEOUT))?;
+        let pid = std::mem::take(&mut self.pid);
+        if has_ended { sys::wait(pid) } else { Err(io::ErrorKind::TimedOut.into()) }
+    }
+
+    /// Ends everyone in the group, and collects the process.
     pub(crate) fn end(&mut self) -> io::Result<ExitStatus> {
         self.signal_group(sys::SIGKILL);
-        match sys::poll([Some(self.descriptor.as_fd())], Some(KILL_TIMEOUT))? {
-            [true] => self.collect(),
-            [false] => {
-                self.pid = 0;
-                Err(io::ErrorKind::TimedOut.into())
-            }
-        }
+        self.collect()
     }
 
     /// Whether it was collected.

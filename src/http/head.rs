@@ -13,7 +13,7 @@ const NOT_HTTP: &str = "the reply does not start with an HTTP/1 status line";
 const LINE_END: &str = "a header line does not end in CR LF";
 
 /// A header block, as far as it came.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Head {
     /// Three digits, 100 to 599 in a sane peer; 0 to 999 here.
     pub status: u16,
@@ -81,14 +81,21 @@ impl Head {
 
     /// All headers in their order: name as sent, value without the white space around it.
     pub fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let at = |range: &Range<usize>| self.text.get(range.clone()).unwrap_or_default();
-        self.headers.iter().map(move |(name, value)| (at(name), at(value).trim_ascii()))
+        self.headers.iter().map(|(name, value)| (self.at(name), self.at(value).trim_ascii()))
     }
 
     /// The values of a header that may be repeated. `name` in any case.
     fn all(&self, name: &[u8]) -> impl Iterator<Item = &[u8]> {
-        let same = self.headers().filter(move |(found, _)| found.eq_ignore_ascii_case(name));
-        same.map(|(_, value)| value)
+        // Most names are spelled as we do, which is found out for less.
+        let same = move |(found, _): &&(Range<usize>, _)| {
+            let found = self.at(found);
+            found == name || found.eq_ignore_ascii_case(name)
+        };
+        self.headers.iter().filter(same).map(|(_, value)| self.at(value).trim_ascii())
+    }
+
+    fn at(&self, range: &Range<usize>) -> &[u8] {
+        self.text.get(range.clone()).unwrap_or_default()
     }
 
     /// The value of a header that may stand once. `name` in any case.
@@ -108,7 +115,7 @@ impl Head {
     ///
     /// `Connection` may be repeated and is a list. HTTP/1.0's keep-alive is not taken up.
     pub fn closes_connection(&self) -> bool {
-        let mut options = self.all(b"connection").flat_map(|list| list.split(|&byte| byte == b','));
+        let mut options = self.all(b"Connection").flat_map(|list| list.split(|&byte| byte == b','));
         self.is_http_1_0 || options.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"close"))
     }
 }
