@@ -252,7 +252,7 @@ def main():
     rounds = figures["start", "first GET", "floor-loop"]["samples"], figures["events", "cycle", "floor-loop"]["samples"]
     with open(f"{dist}/bench.svg", "w") as file:
         file.write(chart(figures, f"{about['processor']}; {rounds[0]} fresh processes and {rounds[1]:,} events of "
-                                  "each, interleaved, one server"))
+                                  "each, in turns, one server"))
     missed = [row["figure"] for row in table.rows if row["verdict"] == "MISSED"]
     print(f"{len(missed)} budgets missed" + "".join(f"\n  {title}" for title in missed))
     sys.exit(bool(missed))

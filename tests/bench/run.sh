@@ -59,7 +59,8 @@ rebuilt() {
     RUSTC_BOOTSTRAP=1 RUSTFLAGS="${RUSTFLAGS:-} -Zunstable-options -Cpanic=immediate-abort" \
         cargo build --release -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --target "$target" "$@"
 }
-build library "$target/release/examples/echo" rebuilt --example echo
+# A function on the library is its user's program: Cargo's own release profile optimises it for speed.
+CARGO_PROFILE_RELEASE_OPT_LEVEL=3 build library "$target/release/examples/echo" rebuilt --example echo
 build prebuilt "$target/release/bootstrap" cargo build --release --target "$target" --bin bootstrap
 build lambda_runtime "$target/release/lambda-runtime-echo" \
     cargo build --release --locked --target "$target" --manifest-path $here/lambda_runtime/Cargo.toml
