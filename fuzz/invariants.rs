@@ -354,7 +354,8 @@ pub(crate) mod reference {
             };
             let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
             let (digits, extension) = line.split_at(digits);
-            if !matches!(extension.first(), None | Some(b';' | b' ' | b'\t')) {
+            let extension = extension.trim_ascii_start();
+            if !extension.is_empty() && extension[0] != b';' {
                 return Read::Bad;
             }
             let digits = std::str::from_utf8(digits).expect("digits");

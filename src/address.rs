@@ -43,7 +43,7 @@ impl Address {
     }
 
     /// Reads `host:port`, `[v6]:port`, and either as `http://host:port/prefix`.
-    fn parse(text: &str, open_hosts: OpenHosts) -> Option<Address> {
+    pub(crate) fn parse(text: &str, open_hosts: OpenHosts) -> Option<Address> {
         let text = text.strip_prefix("http://").unwrap_or(text);
         let (authority, prefix) = text.split_at_checked(text.find('/').unwrap_or(text.len()))?;
         let (host, port) = authority.rsplit_once(':')?;

@@ -35,7 +35,7 @@ pub(crate) struct Connection {
     /// When they came.
     last_heard: Option<Instant>,
     /// Bytes of the last request that went out.
-    written: usize,
+    pub(crate) written: usize,
 }
 
 impl Connection {
@@ -124,8 +124,10 @@ impl Connection {
     /// Receives the header block of the final reply to a request that was `sent`. An API that
     /// refuses a long body may answer before it read it: then only the header block counts.
     pub(crate) fn reply(&mut self, sent: io::Result<()>) -> Outcome {
-        let reply = self.receive_head();
-        let Err(error) = sent else { return reply };
+        let Err(error) = sent else { return self.receive_head() };
+        // An API that takes no more has no answer before it has the rest.
+        let is_stuck = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+        let reply = if is_stuck { Err(CUT.into()) } else { self.receive_head() };
         self.close();
         reply.map_err(|_| Kind::Io(error))
     }

@@ -123,3 +123,29 @@ fn describes_event(name: &[u8]) -> bool {
     let (prefix, rest) = name.split_at_checked(15).unwrap_or_default();
     prefix.eq_ignore_ascii_case(b"lambda-runtime-") && !rest.is_empty()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Invocation;
+    use crate::http::head::Head;
+
+    #[test]
+    fn each_accessor_gives_the_header_of_its_name() {
+        let mut head = Head::default();
+        let block = "HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: id\r\n\
+            Lambda-Runtime-Invoked-Function-Arn: arn\r\nLambda-Runtime-Trace-Id: trace\r\n\
+            Lambda-Runtime-Client-Context: context\r\nLambda-Runtime-Aws-Tenant-Id: tenant\r\n\
+            Lambda-Runtime-Cognito-Identity:\r\n\r\n";
+        assert_eq!(head.take(block.as_bytes()), Ok(block.len()));
+        assert_eq!(Invocation::check(&head), Ok(()));
+        let event = Invocation::new(head);
+        assert_eq!(event.request_id(), "id");
+        assert_eq!(event.function_arn(), Some(&b"arn"[..]));
+        assert_eq!(event.trace_id(), Some(&b"trace"[..]));
+        assert_eq!(event.client_context(), Some(&b"context"[..]));
+        assert_eq!(event.tenant_id(), Some(&b"tenant"[..]));
+        // Empty counts as absent.
+        assert_eq!(event.cognito_identity(), None);
+        assert_eq!((event.deadline(), event.time_left()), (None, None));
+    }
+}

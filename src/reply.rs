@@ -75,6 +75,8 @@ pub struct Stream<'a> {
 impl Stream<'_> {
     /// Ends the response; one without a byte is sent as an empty one.
     pub fn finish(mut self) -> Answered {
+        // What the handler had to be done by is past, the deadline is not.
+        self.until = self.reply.invocation.deadline();
         match self.begin() {
             Ok(()) => self.end(&last_chunk(&[])),
             Err(error) => self.fail(&Failure::new("Function.StreamFailed", error.to_string())),
@@ -115,9 +117,10 @@ impl Stream<'_> {
         api.request.header("Transfer-Encoding", b"chunked");
         api.request.header("Trailer", [ERROR_TYPE, ", ", ERROR_BODY].concat().as_bytes());
         api.connection.close_if_stale();
-        api.connection.send([api.request.finish(), b"", b""], self.until)?;
-        self.has_begun = true;
-        Ok(())
+        let sent = api.connection.send([api.request.finish(), b"", b""], self.until);
+        // Of what did not leave this process, nothing has begun.
+        self.has_begun = api.connection.written > 0;
+        sent.inspect_err(|_| api.connection.close())
     }
 
     /// A handler that was stopped before the deadline leaves the time to say so.
@@ -141,7 +144,6 @@ impl io::Write for Stream<'_> {
         if sent.is_err() {
             // The API sees a response that is cut.
             self.reply.api.connection.close();
-            self.has_begun = true;
         }
         sent.map(|()| part.len())
     }
@@ -149,5 +151,60 @@ impl io::Write for Stream<'_> {
     /// Nothing to do: each write goes out at once.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+mod tests {
+    use std::io::{self, Read, Write};
+    use std::net::TcpListener;
+    use std::time::{Duration, SystemTime};
+
+    use super::Reply;
+    use crate::address::Address;
+    use crate::failure::Failure;
+    use crate::http::head::Head;
+    use crate::invocation::Invocation;
+    use crate::runtime_api::RuntimeApi;
+
+    /// A first byte that comes when the stream may not be sent any more: nothing has left this
+    /// process, so the event is answered by an error document. It once was not answered at all.
+    #[test]
+    fn stream_of_which_nothing_was_sent_in_time_is_answered_by_an_error() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address").to_string();
+        let api = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("a connection");
+                let mut request = [0; 4_096];
+                let length = stream.read(&mut request).expect("a request");
+                if length > 0 {
+                    let accepted = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
+                    stream.write_all(accepted).expect("the reply is taken");
+                    return String::from_utf8_lossy(&request[..length]).into_owned();
+                }
+            }
+            String::new()
+        });
+        let address = Address::parse(&address, || Err(io::ErrorKind::NotFound.into()));
+        let mut client = RuntimeApi::new(&address.expect("an address"));
+        let mut head = Head::default();
+        let block = b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: late\r\n\r\n";
+        assert_eq!(head.take(block), Ok(block.len()));
+        let invocation = Invocation::new(head);
+        let past = SystemTime::now() - Duration::from_secs(1);
+        let reply = Reply { api: &mut client, invocation: &invocation };
+        let mut stream = reply.stream("text/plain", Some(past));
+        let error = stream.write(b"late").expect_err("it is too late");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let answered = stream.fail(&Failure::new("Function.TimedOut", "late"));
+        assert!(answered.0.is_ok());
+        let request = api.join().expect("a request");
+        assert!(
+            request.starts_with("POST /2018-06-01/runtime/invocation/late/error "),
+            "{request}"
+        );
+        assert!(request.ends_with("\"stackTrace\":[]}"), "{request}");
     }
 }

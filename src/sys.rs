@@ -7,7 +7,7 @@
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -76,6 +76,8 @@ const OPEN_FLAGS: c_int = 0o2_004_000;
 /// Paths begin at the current folder.
 const AT_FDCWD: c_int = -100;
 const MFD_CLOEXEC: c_uint = 1;
+/// fcntl(2): with 0, a descriptor is inherited.
+const F_SETFD: c_int = 2;
 const F_SETPIPE_SZ: c_int = 1031;
 const PR_SET_PDEATHSIG: c_int = 1;
 /// The same number on x86_64 and aarch64.
@@ -101,9 +103,9 @@ extern "C" fn main(count: c_int, arguments: Strings) -> c_int {
     while wait_for(&mut standard, Some(Duration::ZERO)).is_ok()
         && standard.iter().any(|fd| fd.found & POLLNVAL != 0)
     {
-        // A file takes the lowest free number; it is never closed.
+        // A file takes the lowest free number; it is never closed, and handlers have it too.
         match open(c"/dev/null") {
-            Ok(file) => std::mem::forget(file),
+            Ok(file) => _ = libc::fcntl(file.into_raw_fd(), F_SETFD, 0 as c_int),
             Err(_) => return 1,
         }
     }

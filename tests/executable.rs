@@ -33,6 +33,26 @@ fn program_that_is_no_script_is_run() {
     assert_eq!(lambda.call("through cat").text(), "through cat");
 }
 
+/// A pipe that a handler made one of packets gives one write at each read, and is not empty after it.
+#[test]
+fn response_in_packets_is_whole() {
+    let (_folder, lambda) = start("exec dd if=/dev/zero bs=100 count=40 oflag=direct 2>/dev/null");
+    for _ in 0..20 {
+        assert_response(&lambda.call("1"), &[0; 4_000]);
+    }
+}
+
+/// Whatever is closed when the bootstrap starts is open for its handlers.
+#[test]
+fn standard_descriptors_are_open_when_the_bootstrap_was_started_without() {
+    let script = "for fd in 0 1 2; do readlink /proc/self/fd/$fd >/dev/null || echo $fd; done";
+    for closed in ["exec 2>&-", "exec 1>&-", "exec 0<&- 1>&- 2>&-"] {
+        let folder = Folder::with_app(&format!("{script}; echo all"));
+        let lambda = Setup::app(&folder).launched_by(closed).start();
+        assert_eq!(lambda.call("1").text(), "all\n", "{closed}");
+    }
+}
+
 #[test]
 fn each_event_has_a_process_of_its_own_that_leads_its_group() {
     // Fields 1 and 5 of /proc/self/stat: process id, and the id of its group.

@@ -83,7 +83,8 @@ fn name_that_is_no_function_name_is_refused_and_never_evaluated() {
         "\u{e9}",
     ] {
         let setup = Setup::new(folder.path(), &format!("function.{name}"));
-        assert_init_fails(setup, "Runtime.NoSuchHandler", &["function."]);
+        let parts = ["function.", "and not SCRIPT.FUNCTION"];
+        assert_init_fails(setup, "Runtime.NoSuchHandler", &parts);
     }
     // The part before the dot is a file's name and nothing else.
     for script in ["$(touch here)", "`touch here`", "function;touch here", "-c touch here", "*"] {

@@ -38,9 +38,9 @@ impl<'a> Executable<'a> {
             sys::prepare_signals();
             self.environment = process::base_environment();
         }
+        let (log, writer) = if log::is_json() { Some(io::pipe()?) } else { None }.unzip();
         let base = self.environment.len();
         self.environment.extend(process::variables(invocation));
-        let (log, writer) = if log::is_json() { Some(io::pipe()?) } else { None }.unzip();
         let (streams, log) = ([event.as_fd(), stdout.as_fd()], log.zip(writer.as_ref()));
         let process = Process::spawn(&[&self.path], &self.environment, streams, log);
         self.environment.truncate(base);

@@ -116,7 +116,7 @@ impl Process {
     pub(crate) fn collect(&mut self) -> io::Result<ExitStatus> {
         let [has_ended] = sys::poll([Some(self.descriptor.as_fd())], Some(KILL_TIMEOUT))?;
         let pid = std::mem::take(&mut self.pid);
-        if has_ended { sys::wait(pid) } else { Err(io::ErrorKind::TimedOut.into()) }
+        if has_ended && pid > 0 { sys::wait(pid) } else { Err(io::ErrorKind::TimedOut.into()) }
     }
 
     /// Ends everyone in the group, and collects the process.

@@ -35,7 +35,8 @@ impl Stop {
     /// The Runtime API takes no more of a streamed response. A write that took too long is the
     /// deadline's doing: it bounds the write.
     pub(crate) fn refused(error: io::Error) -> Stop {
-        if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) {
+        let is_ours = error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none();
+        if is_ours || error.kind() == io::ErrorKind::WouldBlock {
             return Stop::AtDeadline;
         }
         let message =
@@ -194,16 +195,11 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// Takes what is in the output now; who still holds it is not waited for. A read that is given
-    /// less than it has room for has emptied the pipe.
+    /// Takes what is in the output now; who still holds it is not waited for.
     fn drain(&mut self, output: &mut Output<'_>) -> Result<(), Stop> {
         let mut taken = 0_usize;
         while taken < PIPE_LIMIT && self.pipe.as_ref().is_some_and(sys::is_readable) {
-            let length = self.take(output)?;
-            taken = taken.saturating_add(length);
-            if length < PART {
-                break;
-            }
+            taken = taken.saturating_add(self.take(output)?);
         }
         Ok(())
     }

@@ -26,7 +26,8 @@ _zs_export() {
   command local - IFS='
 '
   command set -f
-  command export $(<"$_zs_fd/$_zs_context")
+  command set -- $(<"$_zs_fd/$_zs_context")
+  [ "$#" -eq 0 ] || command export "$@"
 }
 command echo ready
 while IFS=' ' command read -r _zs_verb _zs_in _zs_out; do

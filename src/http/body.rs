@@ -126,5 +126,5 @@ fn after_size(line: &[u8]) -> Option<State> {
     let (digits, extension) = line.split_at_checked(digits)?;
     let size = number(digits, 16)?;
     let next = if size == 0 { State::Trailer(HEADER_COUNT_LIMIT) } else { State::Chunk(size) };
-    matches!(extension, [] | [b';' | b' ' | b'\t', ..]).then_some(next)
+    matches!(extension.trim_ascii_start(), [] | [b';', ..]).then_some(next)
 }

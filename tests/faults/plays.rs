@@ -239,6 +239,7 @@ fn next_chunks(list: &mut List) {
         ("prefix", "0xc"),
         ("letter", "g"),
         ("space-before", " c"),
+        ("space-and-word", "c zz"),
         ("overflow", "1000000000000000c"),
         ("huge", "ffffffffffffffff"),
         ("over-limit", "600065"),
