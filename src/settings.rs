@@ -1,4 +1,4 @@
-//! The environment, read once. The only file that knows a setting's name.
+//! The environment, read once. The only file that reads a setting.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -251,7 +251,7 @@ struct Start {
 /// Starts the program that the first of these arguments is the path of, with them and with this
 /// environment, as leader of a process group of its own, with these descriptors as 0, 1 and 2 and,
 /// since all others are close-on-exec, no other. A descriptor that has its number already is one
-/// that is inherited. No signal is blocked or ignored. The group is this slot's handler, which does
+/// that is inherited. No ordinary signal is blocked or ignored. The group is this slot's handler, which does
 /// not outlive this process.
 ///
 /// Gives the child's id, and a descriptor that becomes readable when it ends.

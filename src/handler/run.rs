@@ -1,7 +1,7 @@
 //! One event in a handler's process: its output, its log, its end and its deadline, in one place.
 //!
 //! A single poll(2) waits for all of them, so there is no thread that a child could hold, and no
-//! wait without a way out.
+//! wait for a handler without a way out.
 
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::AsFd;
