@@ -145,13 +145,14 @@ impl<'r> Run<'r> {
                 let status = zerostrap::http::number(read_word(words)?.as_bytes(), 10);
                 return Ok(status.and_then(|status| u8::try_from(status).ok()).map(of_shell));
             }
-            // What it wrote before is in the pipe, and taken by drain.
+            if pipe {
+                self.take(output)?;
+            }
+            // What else it wrote before is in the pipe, and taken by drain.
             if process {
                 return Ok(None);
             }
-            if pipe {
-                self.take(output)?;
-            } else if peer {
+            if peer && !pipe {
                 return Err(Stop::refused(io::ErrorKind::ConnectionAborted.into()));
             }
         }
