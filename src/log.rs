@@ -40,7 +40,7 @@ pub(crate) fn configure(json: bool, least: usize) {
 }
 
 fn name(level: Level) -> &'static str {
-    LEVELS.split(", ").nth(level as usize).unwrap_or_default()
+    LEVELS.split(',').nth(level as usize).unwrap_or_default().trim_ascii_start()
 }
 
 /// Whether lines are JSON objects (`AWS_LAMBDA_LOG_FORMAT=JSON`).

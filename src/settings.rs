@@ -68,8 +68,8 @@ fn value(name: &str) -> Option<OsString> {
 
 /// A variable, or `default` where it is absent. Bytes that are no UTF-8 are replaced, by a character
 /// that no setting may have.
-fn text(name: &str, default: &str) -> String {
-    value(name).map_or(default.to_owned(), |value| value.to_string_lossy().into_owned())
+fn text(name: &str, default: &'static str) -> std::borrow::Cow<'static, str> {
+    value(name).map_or(default.into(), |value| value.to_string_lossy().into_owned().into())
 }
 
 fn invalid(name: &str, value: &str, allowed: &str) -> Failure {
@@ -79,13 +79,13 @@ fn invalid(name: &str, value: &str, allowed: &str) -> Failure {
 }
 
 /// Which word of the list `allowed` a variable is, in any case.
-fn choice(name: &str, default: &str, allowed: &str) -> Result<usize, Failure> {
+fn choice(name: &str, default: &'static str, allowed: &str) -> Result<usize, Failure> {
     let value = text(name, default);
-    let found = allowed.split(", ").position(|word| word.eq_ignore_ascii_case(&value));
+    let found = allowed.split(',').position(|it| it.trim_ascii().eq_ignore_ascii_case(&value));
     found.ok_or_else(|| invalid(name, &value, allowed))
 }
 
-fn numeric(name: &str, default: &str, least: u64, most: u64) -> Result<u64, Failure> {
+fn numeric(name: &str, default: &'static str, least: u64, most: u64) -> Result<u64, Failure> {
     let value = text(name, default);
     let number = http::number(value.as_bytes(), 10).filter(|it| (least..=most).contains(it));
     number.ok_or_else(|| invalid(name, &value, &format!("a number from {least} to {most}")))
@@ -105,7 +105,7 @@ fn content_type(streaming: bool) -> Result<String, Failure> {
     let default = if streaming { "application/octet-stream" } else { "application/json" };
     let value = text(name, default);
     if value.contains('/') && value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return Ok(value);
+        return Ok(value.into_owned());
     }
     Err(invalid(name, &value, "a media type such as text/html"))
 }
