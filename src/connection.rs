@@ -32,7 +32,9 @@ pub(crate) struct Connection {
     stream: Option<BufReader<TcpStream>>,
     /// Status and headers of the last reply.
     pub(crate) head: Head,
-    /// When they came.
+    /// How the end of its body is marked.
+    framing: Framing,
+    /// When the reply to the last GET began; `None` after a POST.
     last_heard: Option<Instant>,
     /// Bytes of the last request that went out.
     pub(crate) written: usize,
@@ -40,7 +42,8 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(address: Address) -> Connection {
-        Connection { address, stream: None, head: Head::default(), last_heard: None, written: 0 }
+        let (head, framing) = (Head::default(), Framing::UntilClose);
+        Connection { address, stream: None, head, framing, last_heard: None, written: 0 }
     }
 
     /// Gives the connection up; the next request opens another.
@@ -64,6 +67,7 @@ impl Connection {
         loop {
             let sent = self.send([head, body, b""], None);
             let reply = self.reply(sent);
+            self.last_heard = is_get.then(Instant::now);
             let may_repeat = self.written == 0 || (is_get && self.head.is_empty());
             if reply.is_ok() || !may_repeat || more.next().is_none() {
                 return reply;
@@ -143,9 +147,9 @@ impl Connection {
                 stream.consume(used);
             }
             // Where it contradicts itself about its body, its status is not to be trusted either.
-            Framing::of(&self.head)?;
+            self.framing = Framing::of(&self.head)?;
             if !matches!(self.head.status, 100..=199) {
-                (self.stream, self.last_heard) = (Some(stream), Some(Instant::now()));
+                self.stream = Some(stream);
                 return Ok(());
             }
         }
@@ -157,11 +161,10 @@ impl Connection {
     /// After a whole body the connection can be used again, unless the reply says otherwise.
     pub(crate) fn body(&mut self, mut room: u64, sink: &mut dyn FnMut(&[u8])) -> Outcome {
         let mut stream = self.stream.take().ok_or(CUT)?;
-        let framing = Framing::of(&self.head)?;
-        if framing == Framing::UntilClose {
+        if self.framing == Framing::UntilClose {
             return Err(Kind::Protocol("the reply does not say where its body ends"));
         }
-        let mut decoder = Decoder::new(framing);
+        let mut decoder = Decoder::new(self.framing);
         while !decoder.is_complete() {
             if decoder.announced() > room {
                 return Err(Kind::Protocol("the reply's body is over the limit"));

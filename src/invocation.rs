@@ -16,7 +16,7 @@ pub const EVENT_VARIABLES: &str = "_X_AMZN_TRACE_ID LAMBDA_RUNTIME_TRACE_ID \
 
 /// The context of one event. Everything but the request id is optional.
 pub struct Invocation {
-    head: Head,
+    pub(crate) head: Head,
     deadline: Option<SystemTime>,
 }
 
@@ -99,17 +99,13 @@ impl Invocation {
         variables.chain(trace)
     }
 
-    /// The request id as one segment of a path: all but RFC 3986's unreserved is `%XX`.
-    pub(crate) fn path_segment(&self) -> Vec<u8> {
-        let mut segment = Vec::with_capacity(64);
-        for &byte in self.get(REQUEST_ID).unwrap_or_default() {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                segment.push(byte);
-            } else {
-                segment.extend_from_slice(format!("%{byte:02X}").as_bytes());
-            }
-        }
-        segment
+    /// The request id as one segment of a path: all but RFC 3986's unreserved is `%XX`. Lambda's ids
+    /// have nothing else.
+    pub(crate) fn path_segment(&self) -> Cow<'_, [u8]> {
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+        let escape = |it: &u8| if is_plain(it) { vec![*it] } else { format!("%{it:02X}").into() };
+        let id = self.get(REQUEST_ID).unwrap_or_default();
+        if id.iter().all(is_plain) { id.into() } else { id.iter().flat_map(escape).collect() }
     }
 
     /// The value of a header. One that is empty counts as absent: Managed Instances sends some so.

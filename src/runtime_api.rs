@@ -9,7 +9,7 @@ use crate::address::Address;
 use crate::connection::Connection;
 use crate::error::{Kind, Outcome};
 use crate::failure::Failure;
-use crate::http::request::Request;
+use crate::http::{head::Head, request::Request};
 use crate::invocation::Invocation;
 use crate::log::{self, Level};
 
@@ -29,6 +29,8 @@ pub(crate) const ERROR_BODY: &str = "Lambda-Runtime-Function-Error-Body";
 pub(crate) struct RuntimeApi {
     pub(crate) connection: Connection,
     pub(crate) request: Request,
+    /// Memory for the headers of an answer's reply while those of the event are still needed.
+    pub(crate) spare: Head,
     /// The request that was begun last, as the log names it: method and path.
     pub(crate) during: &'static str,
 }
@@ -36,8 +38,8 @@ pub(crate) struct RuntimeApi {
 impl RuntimeApi {
     /// Connects at the first request.
     pub(crate) fn new(address: &Address) -> RuntimeApi {
-        let connection = Connection::new(address.clone());
-        RuntimeApi { connection, request: Request::default(), during: "" }
+        let (request, spare) = Default::default();
+        RuntimeApi { connection: Connection::new(address.clone()), request, spare, during: "" }
     }
 
     /// Asks for the next event and waits for it without limit: the sandbox may be frozen for hours
@@ -50,7 +52,9 @@ impl RuntimeApi {
         }
         Invocation::check(&self.connection.head)?;
         self.connection.body(PAYLOAD_LIMIT as u64, sink)?;
-        Ok(Invocation::new(self.connection.head.clone()))
+        // The answer's reply takes the other's place.
+        let head = std::mem::replace(&mut self.connection.head, std::mem::take(&mut self.spare));
+        Ok(Invocation::new(head))
     }
 
     /// Waits until a snapshot was taken and restored. The old connection did not survive that.
@@ -81,12 +85,13 @@ impl RuntimeApi {
     pub(crate) fn begin(&mut self, during: &'static str, answers: Option<&Invocation>) {
         self.during = during;
         let (method, path) = during.split_once(' ').unwrap_or_default();
-        let path = path.trim_start_matches('…').as_bytes();
-        let event = answers.map(|event| [b"/runtime/invocation/", &*event.path_segment()].concat());
+        let path = path.strip_prefix('…').unwrap_or(path).as_bytes();
+        let events: &[u8] = if answers.is_some() { b"/runtime/invocation/" } else { b"" };
+        let id = answers.map(Invocation::path_segment).unwrap_or_default();
         let version = if path.starts_with(b"/extension") { b"/2020-01-01" } else { b"/2018-06-01" };
         let Address { prefix, authority, .. } = &self.connection.address;
-        let target = [prefix.as_bytes(), version, &event.unwrap_or_default(), path];
-        self.request.begin(&[method.as_bytes(), b" ", &target.concat()], authority);
+        let start = [method.as_bytes(), b" ", prefix.as_bytes(), version, events, &id, path];
+        self.request.begin(&start, authority);
         // The nonce of the attempt is sent back unchanged, so that an answer that comes late cannot answer a later attempt
         // with the same request id.
         if let Some(id) = answers.and_then(|event| event.get("Lambda-Runtime-Invocation-Id")) {

@@ -31,8 +31,6 @@ pub(crate) struct Shell<'a> {
     script: PathBuf,
     function: &'a str,
     warm: Warm,
-    /// The event's variables, a line each.
-    context: Vec<u8>,
     event: Event,
     buffer: Buffer,
 }
@@ -62,7 +60,7 @@ impl<'a> Shell<'a> {
         sys::prepare_signals();
         let warm = Warm::start(&script, function)?;
         let (event, buffer) = (Event::default(), Buffer::default());
-        Ok(Shell { settings, script, function, warm, context: Vec::new(), event, buffer })
+        Ok(Shell { settings, script, function, warm, event, buffer })
     }
 
     /// Hands the event to the warm shell, which opens it, and the output's end, by the numbers of
@@ -70,17 +68,18 @@ impl<'a> Shell<'a> {
     fn give(&mut self, invocation: &Invocation) -> Result<(PipeReader, PipeWriter, File), Failure> {
         let event = self.event.take()?;
         let (pipe, writer) = io::pipe()?;
-        self.context.clear();
+        // The event's variables, a line each.
+        let mut context = Vec::new();
         for pair in process::variables(invocation) {
-            self.context.extend_from_slice(pair.as_bytes());
-            self.context.push(b'\n');
+            context.extend_from_slice(pair.as_bytes());
+            context.push(b'\n');
         }
         let command = format!("event {} {}\n", event.as_raw_fd(), writer.as_raw_fd());
         // A shell that died while it was idle does not cost this event: nobody reads its commands.
-        if self.warm.command(&command, &self.context).is_err() {
+        if self.warm.command(&command, &context).is_err() {
             let _ = self.warm.process.end();
             self.warm = Warm::start(&self.script, self.function)?;
-            self.warm.command(&command, &self.context)?;
+            self.warm.command(&command, &context)?;
         }
         Ok((pipe, writer, event))
     }

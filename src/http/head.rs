@@ -86,10 +86,9 @@ impl Head {
 
     /// The values of a header that may be repeated. `name` in any case.
     fn all(&self, name: &[u8]) -> impl Iterator<Item = &[u8]> {
-        // Most names are spelled as we do, which is found out for less.
-        let same = move |(found, _): &&(Range<usize>, _)| {
-            let found = self.at(found);
-            found == name || found.eq_ignore_ascii_case(name)
+        // Most names are of another length, which is found out for less.
+        let same = move |(at, _): &&(Range<usize>, _)| {
+            at.len() == name.len() && self.at(at).eq_ignore_ascii_case(name)
         };
         self.headers.iter().filter(same).map(|(_, value)| self.at(value).trim_ascii())
     }
@@ -127,7 +126,7 @@ fn status_line(line: &[u8]) -> Result<(u16, bool), &'static str> {
     if let Some([minor @ (b'0' | b'1'), b' ', a, b, c, reason @ ..]) = line.strip_prefix(b"HTTP/1.")
         && let Some(status) = number(&[*a, *b, *c], 10)
         && matches!(reason, [] | [b' ', ..])
-        && reason.iter().all(is_text)
+        && is_text(reason)
     {
         return Ok((status as u16, *minor == b'0'));
     }
@@ -138,7 +137,7 @@ fn status_line(line: &[u8]) -> Result<(u16, bool), &'static str> {
 fn header_line(line: &[u8]) -> Result<usize, &'static str> {
     let name = line.iter().take_while(|byte| is_token(byte)).count();
     match line.get(name..).unwrap_or_default() {
-        [b':', value @ ..] if name > 0 && value.iter().all(is_text) => Ok(name),
+        [b':', value @ ..] if name > 0 && is_text(value) => Ok(name),
         [b' ' | b'\t', ..] if name == 0 => Err("a header is folded over two lines"),
         _ if line.contains(&b'\r') => Err(LINE_END),
         _ => Err("a header line is malformed"),
@@ -153,6 +152,8 @@ fn is_token(byte: &u8) -> bool {
 /// What a value may hold: RFC 9110 §5.5, and NUL. The leniency: Lambda's headers carry callers'
 /// text, and one with a NUL costs its own variable, not the event (it is left out of the handler's
 /// environment with a log line). No framing depends on it: numbers and tokens hold no NUL.
-fn is_text(byte: &u8) -> bool {
-    matches!(byte, b'\t' | b'\0') || !byte.is_ascii_control()
+fn is_text(value: &[u8]) -> bool {
+    let is_text = |byte: &u8| matches!(byte, b'\t' | b'\0' | b' '..=b'~' | 0x80..);
+    // Without an early end, so that many bytes are looked at at once.
+    value.iter().fold(true, |fine, byte| fine & is_text(byte))
 }
