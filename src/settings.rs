@@ -95,7 +95,8 @@ fn numeric(name: &str, default: &'static str, least: u64, most: u64) -> Result<u
 /// a number that cannot be honoured is an error.
 fn concurrency() -> Result<usize, Failure> {
     let name = "AWS_LAMBDA_MAX_CONCURRENCY";
-    let is_number = text(name, "1").bytes().all(|byte| byte.is_ascii_digit());
+    let is_number = |value: OsString| value.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    let is_number = value(name).is_some_and(is_number);
     Ok(if is_number { numeric(name, "1", 1, SLOT_LIMIT as u64)? as usize } else { 1 })
 }
 
