@@ -184,7 +184,7 @@ fn error_document_counts_up_to_its_limit_and_not_past_it() {
 /// The buffer of a large event is given back. glibc, which the tests' own build has, learns to keep
 /// large blocks; with a fixed threshold it gives them back as the musl of the release does.
 #[test]
-fn memory_after_many_large_events_is_no_more_than_after_the_first() {
+fn memory_after_large_events_is_what_it_was_before_them() {
     for kind in Kind::ALL {
         let environment = [("MALLOC_MMAP_THRESHOLD_", "131072")];
         let setup = Setup { kind, body: "cat", environment: &environment, under: &[] };
@@ -192,8 +192,9 @@ fn memory_after_many_large_events_is_no_more_than_after_the_first() {
         let large = vec![b'x'; PAYLOAD_LIMIT];
         let mut resident = Vec::new();
         scene.expect_next();
-        for _ in 0..10 {
-            for body in [&large[..], b"{}"] {
+        for round in 0..10 {
+            let first = if round == 0 { b"{}" } else { &large[..] };
+            for body in [first, b"{}"] {
                 scene.send(&event("any", "", body));
                 assert!(scene.expect_answer("any", "response").body == body, "{kind:?}");
                 scene.send(ACCEPTED);
@@ -202,6 +203,7 @@ fn memory_after_many_large_events_is_no_more_than_after_the_first() {
             }
             resident.push(status_number(scene.pid(), "VmRSS"));
         }
-        assert!(resident[9] <= resident[0] + 256, "{kind:?}: {resident:?} KiB");
+        let most = resident[0] + 256;
+        assert!(resident.iter().all(|kib| *kib <= most), "{kind:?}: {resident:?} KiB");
     }
 }
