@@ -34,7 +34,7 @@ pub(crate) struct Connection {
     pub(crate) head: Head,
     /// How the end of its body is marked.
     framing: Framing,
-    /// When the reply to the last GET began; `None` after a POST.
+    /// When the reply to the last GET began; `None` after a POST with its whole body.
     last_heard: Option<Instant>,
     /// Bytes of the last request that went out.
     pub(crate) written: usize,

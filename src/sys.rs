@@ -284,11 +284,11 @@ pub(crate) fn spawn(
         libc::clone(become_program, top, SPAWN_FLAGS, told, &raw mut descriptor)
     };
     let descriptor = owned(if pid < 0 { -1 } else { descriptor });
-    HANDLER.store(start.error.as_ref().map_or(pid.max(0), |_| 0), Ordering::SeqCst);
+    HANDLER.store(pid.max(0), Ordering::SeqCst);
     hold_back(0);
     match start.error {
         None => Ok((pid, descriptor?)),
-        Some(error) => wait(pid, 0).and(Err(error)),
+        Some(error) => wait(pid).and(Err(error)),
     }
 }
 
@@ -315,14 +315,18 @@ fn null_terminated<'a>(strings: impl Iterator<Item = &'a CStr>) -> Vec<*const c_
     strings.map(CStr::as_ptr).chain(std::iter::once(std::ptr::null())).collect()
 }
 
-/// Collects a child that has ended, or for -1 any; `None` where there is none yet. From now on the id
-/// of a handler, and of its group, may be another's.
-pub(crate) fn collect(pid: i32) -> Option<(i32, ExitStatus)> {
+/// Collects the ended handler. From now on its id, and its group's, may be another's.
+pub(crate) fn wait(pid: i32) -> io::Result<ExitStatus> {
     let _ = HANDLER.compare_exchange(pid, 0, Ordering::SeqCst, Ordering::SeqCst);
-    wait(pid, WNOHANG).ok().filter(|(pid, _)| *pid > 0)
+    collect(pid, 0).map(|(_, status)| status)
 }
 
-fn wait(pid: i32, options: c_int) -> io::Result<(i32, ExitStatus)> {
+/// Collects any child that has ended; `None` where there is none yet.
+pub(crate) fn collect_any() -> Option<(i32, ExitStatus)> {
+    collect(-1, WNOHANG).ok().filter(|(pid, _)| *pid > 0)
+}
+
+fn collect(pid: i32, options: c_int) -> io::Result<(i32, ExitStatus)> {
     let mut status = 0;
     // SAFETY: the pointer is of a live integer.
     match unsafe { libc::waitpid(pid, &raw mut status, options) } {
@@ -347,7 +351,7 @@ extern "C" fn end_handler(signal: i32) {
     while begun.elapsed() < SHUTDOWN_GRACE && kill(group, 0) {
         let _ = wait_for(&mut [], Some(SHUTDOWN_STEP));
         // An ended leader is collected, since as a zombie it would count.
-        let _ = wait(group, WNOHANG);
+        let _ = collect(group, WNOHANG);
     }
     kill(group, SIGKILL);
     exit(128_i32.saturating_add(signal))

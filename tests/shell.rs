@@ -7,6 +7,8 @@ use emulator::failure::{assert_failure, assert_response};
 use emulator::folder::Folder;
 use emulator::lambda::{Lambda, Setup, handlers, shells};
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 
 /// Starts the function `handler` of a script.
 fn start(script: &str) -> (Folder, Lambda) {
@@ -398,4 +400,56 @@ fn log_line_of_a_failure_names_type_and_request() {
     let log = lambda.end();
     assert_eq!(log.lines().count(), 1, "{log}");
     assert!(log.starts_with("bootstrap: ERROR RequestId: the-id Function.ExitNonZero:"), "{log}");
+}
+
+/// In each shell that a `#!` line can name and this machine has: what the function is given, and that
+/// a program which a shell remembers the path of is no function. It once was one in dash, and in mksh no
+/// function was found.
+#[test]
+fn function_is_found_and_a_program_is_none_in_each_shell_that_can_be_named() {
+    for name in ["sh", "bash", "dash", "ash", "ksh", "mksh"] {
+        let folder = Folder::new();
+        // Debian has no ash but the one in busybox.
+        let ash = Some(Path::new("/bin/busybox")).filter(|path| name == "ash" && path.exists());
+        let shell = ash.map_or(PathBuf::from("/bin").join(name), |busybox| {
+            symlink(busybox, folder.path().join("ash")).expect("a link");
+            folder.path().join("ash")
+        });
+        if !shell.exists() {
+            println!("skipped: a function in {name}: there is no {}", shell.display());
+            continue;
+        }
+        folder.executable("a_function/program", "#!/bin/sh\n");
+        folder.file(
+            "function.sh",
+            format!(
+                "#!{}\nPATH=$PATH:{}/a_function\nprogram\nhandler() {{ echo \"$1 $(cat)\" \
+                 \"$LAMBDA_RUNTIME_AWS_REQUEST_ID\"; }}",
+                shell.display(),
+                folder.path().display()
+            ),
+        );
+        let lambda = Setup::function(&folder).start();
+        for id in ["one", "two"] {
+            let answer = lambda.invoke(Event::new("x  *").id(id));
+            assert_eq!(answer.text(), format!("x  * x  * {id}"), "{name}");
+        }
+        let lambda = Setup::new(folder.path(), "function.program").start();
+        lambda.wait_exit();
+        assert!(lambda.end().contains("Runtime.NoSuchHandler"), "{name}");
+    }
+}
+
+/// bash tells of an alias or a word of its grammar first, and runs the function.
+#[test]
+fn function_in_bash_is_found_whatever_else_has_its_name() {
+    for script in [
+        "function time { echo found; }",
+        "shopt -s expand_aliases\nalias time=false\nfunction time { echo found; }",
+        "enable -n type\nreadonly LC_ALL=C\nfunction time { echo found; }",
+    ] {
+        let folder = Folder::with_script(&format!("#!/bin/bash\n{script}"));
+        let lambda = Setup::new(folder.path(), "function.time").start();
+        assert_eq!(lambda.call("1").text(), "found", "{script}");
+    }
 }

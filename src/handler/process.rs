@@ -114,13 +114,9 @@ impl Process {
     /// # Errors
     /// It hangs in the kernel.
     pub(crate) fn collect(&mut self) -> io::Result<ExitStatus> {
-        // A second call asks for our own group, in which no child is.
+        let [has_ended] = sys::poll([Some(self.descriptor.as_fd())], Some(KILL_TIMEOUT))?;
         let pid = std::mem::take(&mut self.pid);
-        let collected = sys::collect(pid).or_else(|| {
-            let _ = sys::poll([Some(self.descriptor.as_fd())], Some(KILL_TIMEOUT));
-            sys::collect(pid)
-        });
-        collected.map(|(_, status)| status).ok_or(io::ErrorKind::TimedOut.into())
+        if has_ended && pid > 0 { sys::wait(pid) } else { Err(io::ErrorKind::TimedOut.into()) }
     }
 
     /// Ends everyone in the group, and collects the process.

@@ -178,9 +178,8 @@ impl Warm {
         let (path, script) = (super::path_string(shell), super::path_string(script));
         let arguments =
             [&path, c"-c", &program, c"bootstrap", &script, &function, &log_fd, &context_fd];
-        let environment = process::base_environment();
         let (streams, log) = ([stdin.as_fd(), stdout.as_fd()], Some((log, &log_writer)));
-        let process = Process::spawn(&arguments, &environment, streams, log)?;
+        let process = Process::spawn(&arguments, &process::base_environment(), streams, log)?;
         Ok((Warm { process, commands, words, context }, log_writer))
     }
 

@@ -17,7 +17,8 @@ command set +e
 [ "$_zs_status" -eq 0 ] || exit "$_zs_status"
 # A builtin of the name is not meant: eval would run what the event says.
 _zs_has() {
-  case $(LC_ALL=C command type "$1" 2>/dev/null) in "$1 is a "*function*) ;; *) return 1 ;; esac
+  if [ -n "${BASH_VERSION-}" ]; then command declare -F "$1" >/dev/null; return; fi
+  case $(LC_ALL=C command -V "$1" 2>/dev/null) in "$1 is a function" | "$1 is a shell function") ;; *) return 1 ;; esac
 }
 _zs_has "$_zs_function" || { command echo missing && exit 1; }
 # Words at line ends alone, and no file names made of them: a value is not looked into.
