@@ -7,8 +7,9 @@ use emulator::folder::Folder;
 use emulator::json;
 use emulator::lambda::{Lambda, Setup, shells};
 use emulator::record::{Endpoint, Request};
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
 /// Waits for the report, and for all that has to follow it: exit with 1, one log line that names
@@ -131,6 +132,25 @@ fn file_that_cannot_be_executed_is_named_with_the_reason() {
         };
         assert_init_fails(Setup::app(&folder), "Runtime.HandlerNotExecutable", &["app", reason]);
     }
+}
+
+/// Under another user than root, who may read all.
+#[test]
+fn file_that_cannot_be_read_is_named_with_the_reason() {
+    let folder = Folder::new();
+    let file = folder.executable("app", "#!/bin/sh\n");
+    fs::set_permissions(&file, Permissions::from_mode(0o111)).unwrap();
+    let mut setup = Setup::app(&folder);
+    if fs::metadata(&file).unwrap().uid() == 0 {
+        // Nobody may execute it where it was built.
+        let program = fs::read(env!("CARGO_BIN_EXE_bootstrap")).unwrap();
+        let program = folder.executable("bin/bootstrap", program);
+        let nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+        setup =
+            setup.launched_by(&format!("shift; set -- {nobody} '{}' \"$@\"", program.display()));
+    }
+    let parts = ["app", "cannot be read", "Permission denied"];
+    assert_init_fails(setup, "Runtime.HandlerNotExecutable", &parts);
 }
 
 #[test]

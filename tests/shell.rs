@@ -2,10 +2,12 @@
 
 mod emulator;
 
+use emulator::api::Action;
 use emulator::event::Event;
 use emulator::failure::{assert_failure, assert_response};
 use emulator::folder::Folder;
 use emulator::lambda::{Lambda, Setup, handlers, shells};
+use emulator::record::Endpoint;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -451,5 +453,22 @@ fn function_in_bash_is_found_whatever_else_has_its_name() {
         let folder = Folder::with_script(&format!("#!/bin/bash\n{script}"));
         let lambda = Setup::new(folder.path(), "function.time").start();
         assert_eq!(lambda.call("1").text(), "found", "{script}");
+    }
+}
+
+#[test]
+fn what_the_script_started_at_init_is_gone_when_the_bootstrap_ends() {
+    for shell in shells() {
+        let script = "sleep 600 >&- 2>&- & handler() { :; }";
+        let folder = Folder::with_script(&format!("{shell}{script}"));
+        let setup =
+            Setup::function(&folder).script(move |request, before| match request.endpoint {
+                Endpoint::Next if before == 1 => Action::Status(500),
+                _ => Action::Usual,
+            });
+        let lambda = setup.start();
+        assert_eq!(lambda.call("1").text(), "", "{shell}");
+        assert_eq!(lambda.wait_exit().code(), Some(1), "{shell}");
+        assert_eq!(lambda.processes(), [0; 0], "{shell}");
     }
 }
