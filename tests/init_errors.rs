@@ -134,6 +134,15 @@ fn file_that_cannot_be_executed_is_named_with_the_reason() {
     }
 }
 
+#[test]
+fn interpreter_that_cannot_be_executed_counts_as_missing() {
+    let folder = Folder::new();
+    let interpreter = folder.file("interpreter", "#!/bin/sh\n");
+    folder.executable("app", format!("#!{}\n", interpreter.display()));
+    let parts = ["app", "/interpreter'", "not there"];
+    assert_init_fails(Setup::app(&folder), "Runtime.HandlerNotExecutable", &parts);
+}
+
 /// Under another user than root, who may read all.
 #[test]
 fn file_that_cannot_be_read_is_named_with_the_reason() {
