@@ -131,7 +131,7 @@ mod tests {
         let block = "HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: id\r\n\
             Lambda-Runtime-Invoked-Function-Arn: arn\r\nLambda-Runtime-Trace-Id: trace\r\n\
             Lambda-Runtime-Client-Context: context\r\nLambda-Runtime-Aws-Tenant-Id: tenant\r\n\
-            Lambda-Runtime-Cognito-Identity:\r\n\r\n";
+            Lambda-Runtime-Cognito-Identity: identity\r\nLambda-Runtime-Empty:\r\n\r\n";
         assert_eq!(head.take(block.as_bytes()), Ok(block.len()));
         assert_eq!(Invocation::check(&head), Ok(()));
         let event = Invocation::new(head);
@@ -140,8 +140,9 @@ mod tests {
         assert_eq!(event.trace_id(), Some(&b"trace"[..]));
         assert_eq!(event.client_context(), Some(&b"context"[..]));
         assert_eq!(event.tenant_id(), Some(&b"tenant"[..]));
+        assert_eq!(event.cognito_identity(), Some(&b"identity"[..]));
         // Empty counts as absent.
-        assert_eq!(event.cognito_identity(), None);
+        assert_eq!(event.get("Lambda-Runtime-Empty"), None);
         assert_eq!((event.deadline(), event.time_left()), (None, None));
     }
 }
