@@ -16,7 +16,7 @@ pub const EVENT_VARIABLES: &str = "_X_AMZN_TRACE_ID LAMBDA_RUNTIME_TRACE_ID \
 
 /// The context of one event. Everything but the request id is optional.
 pub struct Invocation {
-    pub(crate) head: Head,
+    head: Head,
     deadline: Option<SystemTime>,
 }
 

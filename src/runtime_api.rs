@@ -9,7 +9,7 @@ use crate::address::Address;
 use crate::connection::Connection;
 use crate::error::{Kind, Outcome};
 use crate::failure::Failure;
-use crate::http::{head::Head, request::Request};
+use crate::http::request::Request;
 use crate::invocation::Invocation;
 use crate::log::{self, Level};
 
@@ -29,8 +29,6 @@ pub(crate) const ERROR_BODY: &str = "Lambda-Runtime-Function-Error-Body";
 pub(crate) struct RuntimeApi {
     pub(crate) connection: Connection,
     pub(crate) request: Request,
-    /// Memory for the headers of an answer's reply while those of the event are still needed.
-    pub(crate) spare: Head,
     /// The request that was begun last, as the log names it: method and path.
     pub(crate) during: &'static str,
 }
@@ -38,8 +36,8 @@ pub(crate) struct RuntimeApi {
 impl RuntimeApi {
     /// Connects at the first request.
     pub(crate) fn new(address: &Address) -> RuntimeApi {
-        let (request, spare) = Default::default();
-        RuntimeApi { connection: Connection::new(address.clone()), request, spare, during: "" }
+        let connection = Connection::new(address.clone());
+        RuntimeApi { connection, request: Request::default(), during: "" }
     }
 
     /// Asks for the next event and waits for it without limit: the sandbox may be frozen for hours
@@ -52,9 +50,7 @@ impl RuntimeApi {
         }
         Invocation::check(&self.connection.head)?;
         self.connection.body(PAYLOAD_LIMIT as u64, sink)?;
-        // The answer's reply takes the other's place.
-        let head = std::mem::replace(&mut self.connection.head, std::mem::take(&mut self.spare));
-        Ok(Invocation::new(head))
+        Ok(Invocation::new(self.connection.head.clone()))
     }
 
     /// Waits until a snapshot was taken and restored. The old connection did not survive that.

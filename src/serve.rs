@@ -111,7 +111,6 @@ pub fn serve_slot(address: &Address, settings: &Settings, handler: &mut dyn Hand
         loop {
             let invocation = api.next(&mut |part| handler.receive(part))?;
             handler.handle(&invocation, Reply { api, invocation: &invocation }).0?;
-            api.spare = invocation.head;
             if let Err(failure) = handler.recover() {
                 failure.log(Level::Fatal, None);
                 return Ok(());
