@@ -12,8 +12,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What Lambda has to fetch at a cold start, and what an auditor has to account for.
-const SIZE_LIMIT: usize = 131_072;
+/// What Lambda has to fetch at a cold start, and what an auditor has to account for. The budget is
+/// 131,072 bytes; this is what was reached and 4 % more, so that it does not slide back.
+const SIZE_LIMIT: usize = 114_688;
 /// The same where std could not be rebuilt with the program (`dist/ARCH/recipe` says so).
 const SIZE_LIMIT_PREBUILT_STD: usize = 491_520;
 
