@@ -95,8 +95,8 @@ fn numeric(name: &str, default: &'static str, least: u64, most: u64) -> Result<u
 /// a number that cannot be honoured is an error.
 fn concurrency() -> Result<usize, Failure> {
     let name = "AWS_LAMBDA_MAX_CONCURRENCY";
-    let is_number = |value: OsString| value.as_encoded_bytes().iter().all(u8::is_ascii_digit);
-    let is_number = value(name).is_some_and(is_number);
+    let has_digits_only = |it: OsString| it.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    let is_number = value(name).is_some_and(has_digits_only);
     Ok(if is_number { numeric(name, "1", 1, SLOT_LIMIT as u64)? as usize } else { 1 })
 }
 

@@ -180,11 +180,13 @@ fn wait_for(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<()> {
     let timeout = timeout.map(|timeout| timeout.as_micros().div_ceil(1_000));
     let timeout = timeout.map_or(-1, |ms| c_int::try_from(ms).unwrap_or(c_int::MAX));
     // SAFETY: the pointer and the count are of one live slice, of the layout poll(2) wants.
-    let failed = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as c_ulong, timeout) } < 0;
-    match io::Error::last_os_error() {
-        error if failed && error.kind() != io::ErrorKind::Interrupted => Err(error),
-        _ => Ok(()),
+    if unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as c_ulong, timeout) } < 0 {
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
     }
+    Ok(())
 }
 
 /// Lets a pipe hold as much as it may without privileges. What is refused changes nothing.
@@ -251,8 +253,8 @@ struct Start {
 /// Starts the program that the first of these arguments is the path of, with them and with this
 /// environment, as leader of a process group of its own, with these descriptors as 0, 1 and 2 and,
 /// since all others are close-on-exec, no other. A descriptor that has its number already is one
-/// that is inherited. No ordinary signal is blocked or ignored. The group is this slot's handler, which does
-/// not outlive this process.
+/// that is inherited. No ordinary signal is blocked or ignored. The group is this slot's handler,
+/// which does not outlive this process.
 ///
 /// Gives the child's id, and a descriptor that becomes readable when it ends.
 ///

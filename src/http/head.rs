@@ -153,7 +153,7 @@ fn is_token(byte: &u8) -> bool {
 /// text, and one with a NUL costs its own variable, not the event (it is left out of the handler's
 /// environment with a log line). No framing depends on it: numbers and tokens hold no NUL.
 fn is_text(value: &[u8]) -> bool {
-    let is_text = |byte: &u8| matches!(byte, b'\t' | b'\0' | b' '..=b'~' | 0x80..);
+    let may_stand = |byte: &u8| matches!(byte, b'\t' | b'\0' | b' '..=b'~' | 0x80..);
     // Without an early end, so that many bytes are looked at at once.
-    value.iter().fold(true, |fine, byte| fine & is_text(byte))
+    value.iter().fold(true, |fine, byte| fine & may_stand(byte))
 }
