@@ -3,7 +3,7 @@
 //! In: a type, a message, a trace, perhaps the handler's own document. Out: one document under its
 //! limit. It must never give Lambda a type that is not of Lambda's form.
 
-use crate::invocation::Invocation;
+use crate::context::Invocation;
 use crate::json;
 use crate::log::{self, Level};
 

@@ -30,17 +30,14 @@ pub mod stream;
 #[cfg(not(fuzzing))]
 use std::net as stream;
 
-mod address;
-mod connection;
-mod runtime_api;
+mod api;
 
-mod invocation;
-mod serve;
+mod context;
+mod runtime;
 
-mod reply;
+mod responder;
 
 mod base64;
-mod error;
 mod failure;
 mod json;
 /// The log, for handlers that want its form and levels.
@@ -48,12 +45,12 @@ pub mod log;
 
 use std::process::ExitCode;
 
-pub use address::Address;
+pub use api::address::Address;
 pub use failure::{ERROR_DOCUMENT_LIMIT, Failure};
-pub use invocation::{EVENT_VARIABLES, Invocation};
-pub use reply::{Answered, Reply, Stream, too_large};
-pub use runtime_api::PAYLOAD_LIMIT;
-pub use serve::{Handler, begin, report_init_error, serve, serve_slot};
+pub use context::{EVENT_VARIABLES, Invocation};
+pub use responder::{Answered, Reply, Stream, too_large};
+pub use api::PAYLOAD_LIMIT;
+pub use runtime::{Handler, begin, report_init_error, serve, serve_slot};
 pub use settings::{DEADLINE_MARGIN_LIMIT_MS, SLOT_LIMIT, Settings};
 
 /// Serves events with a function, for ever.

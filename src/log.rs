@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::invocation::Invocation;
+use crate::context::Invocation;
 use crate::json;
 
 /// How much a line matters. Lambda's names (AWS, log level filtering).

@@ -197,9 +197,9 @@ fn every_unsafe_block_stands_in_the_inventory() {
     let inventory = read("SECURITY.md");
     let inventory = section(&inventory, "Unsafe inventory");
     let told: Vec<_> = rows(inventory).into_iter().map(|row| quoted(row[0])[0]).collect();
-    let file = File { path: "src/sys.rs".to_owned(), text: read("src/sys.rs") };
+    let file = File { path: "src/bootstrap/sys.rs".to_owned(), text: read("src/bootstrap/sys.rs") };
     let code = unsafe_lines(&file);
-    assert_eq!(told, code, "SECURITY.md (left) does not list the places of src/sys.rs in order");
+    assert_eq!(told, code, "SECURITY.md (left) does not list the places of src/bootstrap/sys.rs in order");
     let number = format!("{} places", code.len());
     assert!(inventory.contains(&number), "SECURITY.md does not say that there are {number}");
 }
@@ -250,7 +250,7 @@ fn names_are_found_in_code_and_in_pages() {
 fn unsafe_lines_and_foreign_names_are_found() {
     let text =
         "// SAFETY: unsafe {\nlet a = unsafe { b() };\nunsafe extern \"C\" {\n#[unsafe(a)]\n";
-    let file = File { path: "src/sys.rs".to_owned(), text: text.to_owned() };
+    let file = File { path: "src/bootstrap/sys.rs".to_owned(), text: text.to_owned() };
     let found = ["let a = unsafe { b() };", "unsafe extern \"C\" {", "#[unsafe(a)]"];
     assert_eq!(unsafe_lines(&file), found);
     for word in [concat!("/wo", "rk/a"), concat!("index.crates", ".io"), concat!("/ho", "me/a")] {

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use zerostrap::{Answered, Failure, Handler, Invocation, Reply, Settings};
 
 use super::output::Buffer;
-use super::process::{self, Event, Process};
+use super::child::{self, Event, Process};
 use super::program;
-use super::run::{self, Run};
+use super::execution::{self, Run};
 use crate::sys;
 
 /// The shell's side of the conversation.
@@ -70,7 +70,7 @@ impl<'a> Shell<'a> {
         let (pipe, writer) = io::pipe()?;
         // The event's variables, a line each.
         let mut context = Vec::new();
-        for pair in process::variables(invocation) {
+        for pair in child::variables(invocation) {
             context.extend_from_slice(pair.as_bytes());
             context.push(b'\n');
         }
@@ -157,7 +157,7 @@ impl Warm {
             return Err(Failure::new("Runtime.NoSuchHandler", message));
         }
         let why = match ended {
-            Ok(status) => format!("{} while it was sourced", run::describe(status)),
+            Ok(status) => format!("{} while it was sourced", execution::describe(status)),
             Err(error) => format!("cannot be sourced: {error}"),
         };
         let text = String::from_utf8_lossy(&last_words);
@@ -179,7 +179,7 @@ impl Warm {
         let arguments =
             [&path, c"-c", &program, c"bootstrap", &script, &function, &log_fd, &context_fd];
         let (streams, log) = ([stdin.as_fd(), stdout.as_fd()], Some((log, &log_writer)));
-        let process = Process::spawn(&arguments, &process::base_environment(), streams, log)?;
+        let process = Process::spawn(&arguments, &child::base_environment(), streams, log)?;
         Ok((Warm { process, commands, words, context }, log_writer))
     }
 
@@ -200,7 +200,7 @@ impl Warm {
             if written {
                 self.process.log.take(None);
             } else if word {
-                return run::read_word(&mut self.words);
+                return execution::read_word(&mut self.words);
             } else if ended {
                 return Ok(String::new());
             }

@@ -8,12 +8,12 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::SystemTime;
 
-use crate::error::Outcome;
+use crate::api::error::Outcome;
 use crate::failure::Failure;
 use crate::http::request::{chunk_size_line, last_chunk};
-use crate::invocation::Invocation;
+use crate::context::Invocation;
 use crate::log::Level;
-use crate::runtime_api::{ERROR_BODY, ERROR_TYPE, PAYLOAD_LIMIT, RuntimeApi};
+use crate::api::{ERROR_BODY, ERROR_TYPE, PAYLOAD_LIMIT, RuntimeApi};
 
 const RESPONSE: &str = "POST …/response";
 
@@ -162,11 +162,11 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::Reply;
-    use crate::address::Address;
+    use crate::api::address::Address;
     use crate::failure::Failure;
     use crate::http::head::Head;
-    use crate::invocation::Invocation;
-    use crate::runtime_api::RuntimeApi;
+    use crate::context::Invocation;
+    use crate::api::RuntimeApi;
 
     /// A first byte that comes when the stream may not be sent any more: nothing has left this
     /// process, so the event is answered by an error document. It once was not answered at all.

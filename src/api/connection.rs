@@ -7,8 +7,8 @@ use std::io::{self, BufRead, BufReader, IoSlice, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::address::Address;
-use crate::error::{Kind, Outcome};
+use crate::api::address::Address;
+use crate::api::error::{Kind, Outcome};
 use crate::http::INTERIM_REPLY_LIMIT;
 use crate::http::body::{Decoder, Framing};
 use crate::http::head::Head;

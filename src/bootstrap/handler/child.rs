@@ -15,7 +15,7 @@ use std::time::Duration;
 use zerostrap::log::{self, Level};
 use zerostrap::{EVENT_VARIABLES, Invocation};
 
-use super::logs::Pump;
+use super::stderr::Pump;
 use crate::sys;
 
 /// Longest string that an environment can hold, name, `=` and the final NUL included

@@ -3,14 +3,18 @@
 //! In: an event's context and its answer. Out: requests, and what their replies mean for the loop.
 //! It must never report a cut event as an event, nor send an answer twice.
 
+pub(crate) mod address;
+pub(crate) mod connection;
+pub(crate) mod error;
+
 use std::time::Duration;
 
-use crate::address::Address;
-use crate::connection::Connection;
-use crate::error::{Kind, Outcome};
+use crate::api::address::Address;
+use crate::api::connection::Connection;
+use crate::api::error::{Kind, Outcome};
 use crate::failure::Failure;
 use crate::http::request::Request;
-use crate::invocation::Invocation;
+use crate::context::Invocation;
 use crate::log::{self, Level};
 
 /// Most bytes of an event, and of a buffered response (AWS emulator: `6 MiB + 100`).

@@ -7,13 +7,13 @@ use std::fs::File;
 use std::io;
 use std::process::ExitCode;
 
-use crate::address::Address;
-use crate::error::Outcome;
+use crate::api::address::Address;
+use crate::api::error::Outcome;
 use crate::failure::Failure;
-use crate::invocation::Invocation;
+use crate::context::Invocation;
 use crate::log::{self, Level};
-use crate::reply::{Answered, Reply};
-use crate::runtime_api::RuntimeApi;
+use crate::responder::{Answered, Reply};
+use crate::api::RuntimeApi;
 use crate::settings::Settings;
 
 const INIT_ERROR: &str = "POST /runtime/init/error";

@@ -10,7 +10,7 @@
 compile_error!("bootstrap runs on 64-bit Linux, as Lambda does");
 
 mod handler;
-mod supervise;
+mod supervisor;
 mod sys;
 
 use std::io::Write;
@@ -41,7 +41,7 @@ fn serve() -> u8 {
     let Some((address, settings)) = begun else { return FAILURE };
     // PID 1 of a container has orphans to collect, which a process that waits for events cannot.
     let supervised = settings.concurrency > 1 || std::process::id() == 1;
-    if supervised && let Err(error) = supervise::divide(settings.concurrency) {
+    if supervised && let Err(error) = supervisor::divide(settings.concurrency) {
         let message = format!("a process for a slot cannot be made: {error}");
         let failure = Failure::new("Runtime.HandlerInitFailed", message);
         zerostrap::report_init_error(&address, &failure);
@@ -51,7 +51,7 @@ fn serve() -> u8 {
         Ok(mut handler) => zerostrap::serve_slot(&address, &settings, &mut *handler),
         Err(failure) => {
             zerostrap::report_init_error(&address, &failure);
-            return if supervised { supervise::INIT_FAILED } else { FAILURE };
+            return if supervised { supervisor::INIT_FAILED } else { FAILURE };
         }
     }
     FAILURE

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use zerostrap::{Answered, Failure, Invocation, Reply, Settings};
 
 use super::output::{Buffer, Output, PART, PIPE_LIMIT, Way};
-use super::process::Process;
+use super::child::Process;
 use crate::sys;
 
 /// Why an event cannot go on.

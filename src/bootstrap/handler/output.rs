@@ -7,7 +7,7 @@ use std::os::fd::BorrowedFd;
 use zerostrap::log::{self, Level};
 use zerostrap::{Answered, Failure, Invocation, PAYLOAD_LIMIT, Reply, Stream, too_large};
 
-use super::run::Stop;
+use super::execution::Stop;
 
 /// Most bytes that a pipe can hold when its last writer is gone (/proc/sys/fs/pipe-max-size).
 pub(crate) const PIPE_LIMIT: usize = 1_048_576;

@@ -1,11 +1,11 @@
 //! From `_HANDLER` to something that answers events.
 
 mod executable;
-mod logs;
+mod stderr;
 mod output;
-mod process;
+mod child;
 mod program;
-mod run;
+mod execution;
 mod shell;
 
 use std::ffi::{CString, OsStr};

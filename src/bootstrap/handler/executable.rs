@@ -9,8 +9,8 @@ use std::path::Path;
 use zerostrap::{Answered, Failure, Handler, Invocation, Reply, Settings, log};
 
 use super::output::Buffer;
-use super::process::{self, Event, Process};
-use super::run::Run;
+use super::child::{self, Event, Process};
+use super::execution::Run;
 use crate::sys;
 
 /// A handler that is a file.
@@ -36,11 +36,11 @@ impl<'a> Executable<'a> {
         if self.environment.is_empty() {
             // At start-up both would be in the way.
             sys::prepare_signals();
-            self.environment = process::base_environment();
+            self.environment = child::base_environment();
         }
         let (log, writer) = if log::is_json() { Some(io::pipe()?) } else { None }.unzip();
         let base = self.environment.len();
-        self.environment.extend(process::variables(invocation));
+        self.environment.extend(child::variables(invocation));
         let (streams, log) = ([event.as_fd(), stdout.as_fd()], log.zip(writer.as_ref()));
         let process = Process::spawn(&[&self.path], &self.environment, streams, log);
         self.environment.truncate(base);
