@@ -15,8 +15,14 @@ use std::process::Command;
 
 /// What decides the bytes of the binary, and so what "dirty" is about: a change to the README
 /// neither rebuilds it nor marks it.
-const SOURCES: [&str; 6] =
-    ["Cargo.toml", "Cargo.lock", "build.rs", "rust-toolchain.toml", "deploy/build.sh", "src"];
+const SOURCES: [&str; 6] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "build.rs",
+    "rust-toolchain.toml",
+    "deploy/build.sh",
+    "src",
+];
 
 /// Where git keeps what the current commit is. Cargo takes a path that does not exist for one that
 /// has changed, so only those of the repository's own way of storing are handed to it.
@@ -28,7 +34,11 @@ fn main() {
     }
     let commit = commit().unwrap_or_default();
     let (version, target) = (variable("CARGO_PKG_VERSION"), variable("TARGET"));
-    let known = if commit.is_empty() { "unknown" } else { &commit };
+    let known = if commit.is_empty() {
+        "unknown"
+    } else {
+        &commit
+    };
     let toolchain = toolchain();
     println!("cargo:rustc-env=ZEROSTRAP_COMMIT={commit}");
     println!("cargo:rustc-env=ZEROSTRAP_TOOLCHAIN={toolchain}");
@@ -50,7 +60,11 @@ fn commit() -> Option<String> {
     }
     let commit = git(&["rev-parse", "--verify", "HEAD"])?;
     let changes = git(&[&["status", "--porcelain", "--"], &SOURCES[..]].concat())?;
-    Some(if changes.is_empty() { commit } else { format!("{commit}-dirty") })
+    Some(if changes.is_empty() {
+        commit
+    } else {
+        format!("{commit}-dirty")
+    })
 }
 
 /// What git answers, without the newline at its end; nothing if it fails.
@@ -68,20 +82,32 @@ fn git(arguments: &[&str]) -> Option<String> {
         .output()
         .ok()?;
     let answer = String::from_utf8(output.stdout).ok()?;
-    output.status.success().then(|| answer.trim_end().to_owned())
+    output
+        .status
+        .success()
+        .then(|| answer.trim_end().to_owned())
 }
 
 /// The compiler's version and commit. The date beside them in `rustc --version` is left out: the
 /// commit says more, and a binary without any date is one claim less to explain.
 fn toolchain() -> String {
-    let output = Command::new(variable("RUSTC")).arg("-vV").output().expect("rustc runs");
+    let output = Command::new(variable("RUSTC"))
+        .arg("-vV")
+        .output()
+        .expect("rustc runs");
     let text = String::from_utf8(output.stdout).expect("rustc speaks UTF-8");
     let field = |name: &str| {
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         value.unwrap_or("unknown")
     };
     let hash = field("commit-hash");
-    format!("rustc {} ({})", field("release"), hash.get(..9).unwrap_or(hash))
+    format!(
+        "rustc {} ({})",
+        field("release"),
+        hash.get(..9).unwrap_or(hash)
+    )
 }
 
 /// A variable that Cargo, or the way Cargo itself was found, guarantees.

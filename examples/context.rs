@@ -13,7 +13,10 @@ fn main() -> ExitCode {
             return Err(Failure::new("Function.EmptyEvent", "send a JSON document"));
         }
         let count = served.fetch_add(1, Ordering::Relaxed);
-        let tenant = invocation.tenant_id().map(String::from_utf8_lossy).unwrap_or_default();
+        let tenant = invocation
+            .tenant_id()
+            .map(String::from_utf8_lossy)
+            .unwrap_or_default();
         let left = invocation.time_left().unwrap_or_default().as_millis();
         let id = invocation.request_id();
         let response =

@@ -49,7 +49,10 @@ fn read_in_steps(data: &[u8], step: usize) -> Result<(Option<usize>, Head), &'st
         assert!(used <= piece.len(), "the end is past the bytes given");
         if head.is_complete() {
             // Not a byte earlier: all of the block was needed.
-            assert!(used > 0 && data[..length].ends_with(b"\r\n\r\n"), "the end was overlooked");
+            assert!(
+                used > 0 && data[..length].ends_with(b"\r\n\r\n"),
+                "the end was overlooked"
+            );
             return Ok((Some(length), head));
         }
         assert_eq!(used, piece.len(), "bytes are left, and more are wanted");
@@ -58,13 +61,21 @@ fn read_in_steps(data: &[u8], step: usize) -> Result<(Option<usize>, Head), &'st
 }
 
 fn check_parsed(head: &Head, expected: &reference::Head) {
-    assert_eq!((head.status, head.is_http_1_0), (expected.status, expected.is_http_1_0));
-    let headers: Vec<_> = head.headers().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
+    assert_eq!(
+        (head.status, head.is_http_1_0),
+        (expected.status, expected.is_http_1_0)
+    );
+    let headers: Vec<_> = head
+        .headers()
+        .map(|(n, v)| (n.to_vec(), v.to_vec()))
+        .collect();
     assert_eq!(headers, expected.headers);
     for (name, value) in &headers {
         assert!(!value.iter().any(|byte| b"\r\n".contains(byte)));
         let name = std::str::from_utf8(name).expect("a token");
-        let same = headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()));
+        let same = headers
+            .iter()
+            .filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()));
         match head.get(name.to_ascii_uppercase()) {
             Ok(found) => {
                 assert_eq!(same.count(), 1);
@@ -83,7 +94,9 @@ fn check_parsed(head: &Head, expected: &reference::Head) {
 /// A body in arbitrary pieces gives what the whole gives, and what the reference reads. The first
 /// two bytes choose the framing, the third the pieces; one bit adds what the writer makes of it.
 pub(crate) fn check_body(data: &[u8]) {
-    let [kind, length, pieces, body @ ..] = data else { return };
+    let [kind, length, pieces, body @ ..] = data else {
+        return;
+    };
     let framing = match kind % 4 {
         0 => Framing::Length(u64::from(*length)),
         1 => Framing::UntilClose,
@@ -102,7 +115,10 @@ pub(crate) fn check_body(data: &[u8]) {
     assert_eq!(whole, split, "in pieces by {pieces}");
     match (reference::body(framing, body), &whole.end) {
         (reference::Read::Whole(expected), Ok(true)) => {
-            assert_eq!((&whole.body, whole.consumed), (&expected.body, expected.length));
+            assert_eq!(
+                (&whole.body, whole.consumed),
+                (&expected.body, expected.length)
+            );
         }
         // The decoder sees a broken line at its first wrong byte, the reference at its end.
         (reference::Read::More, Ok(false) | Err(_)) | (reference::Read::Bad, Err(_)) => {}
@@ -126,7 +142,11 @@ struct Decoding {
 /// Decodes `data`, given in pieces of `next_piece(bytes left)`.
 fn decode(framing: Framing, data: &[u8], mut next_piece: impl FnMut(usize) -> usize) -> Decoding {
     let mut decoder = Decoder::new(framing);
-    let mut decoding = Decoding { body: Vec::new(), consumed: 0, end: Ok(false) };
+    let mut decoding = Decoding {
+        body: Vec::new(),
+        consumed: 0,
+        end: Ok(false),
+    };
     while decoding.consumed < data.len() && !decoder.is_complete() {
         let rest = &data[decoding.consumed..];
         let mut piece = &rest[..next_piece(rest.len()).min(rest.len())];
@@ -174,7 +194,14 @@ fn check_written(body: &[u8], size: usize) {
     let value = &body[..body.len().min(100)];
     written.extend_from_slice(&last_chunk(&[("Error-Type", value), ("Error-Body", b"")]));
     let read = decode(Framing::Chunked, &written, |rest| rest);
-    assert_eq!(read, Decoding { body: body.to_vec(), consumed: written.len(), end: Ok(true) });
+    assert_eq!(
+        read,
+        Decoding {
+            body: body.to_vec(),
+            consumed: written.len(),
+            end: Ok(true)
+        }
+    );
 }
 
 /// A request with any bytes as a header's value stays one request with that one header.
@@ -186,7 +213,9 @@ fn check_request(value: &[u8]) {
     request.header("Some-Name", value);
     request.header("Content-Length", value.len().to_string().as_bytes());
     let bytes = request.finish().to_vec();
-    let lines = bytes.strip_prefix(b"POST /path HTTP/1.1\r\n").expect("a request line");
+    let lines = bytes
+        .strip_prefix(b"POST /path HTTP/1.1\r\n")
+        .expect("a request line");
     // The headers of a reply have the same grammar.
     let reply = [b"HTTP/1.1 200 OK\r\n", lines].concat();
     let (length, head) = read_in_steps(&reply, reply.len()).expect("a head");
@@ -195,7 +224,13 @@ fn check_request(value: &[u8]) {
     assert_eq!(names, [&b"Host"[..], b"Some-Name", b"Content-Length"]);
     let safe: Vec<u8> = value
         .iter()
-        .map(|&byte| if matches!(byte, 0..=8 | 10..=31 | 127) { b'?' } else { byte })
+        .map(|&byte| {
+            if matches!(byte, 0..=8 | 10..=31 | 127) {
+                b'?'
+            } else {
+                byte
+            }
+        })
         .collect();
     assert_eq!(head.get("some-name"), Ok(Some(safe.trim_ascii())));
     assert_eq!(head.get("host"), Ok(Some(&b"host:1"[..])));
@@ -229,7 +264,9 @@ pub(crate) mod reference {
 
     /// A line with its CR LF taken off, and the bytes after it.
     fn line(data: &[u8]) -> Read<(&[u8], &[u8])> {
-        let Some(end) = data.iter().position(|&byte| byte == b'\n') else { return Read::More };
+        let Some(end) = data.iter().position(|&byte| byte == b'\n') else {
+            return Read::More;
+        };
         match data[..end].split_last() {
             Some((b'\r', line)) if !line.contains(&b'\r') => Read::Whole((line, &data[end + 1..])),
             _ => Read::Bad,
@@ -237,7 +274,9 @@ pub(crate) mod reference {
     }
 
     fn is_text(bytes: &[u8]) -> bool {
-        bytes.iter().all(|&byte| byte == 0 || byte == 9 || (byte >= 32 && byte != 127))
+        bytes
+            .iter()
+            .all(|&byte| byte == 0 || byte == 9 || (byte >= 32 && byte != 127))
     }
 
     pub(crate) fn head(data: &[u8]) -> Read<Head> {
@@ -246,7 +285,11 @@ pub(crate) mod reference {
             Read::Bad => return Read::Bad,
             Read::More => {
                 let start = &data[..data.len().min(7)];
-                return if b"HTTP/1.".starts_with(start) { Read::More } else { Read::Bad };
+                return if b"HTTP/1.".starts_with(start) {
+                    Read::More
+                } else {
+                    Read::Bad
+                };
             }
         };
         let is_http_1_0 = first.starts_with(b"HTTP/1.0 ");
@@ -258,7 +301,9 @@ pub(crate) mod reference {
         if !code.iter().all(u8::is_ascii_digit) || !has_reason || !is_text(reason) {
             return Read::Bad;
         }
-        let status = code.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
+        let status = code
+            .iter()
+            .fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
         let mut headers = Vec::new();
         loop {
             let (line, after) = match line(rest) {
@@ -269,7 +314,12 @@ pub(crate) mod reference {
             rest = after;
             if line.is_empty() {
                 let length = data.len() - rest.len();
-                return Read::Whole(Head { length, status, is_http_1_0, headers });
+                return Read::Whole(Head {
+                    length,
+                    status,
+                    is_http_1_0,
+                    headers,
+                });
             }
             let mut halves = line.splitn(2, |&byte| byte == b':');
             let (Some(name), Some(value)) = (halves.next(), halves.next()) else {
@@ -291,20 +341,29 @@ pub(crate) mod reference {
         pub(crate) fn all(&self, name: &str) -> Vec<&[u8]> {
             let same =
                 |header: &&(Vec<u8>, Vec<u8>)| header.0.eq_ignore_ascii_case(name.as_bytes());
-            self.headers.iter().filter(same).map(|(_, value)| value.as_slice()).collect()
+            self.headers
+                .iter()
+                .filter(same)
+                .map(|(_, value)| value.as_slice())
+                .collect()
         }
 
         pub(crate) fn closes(&self) -> bool {
             let named = self.all("Connection").join(&b',').to_ascii_lowercase();
-            self.is_http_1_0 || named.split(|&b| b == b',').any(|o| o.trim_ascii() == b"close")
+            self.is_http_1_0
+                || named
+                    .split(|&b| b == b',')
+                    .any(|o| o.trim_ascii() == b"close")
         }
 
         /// `None`: refused.
         pub(crate) fn framing(&self) -> Option<Framing> {
             let has_no_body =
                 (100..200).contains(&self.status) || [204, 304].contains(&self.status);
-            match (self.all("Transfer-Encoding").as_slice(), self.all("Content-Length").as_slice())
-            {
+            match (
+                self.all("Transfer-Encoding").as_slice(),
+                self.all("Content-Length").as_slice(),
+            ) {
                 ([], []) if has_no_body => Some(Framing::Length(0)),
                 ([], []) => Some(Framing::UntilClose),
                 ([_], []) | ([], [_]) if has_no_body => Some(Framing::Length(0)),
@@ -327,9 +386,10 @@ pub(crate) mod reference {
             Framing::UntilClose => Read::More,
             Framing::Chunked => chunked(data),
             Framing::Length(length) => match usize::try_from(length) {
-                Ok(length) if length <= data.len() => {
-                    Read::Whole(Body { body: data[..length].to_vec(), length })
-                }
+                Ok(length) if length <= data.len() => Read::Whole(Body {
+                    body: data[..length].to_vec(),
+                    length,
+                }),
                 _ => Read::More,
             },
         }
@@ -352,19 +412,27 @@ pub(crate) mod reference {
                 Read::More => return Read::More,
                 Read::Bad => return Read::Bad,
             };
-            let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+            let digits = line
+                .iter()
+                .take_while(|byte| byte.is_ascii_hexdigit())
+                .count();
             let (digits, extension) = line.split_at(digits);
             let extension = extension.trim_ascii_start();
             if !extension.is_empty() && extension[0] != b';' {
                 return Read::Bad;
             }
             let digits = std::str::from_utf8(digits).expect("digits");
-            let Ok(size) = u64::from_str_radix(digits, 16) else { return Read::Bad };
+            let Ok(size) = u64::from_str_radix(digits, 16) else {
+                return Read::Bad;
+            };
             rest = after;
             if size == 0 {
                 return trailers(body, data, rest);
             }
-            let Some(size) = usize::try_from(size).ok().filter(|size| *size <= rest.len()) else {
+            let Some(size) = usize::try_from(size)
+                .ok()
+                .filter(|size| *size <= rest.len())
+            else {
                 return Read::More;
             };
             let (chunk, after) = rest.split_at(size);
@@ -381,7 +449,10 @@ pub(crate) mod reference {
         for _ in 0..=256 {
             match short_line(rest) {
                 Read::Whole(([], after)) => {
-                    return Read::Whole(Body { body, length: data.len() - after.len() });
+                    return Read::Whole(Body {
+                        body,
+                        length: data.len() - after.len(),
+                    });
                 }
                 Read::Whole((_, after)) => rest = after,
                 Read::More => return Read::More,

@@ -44,7 +44,11 @@ impl TcpStream {
     pub fn connect(_: &[SocketAddr]) -> io::Result<TcpStream> {
         let replies = PEER.with(|peer| peer.borrow_mut().connections.pop_front());
         let replies = replies.ok_or(io::ErrorKind::ConnectionRefused)?;
-        Ok(TcpStream { replies, arrived: VecDeque::new(), descriptor: io::stdin() })
+        Ok(TcpStream {
+            replies,
+            arrived: VecDeque::new(),
+            descriptor: io::stdin(),
+        })
     }
 
     /// Nothing is ever waited for.
@@ -64,14 +68,19 @@ impl TcpStream {
 
     /// Whether something arrived.
     pub fn peek(&self, _: &mut [u8]) -> io::Result<usize> {
-        if self.arrived.is_empty() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(1) }
+        if self.arrived.is_empty() {
+            Err(io::ErrorKind::WouldBlock.into())
+        } else {
+            Ok(1)
+        }
     }
 }
 
 impl Read for TcpStream {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
         let piece = PEER.with(|peer| peer.borrow().piece).min(space.len());
-        self.arrived.read(space.get_mut(..piece).unwrap_or_default())
+        self.arrived
+            .read(space.get_mut(..piece).unwrap_or_default())
     }
 }
 
@@ -87,7 +96,8 @@ impl Write for TcpStream {
         // What was not read before the next request does not arrive any more: within the time that
         // a connection is trusted for, the client could not tell it from the reply.
         self.arrived.clear();
-        self.arrived.extend(self.replies.pop_front().unwrap_or_default());
+        self.arrived
+            .extend(self.replies.pop_front().unwrap_or_default());
         Ok(length)
     }
 

@@ -24,7 +24,8 @@ impl Invocation {
     /// Whether a `/next` reply has the headers of an event: each once, and a usable request id.
     pub(crate) fn check(head: &Head) -> Result<(), &'static str> {
         for (name, _) in head.headers().filter(|(name, _)| describes_event(name)) {
-            head.get(name).map_err(|_| "a header that describes the event stands twice")?;
+            head.get(name)
+                .map_err(|_| "a header that describes the event stands twice")?;
         }
         match head.get(REQUEST_ID)?.unwrap_or_default() {
             b"" | b"." | b".." => Err("the event has no usable Lambda-Runtime-Aws-Request-Id"),
@@ -35,8 +36,13 @@ impl Invocation {
     /// Keeps such headers. A deadline that is no number, or already past, counts as absent: cargo
     /// lambda sends one of 1970.
     pub(crate) fn new(head: Head) -> Invocation {
-        let mut event = Invocation { head, deadline: None };
-        let deadline = event.get("Lambda-Runtime-Deadline-Ms").and_then(|ms| number(ms, 10));
+        let mut event = Invocation {
+            head,
+            deadline: None,
+        };
+        let deadline = event
+            .get("Lambda-Runtime-Deadline-Ms")
+            .and_then(|ms| number(ms, 10));
         let deadline = deadline.and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms)));
         event.deadline = deadline.filter(|at| *at > SystemTime::now());
         event
@@ -54,7 +60,11 @@ impl Invocation {
 
     /// Time left until the deadline, zero once it is past; `None` when it is unknown.
     pub fn time_left(&self) -> Option<Duration> {
-        Some(self.deadline?.duration_since(SystemTime::now()).unwrap_or_default())
+        Some(
+            self.deadline?
+                .duration_since(SystemTime::now())
+                .unwrap_or_default(),
+        )
     }
 
     /// The ARN by which the function was invoked, version or alias included.
@@ -86,12 +96,20 @@ impl Invocation {
     /// trace header a second time under X-Ray's name. Values may hold any byte but CR and LF. A
     /// header is left out whose name has anything that a shell would not take in a variable's.
     pub fn variables(&self) -> impl Iterator<Item = Vec<u8>> {
-        let trace = self.trace_id().map(|id| [b"_X_AMZN_TRACE_ID=", id].concat());
+        let trace = self
+            .trace_id()
+            .map(|id| [b"_X_AMZN_TRACE_ID=", id].concat());
         let described = self.head.headers().filter(|(name, value)| {
             let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
             describes_event(name) && name.iter().all(is_word) && !value.is_empty()
         });
-        let upper = |byte: &u8| if *byte == b'-' { b'_' } else { byte.to_ascii_uppercase() };
+        let upper = |byte: &u8| {
+            if *byte == b'-' {
+                b'_'
+            } else {
+                byte.to_ascii_uppercase()
+            }
+        };
         let variables = described.map(move |(name, value)| {
             let name: Vec<u8> = name.iter().map(upper).collect();
             [&name, b"=".as_slice(), value].concat()
@@ -103,14 +121,28 @@ impl Invocation {
     /// have nothing else.
     pub(crate) fn path_segment(&self) -> Cow<'_, [u8]> {
         let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
-        let escape = |it: &u8| if is_plain(it) { vec![*it] } else { format!("%{it:02X}").into() };
+        let escape = |it: &u8| {
+            if is_plain(it) {
+                vec![*it]
+            } else {
+                format!("%{it:02X}").into()
+            }
+        };
         let id = self.get(REQUEST_ID).unwrap_or_default();
-        if id.iter().all(is_plain) { id.into() } else { id.iter().flat_map(escape).collect() }
+        if id.iter().all(is_plain) {
+            id.into()
+        } else {
+            id.iter().flat_map(escape).collect()
+        }
     }
 
     /// The value of a header. One that is empty counts as absent: Managed Instances sends some so.
     pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
-        self.head.get(name).ok().flatten().filter(|value| !value.is_empty())
+        self.head
+            .get(name)
+            .ok()
+            .flatten()
+            .filter(|value| !value.is_empty())
     }
 }
 

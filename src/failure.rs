@@ -36,12 +36,20 @@ impl Failure {
     /// into the document as it is, and to Lambda's own metrics as `Function.Unknown`.
     pub fn new(error_type: &'static str, message: impl Into<String>) -> Failure {
         let (error_type, message) = (error_type.to_owned(), message.into());
-        Failure { error_type, message, trace: Vec::new(), document: None }
+        Failure {
+            error_type,
+            message,
+            trace: Vec::new(),
+            document: None,
+        }
     }
 
     /// Makes the lines of `text` the stack trace, of a long one those in its last 20,000 bytes.
     pub fn with_trace(mut self, text: &[u8]) -> Failure {
-        self.trace = text.get(text.len().saturating_sub(TEXT_LIMIT)..).unwrap_or_default().to_vec();
+        self.trace = text
+            .get(text.len().saturating_sub(TEXT_LIMIT)..)
+            .unwrap_or_default()
+            .to_vec();
         self
     }
 
@@ -67,14 +75,22 @@ impl Failure {
 
     /// Writes the failure's one log line.
     pub(crate) fn log(&self, level: Level, invocation: Option<&Invocation>) {
-        log::write(level, invocation, &format!("{}: {}", self.error_type(), self.message()));
+        log::write(
+            level,
+            invocation,
+            &format!("{}: {}", self.error_type(), self.message()),
+        );
     }
 
     /// The type for the `Lambda-Runtime-Function-Error-Type` header: always of the form
     /// `(Runtime|Function)\.[A-Z][a-zA-Z]+`, which Lambda passes on unchanged.
     pub fn error_type(&self) -> &str {
         let is_good = is_error_type(self.error_type.as_bytes());
-        if is_good { &self.error_type } else { "Function.Unknown" }
+        if is_good {
+            &self.error_type
+        } else {
+            "Function.Unknown"
+        }
     }
 
     /// The error document, valid JSON of at most [`ERROR_DOCUMENT_LIMIT`] bytes.
@@ -85,10 +101,18 @@ impl Failure {
         let mut out = b"{".to_vec();
         json::push_member(&mut out, "errorType", self.error_type.as_bytes());
         let message = self.message.as_bytes();
-        json::push_member(&mut out, "errorMessage", message.get(..TEXT_LIMIT).unwrap_or(message));
+        json::push_member(
+            &mut out,
+            "errorMessage",
+            message.get(..TEXT_LIMIT).unwrap_or(message),
+        );
         json::push_string(&mut out, b"stackTrace");
         out.extend_from_slice(b":[");
-        for line in self.trace.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in self
+            .trace
+            .split(|&byte| byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
             json::push_string(&mut out, line);
         }
         out.extend_from_slice(b"]}");
@@ -105,7 +129,9 @@ impl<E: std::error::Error> From<E> for Failure {
 
 /// `(Runtime|Function)\.[A-Z][a-zA-Z]+`, the whole of it.
 fn is_error_type(name: &[u8]) -> bool {
-    let word = name.strip_prefix(b"Runtime.").or_else(|| name.strip_prefix(b"Function."));
+    let word = name
+        .strip_prefix(b"Runtime.")
+        .or_else(|| name.strip_prefix(b"Function."));
     matches!(word, Some([b'A'..=b'Z', rest @ ..])
         if !rest.is_empty() && rest.iter().all(u8::is_ascii_alphabetic))
 }

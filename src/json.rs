@@ -116,9 +116,11 @@ fn string(text: &[u8]) -> Option<(&[u8], &[u8])> {
                 return Some((text.get(..length)?, skip_space(after)));
             }
             // The digits are checked, and read as any others next.
-            [b'\\', b'u', hex @ ..] => {
-                hex.get(..4)?.iter().all(u8::is_ascii_hexdigit).then_some(hex)?
-            }
+            [b'\\', b'u', hex @ ..] => hex
+                .get(..4)?
+                .iter()
+                .all(u8::is_ascii_hexdigit)
+                .then_some(hex)?,
             [b'\\', escaped, rest @ ..] => b"\"\\/bfnrt".contains(escaped).then_some(rest)?,
             [b' '..=b'\xff', rest @ ..] => rest,
             _ => return None,

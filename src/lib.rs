@@ -45,11 +45,11 @@ pub mod log;
 
 use std::process::ExitCode;
 
-pub use api::address::Address;
-pub use failure::{ERROR_DOCUMENT_LIMIT, Failure};
-pub use context::{EVENT_VARIABLES, Invocation};
-pub use responder::{Answered, Reply, Stream, too_large};
 pub use api::PAYLOAD_LIMIT;
+pub use api::address::Address;
+pub use context::{EVENT_VARIABLES, Invocation};
+pub use failure::{ERROR_DOCUMENT_LIMIT, Failure};
+pub use responder::{Answered, Reply, Stream, too_large};
 pub use runtime::{Handler, begin, report_init_error, serve, serve_slot};
 pub use settings::{DEADLINE_MARGIN_LIMIT_MS, SLOT_LIMIT, Settings};
 
@@ -61,7 +61,11 @@ pub use settings::{DEADLINE_MARGIN_LIMIT_MS, SLOT_LIMIT, Settings};
 pub fn run(function: impl Fn(&Invocation, &[u8]) -> Result<Vec<u8>, Failure> + Sync) -> ExitCode {
     serve(|settings| {
         let content_type = settings.content_type.clone();
-        Ok(Function { function: &function, content_type, event: Vec::new() })
+        Ok(Function {
+            function: &function,
+            content_type,
+            event: Vec::new(),
+        })
     })
 }
 

@@ -40,7 +40,11 @@ pub(crate) fn configure(json: bool, least: usize) {
 }
 
 fn name(level: Level) -> &'static str {
-    LEVELS.split(',').nth(level as usize).unwrap_or_default().trim_ascii_start()
+    LEVELS
+        .split(',')
+        .nth(level as usize)
+        .unwrap_or_default()
+        .trim_ascii_start()
 }
 
 /// Whether lines are JSON objects (`AWS_LAMBDA_LOG_FORMAT=JSON`).
@@ -58,7 +62,11 @@ pub fn write(level: Level, invocation: Option<&Invocation>, message: &str) {
         return pass(&object(level, invocation, message.as_bytes()));
     }
     let id = invocation.map(|invocation| format!("RequestId: {} ", invocation.request_id()));
-    let line = format!("bootstrap: {} {}{message}", name(level), id.unwrap_or_default());
+    let line = format!(
+        "bootstrap: {} {}{message}",
+        name(level),
+        id.unwrap_or_default()
+    );
     pass(format!("{}\n", line.replace(char::is_control, " ")).as_bytes());
 }
 
@@ -77,7 +85,11 @@ fn object(level: Level, invocation: Option<&Invocation>, message: &[u8]) -> Vec<
         return Vec::new();
     }
     let mut out = b"{".to_vec();
-    json::push_member(&mut out, "timestamp", timestamp(SystemTime::now()).as_bytes());
+    json::push_member(
+        &mut out,
+        "timestamp",
+        timestamp(SystemTime::now()).as_bytes(),
+    );
     json::push_member(&mut out, "level", name(level).as_bytes());
     if let Some(invocation) = invocation {
         json::push_member(&mut out, "requestId", invocation.request_id().as_bytes());

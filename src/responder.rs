@@ -9,11 +9,11 @@ use std::os::fd::BorrowedFd;
 use std::time::SystemTime;
 
 use crate::api::error::Outcome;
+use crate::api::{ERROR_BODY, ERROR_TYPE, PAYLOAD_LIMIT, RuntimeApi};
+use crate::context::Invocation;
 use crate::failure::Failure;
 use crate::http::request::{chunk_size_line, last_chunk};
-use crate::context::Invocation;
 use crate::log::Level;
-use crate::api::{ERROR_BODY, ERROR_TYPE, PAYLOAD_LIMIT, RuntimeApi};
 
 const RESPONSE: &str = "POST …/response";
 
@@ -42,7 +42,10 @@ impl<'a> Reply<'a> {
 
     /// Answers with a failure, and logs it.
     pub fn fail(self, failure: &Failure) -> Answered {
-        Answered(self.api.report("POST …/error", Some(self.invocation), failure))
+        Answered(
+            self.api
+                .report("POST …/error", Some(self.invocation), failure),
+        )
     }
 
     /// Begins a streamed response: nothing is sent before its first byte.
@@ -50,7 +53,12 @@ impl<'a> Reply<'a> {
     /// A write waits while the Runtime API takes no more; one that is not taken by `until` fails
     /// with [`io::ErrorKind::TimedOut`]. `None` waits for ever.
     pub fn stream(self, content_type: &'a str, until: Option<SystemTime>) -> Stream<'a> {
-        Stream { reply: self, content_type, until, has_begun: false }
+        Stream {
+            reply: self,
+            content_type,
+            until,
+            has_begun: false,
+        }
     }
 }
 
@@ -101,7 +109,11 @@ impl Stream<'_> {
 
     /// Once the response has begun: becomes readable when the Runtime API ends it by itself.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.reply.api.connection.descriptor().filter(|_| self.has_begun)
+        self.reply
+            .api
+            .connection
+            .descriptor()
+            .filter(|_| self.has_begun)
     }
 
     /// Sends the head of the response (AWS, custom runtimes, "Implementing response streaming").
@@ -112,12 +124,19 @@ impl Stream<'_> {
         }
         let Reply { api, invocation } = &mut self.reply;
         api.begin(RESPONSE, Some(invocation));
-        api.request.header("Content-Type", self.content_type.as_bytes());
-        api.request.header("Lambda-Runtime-Function-Response-Mode", b"streaming");
+        api.request
+            .header("Content-Type", self.content_type.as_bytes());
+        api.request
+            .header("Lambda-Runtime-Function-Response-Mode", b"streaming");
         api.request.header("Transfer-Encoding", b"chunked");
-        api.request.header("Trailer", [ERROR_TYPE, ", ", ERROR_BODY].concat().as_bytes());
+        api.request.header(
+            "Trailer",
+            [ERROR_TYPE, ", ", ERROR_BODY].concat().as_bytes(),
+        );
         api.connection.close_if_stale();
-        let sent = api.connection.send([api.request.finish(), b"", b""], self.until);
+        let sent = api
+            .connection
+            .send([api.request.finish(), b"", b""], self.until);
         // Of what did not leave this process, nothing has begun.
         self.has_begun = api.connection.written > 0;
         sent.inspect_err(|_| api.connection.close())
@@ -126,7 +145,9 @@ impl Stream<'_> {
     /// A handler that was stopped before the deadline leaves the time to say so.
     fn end(self, last_chunk: &[u8]) -> Answered {
         let Reply { api, invocation } = self.reply;
-        let sent = api.connection.write([last_chunk, b"", b""], invocation.deadline());
+        let sent = api
+            .connection
+            .write([last_chunk, b"", b""], invocation.deadline());
         let sent = sent.and_then(|()| api.connection.lift_limit());
         // An API that ended the exchange early may have said why, also where writing failed.
         let reply = api.connection.reply(sent);
@@ -140,7 +161,9 @@ impl io::Write for Stream<'_> {
             return Ok(0);
         }
         let chunk = [&chunk_size_line(part.len()), part, b"\r\n"];
-        let sent = self.begin().and_then(|()| self.reply.api.connection.write(chunk, self.until));
+        let sent = self
+            .begin()
+            .and_then(|()| self.reply.api.connection.write(chunk, self.until));
         if sent.is_err() {
             // The API sees a response that is cut.
             self.reply.api.connection.close();
@@ -155,18 +178,22 @@ impl io::Write for Stream<'_> {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#[allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
 mod tests {
     use std::io::{self, Read, Write};
     use std::net::TcpListener;
     use std::time::{Duration, SystemTime};
 
     use super::Reply;
+    use crate::api::RuntimeApi;
     use crate::api::address::Address;
+    use crate::context::Invocation;
     use crate::failure::Failure;
     use crate::http::head::Head;
-    use crate::context::Invocation;
-    use crate::api::RuntimeApi;
 
     /// A first byte that comes when the stream may not be sent any more: nothing has left this
     /// process, so the event is answered by an error document. It once was not answered at all.
@@ -194,7 +221,10 @@ mod tests {
         assert_eq!(head.take(block), Ok(block.len()));
         let invocation = Invocation::new(head);
         let past = SystemTime::now() - Duration::from_secs(1);
-        let reply = Reply { api: &mut client, invocation: &invocation };
+        let reply = Reply {
+            api: &mut client,
+            invocation: &invocation,
+        };
         let mut stream = reply.stream("text/plain", Some(past));
         let error = stream.write(b"late").expect_err("it is too late");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);

@@ -7,13 +7,13 @@ use std::fs::File;
 use std::io;
 use std::process::ExitCode;
 
+use crate::api::RuntimeApi;
 use crate::api::address::Address;
 use crate::api::error::Outcome;
-use crate::failure::Failure;
 use crate::context::Invocation;
+use crate::failure::Failure;
 use crate::log::{self, Level};
 use crate::responder::{Answered, Reply};
-use crate::api::RuntimeApi;
 use crate::settings::Settings;
 
 const INIT_ERROR: &str = "POST /runtime/init/error";
@@ -58,7 +58,9 @@ pub trait Handler {
 /// Returns only when it cannot go on, after it logged why and told the Runtime API where it can.
 pub fn serve<H: Handler>(make: impl Fn(&Settings) -> Result<H, Failure> + Sync) -> ExitCode {
     let begun = begin(Settings::from_environment, || File::open("/etc/hosts"));
-    let Some((address, settings)) = begun else { return ExitCode::FAILURE };
+    let Some((address, settings)) = begun else {
+        return ExitCode::FAILURE;
+    };
     let slot = || match make(&settings) {
         Ok(mut handler) => serve_slot(&address, &settings, &mut handler),
         Err(failure) => {
@@ -70,7 +72,11 @@ pub fn serve<H: Handler>(make: impl Fn(&Settings) -> Result<H, Failure> + Sync) 
     std::thread::scope(|scope| {
         for _ in 1..settings.concurrency {
             if let Err(error) = std::thread::Builder::new().spawn_scoped(scope, slot) {
-                log::write(Level::Error, None, &format!("a slot cannot be started: {error}"));
+                log::write(
+                    Level::Error,
+                    None,
+                    &format!("a slot cannot be started: {error}"),
+                );
             }
         }
         slot();
@@ -87,7 +93,9 @@ pub fn begin(
     open_hosts: fn() -> io::Result<File>,
 ) -> Option<(Address, Settings)> {
     let address = Address::from_environment(open_hosts)?;
-    let settings = settings().map_err(|failure| report_init_error(&address, &failure)).ok()?;
+    let settings = settings()
+        .map_err(|failure| report_init_error(&address, &failure))
+        .ok()?;
     if settings.graceful_shutdown {
         // Never dropped: the extension is registered as long as its connection is open.
         std::mem::forget(attempt(&address, RuntimeApi::register_extension)?);
@@ -110,7 +118,15 @@ pub fn serve_slot(address: &Address, settings: &Settings, handler: &mut dyn Hand
         }
         loop {
             let invocation = api.next(&mut |part| handler.receive(part))?;
-            handler.handle(&invocation, Reply { api, invocation: &invocation }).0?;
+            handler
+                .handle(
+                    &invocation,
+                    Reply {
+                        api,
+                        invocation: &invocation,
+                    },
+                )
+                .0?;
             if let Err(failure) = handler.recover() {
                 failure.log(Level::Fatal, None);
                 return Ok(());

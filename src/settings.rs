@@ -41,12 +41,22 @@ impl Settings {
     /// `Runtime.ConfigInvalid` with the variable, its value, and what is allowed.
     pub fn from_environment() -> Result<Settings, Failure> {
         let is_json = choice("AWS_LAMBDA_LOG_FORMAT", "Text", "Text, JSON")? == 1;
-        log::configure(is_json, choice("AWS_LAMBDA_LOG_LEVEL", "INFO", log::LEVELS)?);
+        log::configure(
+            is_json,
+            choice("AWS_LAMBDA_LOG_LEVEL", "INFO", log::LEVELS)?,
+        );
         let streaming = choice("BOOTSTRAP_RESPONSE_MODE", "buffered", "buffered, streaming")? == 1;
-        let margin = numeric("BOOTSTRAP_DEADLINE_MARGIN_MS", "200", 0, DEADLINE_MARGIN_LIMIT_MS)?;
+        let margin = numeric(
+            "BOOTSTRAP_DEADLINE_MARGIN_MS",
+            "200",
+            0,
+            DEADLINE_MARGIN_LIMIT_MS,
+        )?;
         Ok(Settings {
             handler: value("_HANDLER").or_else(|| value("HANDLER")),
-            task_root: value("LAMBDA_TASK_ROOT").unwrap_or_else(|| ".".into()).into(),
+            task_root: value("LAMBDA_TASK_ROOT")
+                .unwrap_or_else(|| ".".into())
+                .into(),
             streaming,
             content_type: content_type(streaming)?,
             deadline_margin: (margin > 0).then(|| Duration::from_millis(margin)),
@@ -69,7 +79,9 @@ fn value(name: &str) -> Option<OsString> {
 /// A variable, or `default` where it is absent. Bytes that are no UTF-8 are replaced, by a character
 /// that no setting may have.
 fn text(name: &str, default: &'static str) -> std::borrow::Cow<'static, str> {
-    value(name).map_or(default.into(), |value| value.to_string_lossy().into_owned().into())
+    value(name).map_or(default.into(), |value| {
+        value.to_string_lossy().into_owned().into()
+    })
 }
 
 fn invalid(name: &str, value: &str, allowed: &str) -> Failure {
@@ -81,7 +93,9 @@ fn invalid(name: &str, value: &str, allowed: &str) -> Failure {
 /// Which word of the list `allowed` a variable is, in any case.
 fn choice(name: &str, default: &'static str, allowed: &str) -> Result<usize, Failure> {
     let value = text(name, default);
-    let found = allowed.split(',').position(|it| it.trim_ascii().eq_ignore_ascii_case(&value));
+    let found = allowed
+        .split(',')
+        .position(|it| it.trim_ascii().eq_ignore_ascii_case(&value));
     found.ok_or_else(|| invalid(name, &value, allowed))
 }
 
@@ -97,13 +111,21 @@ fn concurrency() -> Result<usize, Failure> {
     let name = "AWS_LAMBDA_MAX_CONCURRENCY";
     let has_digits_only = |it: OsString| it.as_encoded_bytes().iter().all(u8::is_ascii_digit);
     let is_number = value(name).is_some_and(has_digits_only);
-    Ok(if is_number { numeric(name, "1", 1, SLOT_LIMIT as u64)? as usize } else { 1 })
+    Ok(if is_number {
+        numeric(name, "1", 1, SLOT_LIMIT as u64)? as usize
+    } else {
+        1
+    })
 }
 
 /// A media type goes into a header line, so only what a header line may hold is taken.
 fn content_type(streaming: bool) -> Result<String, Failure> {
     let name = "BOOTSTRAP_CONTENT_TYPE";
-    let default = if streaming { "application/octet-stream" } else { "application/json" };
+    let default = if streaming {
+        "application/octet-stream"
+    } else {
+        "application/json"
+    };
     let value = text(name, default);
     if value.contains('/') && value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return Ok(value.into_owned());

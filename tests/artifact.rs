@@ -55,8 +55,14 @@ struct Segment {
 impl Artifact {
     /// The number of `width` bytes at `offset`, the lowest first, as both architectures have it.
     fn number(&self, offset: usize, width: usize) -> u64 {
-        let field = self.bytes.get(offset..offset + width).expect("the file is cut short");
-        field.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+        let field = self
+            .bytes
+            .get(offset..offset + width)
+            .expect("the file is cut short");
+        field
+            .iter()
+            .rev()
+            .fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 
     fn offset(&self, offset: usize) -> usize {
@@ -73,7 +79,11 @@ impl Artifact {
 
     fn segments(&self) -> Vec<Segment> {
         let (start, width, count) = (self.offset(32), self.number(54, 2), self.number(56, 2));
-        assert_eq!(width, 56, "{}: a 64-bit program header has 56 bytes", self.arch);
+        assert_eq!(
+            width, 56,
+            "{}: a 64-bit program header has 56 bytes",
+            self.arch
+        );
         let entries = (0..usize::try_from(count).unwrap()).map(|index| start + index * 56);
         entries
             .map(|entry| {
@@ -90,7 +100,11 @@ impl Artifact {
     /// The types of all sections.
     fn sections(&self) -> Vec<u64> {
         let (start, width, count) = (self.offset(40), self.number(58, 2), self.number(60, 2));
-        assert_eq!(width, 64, "{}: a 64-bit section header has 64 bytes", self.arch);
+        assert_eq!(
+            width, 64,
+            "{}: a 64-bit section header has 64 bytes",
+            self.arch
+        );
         (0..usize::try_from(count).unwrap())
             .map(|index| self.number(start + index * 64 + 4, 4))
             .collect()
@@ -113,7 +127,9 @@ impl Artifact {
 
     fn holds_bytes(&self, wanted: &[u8]) -> bool {
         assert!(!wanted.is_empty());
-        self.bytes.windows(wanted.len()).any(|window| window == wanted)
+        self.bytes
+            .windows(wanted.len())
+            .any(|window| window == wanted)
     }
 
     /// Every printable text of the file, as strings(1) finds them.
@@ -138,7 +154,10 @@ impl Artifact {
         let folders = env::var_os("PATH").unwrap_or_default();
         let found = env::split_paths(&folders).map(|folder| folder.join(&emulator));
         let Some(emulator) = found.into_iter().find(|path| path.is_file()) else {
-            println!("skipped: the {} artefact is not run, as {emulator} is not here", self.arch);
+            println!(
+                "skipped: the {} artefact is not run, as {emulator} is not here",
+                self.arch
+            );
             return None;
         };
         let mut command = Command::new(emulator);
@@ -150,8 +169,10 @@ impl Artifact {
 /// Both artefacts, less those that are skipped.
 fn artifacts() -> Vec<Artifact> {
     let required = env::var_os("ZEROSTRAP_REQUIRE_DIST").is_some_and(|value| value == "1");
-    let dist = env::var_os("ZEROSTRAP_DIST")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("dist"), PathBuf::from);
+    let dist = env::var_os("ZEROSTRAP_DIST").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("dist"),
+        PathBuf::from,
+    );
     let mut found = Vec::new();
     for (arch, machine) in [("x86_64", "x86_64"), ("arm64", "aarch64")] {
         let path = dist.join(arch).join("bootstrap");
@@ -171,11 +192,19 @@ fn read(arch: &'static str, machine: &'static str, path: PathBuf) -> Result<Arti
     let recipe = path.with_file_name("recipe");
     let recipe = fs::read_to_string(&recipe)
         .map_err(|error| format!("{}: {error}; run make ARCH={arch}", recipe.display()))?;
-    let artifact = Artifact { arch, machine, path, bytes, recipe };
+    let artifact = Artifact {
+        arch,
+        machine,
+        path,
+        bytes,
+        recipe,
+    };
     let commit = env!("ZEROSTRAP_COMMIT");
     // In an unpacked archive there is no commit to compare with.
     if !commit.is_empty() && !artifact.holds(commit) {
-        return Err(format!("{name}: not of the commit {commit}; run make ARCH={arch}"));
+        return Err(format!(
+            "{name}: not of the commit {commit}; run make ARCH={arch}"
+        ));
     }
     Ok(artifact)
 }
@@ -183,9 +212,17 @@ fn read(arch: &'static str, machine: &'static str, path: PathBuf) -> Result<Arti
 #[test]
 fn artifact_is_elf_of_its_architecture() {
     for artifact in artifacts() {
-        let machine = if artifact.arch == "x86_64" { EM_X86_64 } else { EM_AARCH64 };
+        let machine = if artifact.arch == "x86_64" {
+            EM_X86_64
+        } else {
+            EM_AARCH64
+        };
         // 0x7f E L F, 64 bits, lowest byte first, version 1.
-        assert!(artifact.bytes.starts_with(b"\x7fELF\x02\x01\x01"), "{}", artifact.arch);
+        assert!(
+            artifact.bytes.starts_with(b"\x7fELF\x02\x01\x01"),
+            "{}",
+            artifact.arch
+        );
         assert_eq!(artifact.machine_number(), machine, "{}", artifact.arch);
     }
 }
@@ -195,9 +232,19 @@ fn artifact_needs_no_interpreter_and_no_library() {
     for artifact in artifacts() {
         let arch = artifact.arch;
         let segments = artifact.segments();
-        assert!(segments.iter().any(|segment| segment.kind == PT_LOAD), "{arch}: nothing to load");
-        assert!(!segments.iter().any(|segment| segment.kind == PT_INTERP), "{arch}: PT_INTERP");
-        let needed = artifact.dynamic().iter().filter(|pair| pair.0 == DT_NEEDED).count();
+        assert!(
+            segments.iter().any(|segment| segment.kind == PT_LOAD),
+            "{arch}: nothing to load"
+        );
+        assert!(
+            !segments.iter().any(|segment| segment.kind == PT_INTERP),
+            "{arch}: PT_INTERP"
+        );
+        let needed = artifact
+            .dynamic()
+            .iter()
+            .filter(|pair| pair.0 == DT_NEEDED)
+            .count();
         assert_eq!(needed, 0, "{arch}: DT_NEEDED");
     }
 }
@@ -206,7 +253,10 @@ fn artifact_needs_no_interpreter_and_no_library() {
 fn artifact_for_x86_64_is_position_independent() {
     for artifact in artifacts() {
         if artifact.arch == "x86_64" {
-            let flags = artifact.dynamic().into_iter().find(|pair| pair.0 == DT_FLAGS_1);
+            let flags = artifact
+                .dynamic()
+                .into_iter()
+                .find(|pair| pair.0 == DT_FLAGS_1);
             assert_eq!(artifact.kind(), ET_DYN);
             assert_ne!(flags.expect("DT_FLAGS_1").1 & DF_1_PIE, 0, "DF_1_PIE");
         } else {
@@ -235,7 +285,11 @@ fn artifact_is_stripped_and_has_no_build_id() {
     for artifact in artifacts() {
         let sections = artifact.sections();
         assert!(!sections.is_empty(), "{}", artifact.arch);
-        assert!(!sections.contains(&SHT_SYMTAB), "{}: symbol table", artifact.arch);
+        assert!(
+            !sections.contains(&SHT_SYMTAB),
+            "{}: symbol table",
+            artifact.arch
+        );
         assert!(!sections.contains(&SHT_NOTE), "{}: note", artifact.arch);
     }
 }
@@ -243,18 +297,36 @@ fn artifact_is_stripped_and_has_no_build_id() {
 #[test]
 fn artifact_size_is_within_limit() {
     for artifact in artifacts() {
-        let limit = if artifact.std_is_prebuilt() { SIZE_LIMIT_PREBUILT_STD } else { SIZE_LIMIT };
+        let limit = if artifact.std_is_prebuilt() {
+            SIZE_LIMIT_PREBUILT_STD
+        } else {
+            SIZE_LIMIT
+        };
         let size = artifact.bytes.len();
-        println!("{}: {size} of {limit} bytes ({})", artifact.arch, artifact.recipe.trim_end());
-        assert!(size <= limit, "{}: {size} bytes, {limit} allowed", artifact.arch);
+        println!(
+            "{}: {size} of {limit} bytes ({})",
+            artifact.arch,
+            artifact.recipe.trim_end()
+        );
+        assert!(
+            size <= limit,
+            "{}: {size} bytes, {limit} allowed",
+            artifact.arch
+        );
     }
 }
 
 #[test]
 fn artifact_says_version_commit_toolchain_and_target() {
     for artifact in artifacts() {
-        let Some(mut command) = artifact.command() else { continue };
-        let output = command.arg("--version").env_clear().output().expect("it runs");
+        let Some(mut command) = artifact.command() else {
+            continue;
+        };
+        let output = command
+            .arg("--version")
+            .env_clear()
+            .output()
+            .expect("it runs");
         let commit = match env!("ZEROSTRAP_COMMIT") {
             "" => "unknown",
             commit => commit,
@@ -265,7 +337,12 @@ fn artifact_says_version_commit_toolchain_and_target() {
             env!("ZEROSTRAP_TOOLCHAIN"),
             artifact.machine,
         );
-        assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{}", artifact.arch);
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            expected,
+            "{}",
+            artifact.arch
+        );
         assert_eq!(output.stderr, b"", "{}", artifact.arch);
         assert!(output.status.success(), "{}", artifact.arch);
     }
@@ -274,10 +351,17 @@ fn artifact_says_version_commit_toolchain_and_target() {
 #[test]
 fn artifact_holds_no_folder_of_the_build_machine() {
     // Where this tree, the toolchain and the user live, and where they live on other machines.
-    let mut folders: Vec<String> =
-        ["/home/", "/root/", "/Users/", "/tmp/", "/builds/", "/usr/lib/rust", "/usr/src/"]
-            .map(String::from)
-            .into();
+    let mut folders: Vec<String> = [
+        "/home/",
+        "/root/",
+        "/Users/",
+        "/tmp/",
+        "/builds/",
+        "/usr/lib/rust",
+        "/usr/src/",
+    ]
+    .map(String::from)
+    .into();
     folders.push(env!("CARGO_MANIFEST_DIR").to_owned());
     for name in ["HOME", "CARGO_HOME", "RUSTUP_HOME", "CARGO_TARGET_DIR"] {
         // A home that is the root folder, as a container's may be, is part of every path.
@@ -312,13 +396,16 @@ fn dates(text: &str) -> Vec<&str> {
         return Vec::new();
     }
     let looks_like = |window: &[u8], form: &str| {
-        window.iter().zip(form.bytes()).all(|(byte, class)| match class {
-            b'9' => byte.is_ascii_digit(),
-            b'A' => byte.is_ascii_uppercase(),
-            b'a' => byte.is_ascii_lowercase(),
-            b'_' => *byte == b' ' || byte.is_ascii_digit(),
-            other => *byte == other,
-        })
+        window
+            .iter()
+            .zip(form.bytes())
+            .all(|(byte, class)| match class {
+                b'9' => byte.is_ascii_digit(),
+                b'A' => byte.is_ascii_uppercase(),
+                b'a' => byte.is_ascii_lowercase(),
+                b'_' => *byte == b' ' || byte.is_ascii_digit(),
+                other => *byte == other,
+            })
     };
     let mut found = Vec::new();
     for form in ["2099-99-99", "Aaa _9 2099"] {
@@ -356,7 +443,10 @@ fn artifact_holds_nothing_that_walks_the_stack() {
     ];
     for artifact in artifacts() {
         if artifact.std_is_prebuilt() {
-            println!("skipped: {}: a prebuilt std holds the unwinder", artifact.arch);
+            println!(
+                "skipped: {}: a prebuilt std holds the unwinder",
+                artifact.arch
+            );
             continue;
         }
         for text in unwanted {
@@ -369,14 +459,24 @@ fn artifact_holds_nothing_that_walks_the_stack() {
 fn artifact_holds_no_code_for_floats() {
     // The first entries of the tables that core writes and reads floating-point numbers with:
     // whatever of that is linked brings its table along. What the binary counts is whole.
-    let tables = [("writing", 0xe61a_cf03_3d1a_45df_u64), ("reading", 0xeef4_53d6_923b_d65a)];
+    let tables = [
+        ("writing", 0xe61a_cf03_3d1a_45df_u64),
+        ("reading", 0xeef4_53d6_923b_d65a),
+    ];
     for artifact in artifacts() {
         if artifact.std_is_prebuilt() {
-            println!("skipped: {}: what a prebuilt std brings along is its own", artifact.arch);
+            println!(
+                "skipped: {}: what a prebuilt std brings along is its own",
+                artifact.arch
+            );
             continue;
         }
         for (table, first) in tables {
-            assert!(!artifact.holds_bytes(&first.to_le_bytes()), "{}: {table}", artifact.arch);
+            assert!(
+                !artifact.holds_bytes(&first.to_le_bytes()),
+                "{}: {table}",
+                artifact.arch
+            );
         }
     }
 }

@@ -36,7 +36,10 @@ fn caller_is_in_the_environment_as_lambda_says_it() {
         let lambda = setup.start();
         let event = Event::new("1").header(TENANT, "tenant-7");
         let event = event.header(IDENTITY, identity).header(CLIENT, client);
-        assert_eq!(lambda.invoke(event).text(), format!("[tenant-7][{identity}][{client}]"));
+        assert_eq!(
+            lambda.invoke(event).text(),
+            format!("[tenant-7][{identity}][{client}]")
+        );
     }
 }
 
@@ -70,9 +73,15 @@ fn tenant_is_a_member_of_each_log_object_of_its_event_alone() {
         let tenants = log.lines().map(|line| {
             let object = json::parse(line.as_bytes()).expect("JSON");
             assert_eq!(object.text("message"), "line");
-            object.get("tenantId").map(|_| object.text("tenantId").to_owned())
+            object
+                .get("tenantId")
+                .map(|_| object.text("tenantId").to_owned())
         });
-        let expected = [Some("a".to_owned()), None, Some("tenant \"b\" \u{e9}".to_owned())];
+        let expected = [
+            Some("a".to_owned()),
+            None,
+            Some("tenant \"b\" \u{e9}".to_owned()),
+        ];
         assert_eq!(tenants.collect::<Vec<_>>(), expected);
     }
 }

@@ -39,7 +39,15 @@ fn overrunning_event(deadline_ms: u64, body: &[u8]) -> Vec<u8> {
 
 /// The next event finds the same process, in step.
 fn assert_alive(scene: &mut Scene, kind: Kind) {
-    scene.serve("after", "{}", if kind == Kind::Executable { "alive\n" } else { "alive" });
+    scene.serve(
+        "after",
+        "{}",
+        if kind == Kind::Executable {
+            "alive\n"
+        } else {
+            "alive"
+        },
+    );
     scene.expect_next();
     assert!(!scene.has_ended());
 }
@@ -47,7 +55,9 @@ fn assert_alive(scene: &mut Scene, kind: Kind) {
 /// Nobody is left but the bootstrap and its warm shell.
 fn assert_nobody_left(scene: &Scene, kind: Kind) {
     let kept = if kind == Kind::Executable { 1 } else { 2 };
-    wait_until("everyone whom the handler started is gone", || scene.processes().len() == kept);
+    wait_until("everyone whom the handler started is gone", || {
+        scene.processes().len() == kept
+    });
 }
 
 /// Plays one overrun and checks all that must hold for it.
@@ -66,7 +76,12 @@ fn stop_in_time_with(
     environment: &[(&str, &str)],
 ) -> (Scene, Vec<String>) {
     let body = handler(overrun);
-    let mut scene = Scene::start(&Setup { kind, body: &body, environment, under: &[] });
+    let mut scene = Scene::start(&Setup {
+        kind,
+        body: &body,
+        environment,
+        under: &[],
+    });
     scene.expect_next();
     let deadline = now_ms() + DEADLINE_MS;
     // As long as can be: the handler need not read it to be stopped.
@@ -74,11 +89,30 @@ fn stop_in_time_with(
     let answer = scene.expect_answer("overrun", "error");
     let answered = now_ms();
     let stop = deadline - MARGIN_MS;
-    assert!(answered + CLOCK_MS >= stop, "{kind:?}: {} ms too early", stop - answered);
-    assert!(answered < deadline, "{kind:?}: {} ms after the deadline", answered - deadline);
+    assert!(
+        answered + CLOCK_MS >= stop,
+        "{kind:?}: {} ms too early",
+        stop - answered
+    );
+    assert!(
+        answered < deadline,
+        "{kind:?}: {} ms after the deadline",
+        answered - deadline
+    );
     let error_type = answer.header("Lambda-Runtime-Function-Error-Type");
-    assert_eq!(error_type, Some("Function.TimedOut"), "{kind:?}: {}", answer.text());
-    assert!(answer.text().starts_with("{\"errorType\":\"Function.TimedOut\""), "{}", answer.text());
+    assert_eq!(
+        error_type,
+        Some("Function.TimedOut"),
+        "{kind:?}: {}",
+        answer.text()
+    );
+    assert!(
+        answer
+            .text()
+            .starts_with("{\"errorType\":\"Function.TimedOut\""),
+        "{}",
+        answer.text()
+    );
     let lines = scene.log_lines();
     scene.send(ACCEPTED);
     assert_alive(&mut scene, kind);
@@ -161,7 +195,9 @@ fn handler_that_floods_the_json_log_is_stopped_in_time() {
             let (scene, _) = stop_in_time_with(kind, overrun, &environment);
             assert_nobody_left(&scene, kind);
             let log = scene.log();
-            let own = log.lines().filter(|line| line.contains("\"Function.TimedOut: "));
+            let own = log
+                .lines()
+                .filter(|line| line.contains("\"Function.TimedOut: "));
             assert_eq!(own.count(), 1, "{kind:?}: one line about it");
         });
     }
@@ -186,8 +222,14 @@ fn handler_whose_child_left_its_session_is_stopped_in_time() {
         let kept = if kind == Kind::Executable { 2 } else { 3 };
         wait_until("the group is gone", || scene.processes().len() == kept);
         let lines = scene.command_lines();
-        assert!(lines.contains(&"sleep 40".to_owned()), "{kind:?}: {lines:?}");
-        assert!(!lines.contains(&"sleep 41".to_owned()), "{kind:?}: {lines:?}");
+        assert!(
+            lines.contains(&"sleep 40".to_owned()),
+            "{kind:?}: {lines:?}"
+        );
+        assert!(
+            !lines.contains(&"sleep 41".to_owned()),
+            "{kind:?}: {lines:?}"
+        );
     });
 }
 
@@ -198,7 +240,11 @@ fn handler_that_handles_term_is_given_time_for_it() {
     with_each_kind(|kind| {
         let scene = stop_in_time(kind, overrun);
         assert_nobody_left(&scene, kind);
-        assert_eq!(scene.folder.read("cleaned"), "cleaned\n", "{kind:?}: no time for its trap");
+        assert_eq!(
+            scene.folder.read("cleaned"),
+            "cleaned\n",
+            "{kind:?}: no time for its trap"
+        );
     });
 }
 
@@ -224,7 +270,11 @@ fn handler_that_is_done_in_time_is_not_stopped() {
                 Kind::Executable => response,
                 Kind::Bash | Kind::PosixShell => response.trim_ascii_end(),
             };
-            assert!(answer.body == expected, "{kind:?} {shape}: {} bytes", answer.body.len());
+            assert!(
+                answer.body == expected,
+                "{kind:?} {shape}: {} bytes",
+                answer.body.len()
+            );
             scene.send(ACCEPTED);
             assert_alive(&mut scene, kind);
             // What an executable leaves in its group ends with it; a shell function's may go on.
@@ -240,15 +290,27 @@ fn streamed_response_is_stopped_in_time_with_an_error_in_its_trailers() {
     with_each_kind(|kind| {
         let body = handler("echo begun; sleep 40");
         let environment = [MARGIN, ("BOOTSTRAP_RESPONSE_MODE", "streaming")];
-        let setup = Setup { kind, body: &body, environment: &environment, under: &[] };
+        let setup = Setup {
+            kind,
+            body: &body,
+            environment: &environment,
+            under: &[],
+        };
         let mut scene = Scene::start(&setup);
         let deadline = now_ms() + DEADLINE_MS;
         scene.deliver(&overrunning_event(deadline, b"{}"));
         let answer = scene.expect_answer("overrun", "response");
         assert!(now_ms() < deadline, "{kind:?}");
         assert_eq!(answer.text(), "begun\n");
-        let trailer = answer.trailers.iter().find(|(name, _)| name.ends_with("Error-Type"));
-        assert_eq!(trailer.map(|(_, value)| value.as_str()), Some("Function.TimedOut"), "{kind:?}");
+        let trailer = answer
+            .trailers
+            .iter()
+            .find(|(name, _)| name.ends_with("Error-Type"));
+        assert_eq!(
+            trailer.map(|(_, value)| value.as_str()),
+            Some("Function.TimedOut"),
+            "{kind:?}"
+        );
         scene.send(ACCEPTED);
         scene.serve("after", "{}", "alive\n");
         assert_nobody_left(&scene, kind);
@@ -262,7 +324,12 @@ fn streamed_response_that_the_api_does_not_take_is_stopped_in_time() {
         // Fast enough to fill all buffers on the way long before it is to be stopped.
         let body = handler("cat /dev/zero");
         let environment = [MARGIN, ("BOOTSTRAP_RESPONSE_MODE", "streaming")];
-        let setup = Setup { kind, body: &body, environment: &environment, under: &[] };
+        let setup = Setup {
+            kind,
+            body: &body,
+            environment: &environment,
+            under: &[],
+        };
         let mut scene = Scene::start(&setup);
         let deadline = now_ms() + DEADLINE_MS;
         scene.deliver(&overrunning_event(deadline, b"{}"));
@@ -271,7 +338,11 @@ fn streamed_response_that_the_api_does_not_take_is_stopped_in_time() {
         // It has written: the head of the request is sent with the first of its output.
         wait_until("the handler is gone", || !writes(&scene));
         let gone = now_ms();
-        assert!(gone < deadline, "{kind:?}: {} ms after the deadline", gone - deadline);
+        assert!(
+            gone < deadline,
+            "{kind:?}: {} ms after the deadline",
+            gone - deadline
+        );
         scene.close();
         scene.serve("after", "{}", "alive\n");
     });
@@ -289,7 +360,11 @@ fn deadline_that_is_absent_or_past_means_none() {
             };
             scene.deliver(&event("late", &header, b"{}"));
             let answer = scene.expect_answer("late", "response");
-            assert_eq!(answer.text().trim_end(), "done", "{kind:?}, deadline {deadline:?}");
+            assert_eq!(
+                answer.text().trim_end(),
+                "done",
+                "{kind:?}, deadline {deadline:?}"
+            );
         }
     }
 }
@@ -299,7 +374,12 @@ fn margin_of_zero_stops_nobody() {
     let environment = [("BOOTSTRAP_DEADLINE_MARGIN_MS", "0")];
     for kind in [Kind::Executable, Kind::Bash] {
         let body = "sleep 0.6; echo done";
-        let mut scene = Scene::start(&Setup { kind, body, environment: &environment, under: &[] });
+        let mut scene = Scene::start(&Setup {
+            kind,
+            body,
+            environment: &environment,
+            under: &[],
+        });
         scene.expect_next();
         let deadline = now_ms() + 200;
         let header = format!("Lambda-Runtime-Deadline-Ms: {deadline}\r\n");
@@ -315,29 +395,50 @@ fn margin_of_zero_stops_nobody() {
 #[test]
 fn margin_decides_when_a_handler_is_stopped() {
     for (margin, least_ms) in [(None, 1_000), (Some("1"), 1_199), (Some("60000"), 600)] {
-        let environment: Vec<_> =
-            margin.iter().map(|margin| ("BOOTSTRAP_DEADLINE_MARGIN_MS", *margin)).collect();
+        let environment: Vec<_> = margin
+            .iter()
+            .map(|margin| ("BOOTSTRAP_DEADLINE_MARGIN_MS", *margin))
+            .collect();
         let body = handler("exec sleep 40");
         let kind = Kind::Executable;
-        let mut scene =
-            Scene::start(&Setup { kind, body: &body, environment: &environment, under: &[] });
+        let mut scene = Scene::start(&Setup {
+            kind,
+            body: &body,
+            environment: &environment,
+            under: &[],
+        });
         scene.expect_next();
         let sent = now_ms();
         scene.send(&overrunning_event(sent + 1_200, b"{}"));
         scene.expect_answer("overrun", "error");
         let took = now_ms() - sent;
-        assert!(took + CLOCK_MS >= least_ms, "margin {margin:?}: stopped after {took} ms");
+        assert!(
+            took + CLOCK_MS >= least_ms,
+            "margin {margin:?}: stopped after {took} ms"
+        );
         // The next margin's least time is far off; only 1 ms of margin leaves no room.
-        let most_ms = if margin == Some("1") { u64::MAX } else { least_ms + 200 };
+        let most_ms = if margin == Some("1") {
+            u64::MAX
+        } else {
+            least_ms + 200
+        };
         assert!(took < most_ms, "margin {margin:?}: stopped after {took} ms");
     }
 }
 
 #[test]
 fn margin_that_is_no_number_in_range_is_an_init_error_that_names_it() {
-    for value in
-        ["-1", "+5", "1.5", "60001", "18446744073709551616", "200ms", " 200", "0x10", "off"]
-    {
+    for value in [
+        "-1",
+        "+5",
+        "1.5",
+        "60001",
+        "18446744073709551616",
+        "200ms",
+        " 200",
+        "0x10",
+        "off",
+    ] {
         let folder = Scratch::new();
         let handler = Kind::Executable.write(&folder, "cat");
         let environment = [("BOOTSTRAP_DEADLINE_MARGIN_MS", value)];
@@ -347,7 +448,11 @@ fn margin_that_is_no_number_in_range_is_an_init_error_that_names_it() {
         let error_type = report.header("Lambda-Runtime-Function-Error-Type");
         assert_eq!(error_type, Some("Runtime.ConfigInvalid"));
         for part in ["BOOTSTRAP_DEADLINE_MARGIN_MS", value, "0 to 60000"] {
-            assert!(report.text().contains(part), "{part:?} is not in {}", report.text());
+            assert!(
+                report.text().contains(part),
+                "{part:?} is not in {}",
+                report.text()
+            );
         }
         scene.send(ACCEPTED);
         assert_eq!(scene.exit_code(), 1);
@@ -381,16 +486,30 @@ fn waiting_for_a_handler_takes_few_system_calls() {
 /// Traces the bootstrap for 5 s in the middle of an event that takes longer.
 fn calls_in_five_seconds(kind: Kind, environment: &[(&str, &str)]) -> String {
     let body = "echo begun >\"$FOLDER/begun\"; exec sleep 40";
-    let mut scene = Scene::start(&Setup { kind, body, environment, under: &[] });
+    let mut scene = Scene::start(&Setup {
+        kind,
+        body,
+        environment,
+        under: &[],
+    });
     scene.expect_next();
     let header = format!("Lambda-Runtime-Deadline-Ms: {}\r\n", now_ms() + 30_000);
     scene.send(&event("long", &header, b"{}"));
-    wait_until("the handler runs", || scene.folder.read("begun") == "begun\n");
+    wait_until("the handler runs", || {
+        scene.folder.read("begun") == "begun\n"
+    });
     let trace = scene.folder.path().join("trace");
     let mut strace = Command::new("timeout");
-    strace.args(["5", "strace", "-qq", "-o"]).arg(&trace).args(["-p", &scene.pid().to_string()]);
+    strace
+        .args(["5", "strace", "-qq", "-o"])
+        .arg(&trace)
+        .args(["-p", &scene.pid().to_string()]);
     let status = strace.status().expect("timeout(1)");
-    assert_eq!(status.code(), Some(124), "strace ended before its time: {status}");
+    assert_eq!(
+        status.code(),
+        Some(124),
+        "strace ended before its time: {status}"
+    );
     fs::read_to_string(trace).expect("a trace")
 }
 
@@ -420,8 +539,14 @@ fn measure_overruns_on_a_loaded_machine() {
                 before_deadline.push(i128::from(deadline) - i128::from(answered));
                 scene.send(ACCEPTED);
             }
-            println!("{kind:?}, {name}: margin to POST {}", figures(&mut after_stop));
-            println!("{kind:?}, {name}: POST to deadline {}", figures(&mut before_deadline));
+            println!(
+                "{kind:?}, {name}: margin to POST {}",
+                figures(&mut after_stop)
+            );
+            println!(
+                "{kind:?}, {name}: POST to deadline {}",
+                figures(&mut before_deadline)
+            );
         }
     }
 }
@@ -429,7 +554,13 @@ fn measure_overruns_on_a_loaded_machine() {
 fn figures(values: &mut [i128]) -> String {
     values.sort_unstable();
     let at = |share: usize| values[(values.len() - 1) * share / 100];
-    format!("min {} median {} p99 {} max {}", at(0), at(50), at(99), at(100))
+    format!(
+        "min {} median {} p99 {} max {}",
+        at(0),
+        at(50),
+        at(99),
+        at(100)
+    )
 }
 
 /// A process that does nothing but use a processor.
@@ -438,7 +569,9 @@ struct Load(Child);
 impl Load {
     fn start() -> Load {
         let mut shell = Command::new("sh");
-        shell.args(["-c", "while :; do :; done"]).stdin(Stdio::null());
+        shell
+            .args(["-c", "while :; do :; done"])
+            .stdin(Stdio::null());
         Load(shell.spawn().expect("a shell"))
     }
 }

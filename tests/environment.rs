@@ -22,16 +22,24 @@ fn each_kind(commands: &str) -> Vec<(Folder, Setup)> {
 /// What `env -0` prints for an event.
 fn environment(lambda: &Lambda, event: Event) -> BTreeMap<String, Vec<u8>> {
     let answer = lambda.invoke(event);
-    let pairs = answer.body.split(|&byte| byte == 0).filter(|pair| !pair.is_empty());
+    let pairs = answer
+        .body
+        .split(|&byte| byte == 0)
+        .filter(|pair| !pair.is_empty());
     let pairs = pairs.map(|pair| {
         let equals = pair.iter().position(|&byte| byte == b'=').unwrap();
-        (String::from_utf8(pair[..equals].to_vec()).unwrap(), pair[equals + 1..].to_vec())
+        (
+            String::from_utf8(pair[..equals].to_vec()).unwrap(),
+            pair[equals + 1..].to_vec(),
+        )
     });
     pairs.collect()
 }
 
 fn text<'a>(environment: &'a BTreeMap<String, Vec<u8>>, name: &str) -> Option<&'a str> {
-    environment.get(name).map(|value| str::from_utf8(value).unwrap())
+    environment
+        .get(name)
+        .map(|value| str::from_utf8(value).unwrap())
 }
 
 const PRINT: &str = "env -0";
@@ -43,10 +51,19 @@ fn each_header_of_the_event_is_a_variable() {
         let event = Event::new("1")
             .id("the-id")
             .deadline_at(4_102_444_800_000)
-            .header("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:::f:1")
+            .header(
+                "Lambda-Runtime-Invoked-Function-Arn",
+                "arn:aws:lambda:::f:1",
+            )
             .header("Lambda-Runtime-Trace-Id", "Root=1-2;Parent=3;Sampled=1")
-            .header("Lambda-Runtime-Client-Context", r#"{"custom": {"k": "v  w"}}"#)
-            .header("Lambda-Runtime-Cognito-Identity", r#"{"cognitoIdentityId":"i"}"#)
+            .header(
+                "Lambda-Runtime-Client-Context",
+                r#"{"custom": {"k": "v  w"}}"#,
+            )
+            .header(
+                "Lambda-Runtime-Cognito-Identity",
+                r#"{"cognitoIdentityId":"i"}"#,
+            )
             .header("Lambda-Runtime-Aws-Tenant-Id", "tenant")
             .header("Lambda-Runtime-Something-New", "new")
             .header("Not-Lambda-Runtime-Trace-Id", "other");
@@ -54,17 +71,29 @@ fn each_header_of_the_event_is_a_variable() {
         for (name, value) in [
             ("LAMBDA_RUNTIME_AWS_REQUEST_ID", "the-id"),
             ("LAMBDA_RUNTIME_DEADLINE_MS", "4102444800000"),
-            ("LAMBDA_RUNTIME_INVOKED_FUNCTION_ARN", "arn:aws:lambda:::f:1"),
+            (
+                "LAMBDA_RUNTIME_INVOKED_FUNCTION_ARN",
+                "arn:aws:lambda:::f:1",
+            ),
             ("LAMBDA_RUNTIME_TRACE_ID", "Root=1-2;Parent=3;Sampled=1"),
             ("_X_AMZN_TRACE_ID", "Root=1-2;Parent=3;Sampled=1"),
-            ("LAMBDA_RUNTIME_CLIENT_CONTEXT", r#"{"custom": {"k": "v  w"}}"#),
-            ("LAMBDA_RUNTIME_COGNITO_IDENTITY", r#"{"cognitoIdentityId":"i"}"#),
+            (
+                "LAMBDA_RUNTIME_CLIENT_CONTEXT",
+                r#"{"custom": {"k": "v  w"}}"#,
+            ),
+            (
+                "LAMBDA_RUNTIME_COGNITO_IDENTITY",
+                r#"{"cognitoIdentityId":"i"}"#,
+            ),
             ("LAMBDA_RUNTIME_AWS_TENANT_ID", "tenant"),
             ("LAMBDA_RUNTIME_SOMETHING_NEW", "new"),
         ] {
             assert_eq!(text(&environment, name), Some(value), "{name}");
         }
-        let others = environment.values().filter(|value| *value == b"other").count();
+        let others = environment
+            .values()
+            .filter(|value| *value == b"other")
+            .count();
         assert_eq!(others, 0);
     }
 }
@@ -73,16 +102,25 @@ fn each_header_of_the_event_is_a_variable() {
 fn header_names_are_read_in_any_case() {
     for (_folder, setup) in each_kind(PRINT) {
         let lambda = setup.start();
-        let event =
-            Event::new(vec![b' '; 3000]).lower_case().header("lambda-RUNTIME-trace-ID", "t");
-        assert_eq!(text(&environment(&lambda, event), "LAMBDA_RUNTIME_TRACE_ID"), Some("t"));
+        let event = Event::new(vec![b' '; 3000])
+            .lower_case()
+            .header("lambda-RUNTIME-trace-ID", "t");
+        assert_eq!(
+            text(&environment(&lambda, event), "LAMBDA_RUNTIME_TRACE_ID"),
+            Some("t")
+        );
     }
 }
 
 // Defect 10: all headers but the request id are optional.
 #[test]
 fn absent_and_empty_headers_are_absent_variables() {
-    let headers = ["Trace-Id", "Client-Context", "Cognito-Identity", "Aws-Tenant-Id"];
+    let headers = [
+        "Trace-Id",
+        "Client-Context",
+        "Cognito-Identity",
+        "Aws-Tenant-Id",
+    ];
     let optional = ["Deadline-Ms", "Invoked-Function-Arn"];
     for (_folder, setup) in each_kind(PRINT) {
         let lambda = setup.start();
@@ -95,7 +133,10 @@ fn absent_and_empty_headers_are_absent_variables() {
         }
         for event in [absent, empty] {
             let environment = environment(&lambda, event);
-            let names: Vec<_> = environment.keys().filter(|name| is_of_event(name)).collect();
+            let names: Vec<_> = environment
+                .keys()
+                .filter(|name| is_of_event(name))
+                .collect();
             assert_eq!(names, ["LAMBDA_RUNTIME_AWS_REQUEST_ID"]);
         }
     }
@@ -110,18 +151,28 @@ fn trace_id_and_others_of_an_earlier_event_or_of_the_bootstrap_are_not_carried_o
     for (_folder, setup) in each_kind(PRINT) {
         // `LAMBDA_RUNTIME_DIR` is Lambda's own and no event's.
         let setup = setup.env("LAMBDA_RUNTIME_DIR", "/var/runtime");
-        let setup = setup.env("_X_AMZN_TRACE_ID", "stale").env("LAMBDA_RUNTIME_TRACE_ID", "stale");
+        let setup = setup
+            .env("_X_AMZN_TRACE_ID", "stale")
+            .env("LAMBDA_RUNTIME_TRACE_ID", "stale");
         let lambda = setup.env("LAMBDA_RUNTIME_AWS_TENANT_ID", "stale").start();
         let with = Event::new("1")
             .header("Lambda-Runtime-Trace-Id", "Root=1")
             .header("Lambda-Runtime-Aws-Tenant-Id", "one")
             .header("Lambda-Runtime-New-Header", "one");
-        assert_eq!(text(&environment(&lambda, with), "_X_AMZN_TRACE_ID"), Some("Root=1"));
+        assert_eq!(
+            text(&environment(&lambda, with), "_X_AMZN_TRACE_ID"),
+            Some("Root=1")
+        );
         let without = environment(&lambda, Event::new("2"));
         let mut names: Vec<_> = without.keys().filter(|name| is_of_event(name)).collect();
         names.retain(|name| *name != "LAMBDA_RUNTIME_DIR");
         let expected = ["AWS_REQUEST_ID", "DEADLINE_MS", "INVOKED_FUNCTION_ARN"];
-        assert_eq!(names, expected.map(|name| format!("LAMBDA_RUNTIME_{name}")).each_ref());
+        assert_eq!(
+            names,
+            expected
+                .map(|name| format!("LAMBDA_RUNTIME_{name}"))
+                .each_ref()
+        );
         assert_eq!(text(&without, "LAMBDA_RUNTIME_DIR"), Some("/var/runtime"));
     }
 }
@@ -129,7 +180,9 @@ fn trace_id_and_others_of_an_earlier_event_or_of_the_bootstrap_are_not_carried_o
 #[test]
 fn environment_of_the_bootstrap_is_passed_but_for_the_telemetry_descriptor() {
     for (_folder, setup) in each_kind(PRINT) {
-        let setup = setup.env("_LAMBDA_TELEMETRY_LOG_FD", "62").env("AWS_SESSION_TOKEN", "a b=c");
+        let setup = setup
+            .env("_LAMBDA_TELEMETRY_LOG_FD", "62")
+            .env("AWS_SESSION_TOKEN", "a b=c");
         let setup = setup.env("WITH_NEWLINE", "a\nb\n").env("EMPTY", "");
         let lambda = setup.start();
         let environment = environment(&lambda, Event::new("1"));
@@ -137,7 +190,10 @@ fn environment_of_the_bootstrap_is_passed_but_for_the_telemetry_descriptor() {
         assert_eq!(text(&environment, "AWS_SESSION_TOKEN"), Some("a b=c"));
         assert_eq!(text(&environment, "WITH_NEWLINE"), Some("a\nb\n"));
         assert_eq!(text(&environment, "EMPTY"), Some(""));
-        assert_eq!(text(&environment, "AWS_LAMBDA_FUNCTION_NAME"), Some("function"));
+        assert_eq!(
+            text(&environment, "AWS_LAMBDA_FUNCTION_NAME"),
+            Some("function")
+        );
     }
 }
 
@@ -148,7 +204,9 @@ fn nothing_in_a_header_or_an_event_is_evaluated() {
     for (folder, setup) in each_kind(print) {
         let lambda = setup.start();
         let id = "$(touch here)`touch here`;touch here";
-        let event = Event::new(hostile).id(id).header("Lambda-Runtime-Client-Context", hostile);
+        let event = Event::new(hostile)
+            .id(id)
+            .header("Lambda-Runtime-Client-Context", hostile);
         let text = lambda.invoke(event).text();
         assert!(text.starts_with(&format!("{hostile}\n{hostile}")), "{text}");
         assert!(!folder.path().join("here").exists());
@@ -162,7 +220,10 @@ fn header_that_is_no_utf8_arrives_as_it_is() {
         let lambda = setup.start();
         let value = b"\xff\xfe caf\xc3\xa9\ttab";
         let event = Event::new("1").header("Lambda-Runtime-Client-Context", value);
-        assert_eq!(environment(&lambda, event)["LAMBDA_RUNTIME_CLIENT_CONTEXT"], value);
+        assert_eq!(
+            environment(&lambda, event)["LAMBDA_RUNTIME_CLIENT_CONTEXT"],
+            value
+        );
     }
 }
 
@@ -170,10 +231,14 @@ fn header_that_is_no_utf8_arrives_as_it_is() {
 fn header_that_names_no_variable_is_left_out() {
     for (_folder, setup) in each_kind(PRINT) {
         let lambda = setup.start();
-        let event =
-            Event::new("1").header("Lambda-Runtime-A.B", "x").header("Lambda-Runtime-", "x");
+        let event = Event::new("1")
+            .header("Lambda-Runtime-A.B", "x")
+            .header("Lambda-Runtime-", "x");
         let environment = environment(&lambda, event);
-        assert_eq!(environment.values().filter(|value| *value == b"x").count(), 0);
+        assert_eq!(
+            environment.values().filter(|value| *value == b"x").count(),
+            0
+        );
     }
 }
 
@@ -202,7 +267,10 @@ fn header_of_the_limit_is_a_variable_and_one_byte_more_is_left_out_with_a_line()
         let log = lambda.end();
         assert_eq!(log.lines().count(), 2, "{log}");
         for (line, id) in log.lines().zip(["long", "longer"]) {
-            assert!(line.starts_with(&format!("bootstrap: WARN RequestId: {id} {name}")), "{line}");
+            assert!(
+                line.starts_with(&format!("bootstrap: WARN RequestId: {id} {name}")),
+                "{line}"
+            );
         }
     }
 }
@@ -211,7 +279,9 @@ fn header_of_the_limit_is_a_variable_and_one_byte_more_is_left_out_with_a_line()
 fn header_with_a_nul_is_left_out_with_a_line() {
     for (_folder, setup) in each_kind(PRINT) {
         let lambda = setup.start();
-        let event = Event::new("1").id("nul").header("Lambda-Runtime-Client-Context", "a\0b");
+        let event = Event::new("1")
+            .id("nul")
+            .header("Lambda-Runtime-Client-Context", "a\0b");
         let environment = environment(&lambda, event);
         assert_eq!(environment.get("LAMBDA_RUNTIME_CLIENT_CONTEXT"), None);
         let log = lambda.end();
@@ -231,7 +301,9 @@ const DESCRIPTORS: &str = r#"
 fn no_descriptor_but_the_standard_ones_is_inherited() {
     for (_folder, setup) in each_kind(DESCRIPTORS) {
         // As on Lambda's Managed Instances, where descriptors of others are open at the start.
-        let lambda = setup.launched_by("exec 5</dev/null 7>/dev/null 8</").start();
+        let lambda = setup
+            .launched_by("exec 5</dev/null 7>/dev/null 8</")
+            .start();
         for event in ["1", "2"] {
             assert_eq!(lambda.call(event).text().trim_end(), "0\n1\n2");
         }
@@ -242,7 +314,9 @@ fn no_descriptor_but_the_standard_ones_is_inherited() {
 fn program_started_by_the_script_at_init_has_the_standard_descriptors_only() {
     for shell in shells() {
         let folder = Folder::with_script(&format!("{shell}{DESCRIPTORS}\nhandler() {{ :; }}"));
-        let lambda = Setup::function(&folder).launched_by("exec 5</dev/null 7>/dev/null").start();
+        let lambda = Setup::function(&folder)
+            .launched_by("exec 5</dev/null 7>/dev/null")
+            .start();
         lambda.call("1");
         assert_eq!(lambda.end(), "0\n1\n2\n", "{shell}");
     }
@@ -256,7 +330,10 @@ fn signals_have_their_defaults_in_a_program_of_the_handler() {
         let lambda = setup.launched_by(launcher).start();
         let status = lambda.call("1").text();
         let mask = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap();
             // The real-time signals above bit 31 are a C library's own affair.
             u64::from_str_radix(line.trim(), 16).unwrap() & 0x7fff_ffff
         };

@@ -72,7 +72,10 @@ fn current_folder_is_the_task_root() {
     let folder = Folder::with_app("pwd -P; cd /");
     // Wherever the bootstrap itself was started.
     let lambda = Setup::app(&folder).current_dir("/".as_ref()).start();
-    let root = fs::canonicalize(folder.path()).unwrap().display().to_string();
+    let root = fs::canonicalize(folder.path())
+        .unwrap()
+        .display()
+        .to_string();
     for _ in 0..2 {
         assert_eq!(lambda.call("1").text(), format!("{root}\n"));
     }
@@ -139,14 +142,20 @@ fn every_status_is_answered_as_what_it_is() {
     assert_eq!(lambda.call("0\n").text(), "ok\n");
     for status in 1..=255 {
         let answer = lambda.call(format!("{status}\n"));
-        assert_failure(&answer, "Function.ExitNonZero", &format!("status {status};"));
+        assert_failure(
+            &answer,
+            "Function.ExitNonZero",
+            &format!("status {status};"),
+        );
     }
 }
 
 #[test]
 fn signal_that_ends_the_program_is_named() {
     let (_folder, lambda) = start("read -r signal; echo partial; kill -s $signal $$; sleep 600");
-    let named = ["HUP", "INT", "QUIT", "ABRT", "KILL", "USR1", "SEGV", "PIPE", "ALRM", "TERM"];
+    let named = [
+        "HUP", "INT", "QUIT", "ABRT", "KILL", "USR1", "SEGV", "PIPE", "ALRM", "TERM",
+    ];
     for signal in named {
         let answer = lambda.call(format!("{signal}\n"));
         assert_failure(&answer, "Function.KilledBySignal", &format!("SIG{signal}"));
@@ -160,16 +169,31 @@ fn signal_that_ends_the_program_is_named() {
 fn error_document_of_the_program_is_passed_on() {
     let (_folder, lambda) = start("cat; exit 7");
     for (document, error_type) in [
-        (r#"{"errorType":"Function.Own","errorMessage":"own","extra":[1]}"#, "Function.Own"),
+        (
+            r#"{"errorType":"Function.Own","errorMessage":"own","extra":[1]}"#,
+            "Function.Own",
+        ),
         (r#"{"errorType":"Runtime.Own"}"#, "Runtime.Own"),
-        (" {\n\"errorMessage\" : \"\\u00e9 \u{e9}\"} \n", "Function.ExitNonZero"),
+        (
+            " {\n\"errorMessage\" : \"\\u00e9 \u{e9}\"} \n",
+            "Function.ExitNonZero",
+        ),
         // A type that Lambda would not keep is in the document, and another one in the header.
-        (r#"{"errorType":"MyError","errorMessage":"own"}"#, "Function.ExitNonZero"),
+        (
+            r#"{"errorType":"MyError","errorMessage":"own"}"#,
+            "Function.ExitNonZero",
+        ),
         (r#"{"errorType":"Function.lower"}"#, "Function.ExitNonZero"),
-        ("{\"errorType\":\"Function.Own\\r\\nX-Injected: 1\"}", "Function.ExitNonZero"),
+        (
+            "{\"errorType\":\"Function.Own\\r\\nX-Injected: 1\"}",
+            "Function.ExitNonZero",
+        ),
     ] {
         let answer = lambda.call(document);
-        assert_eq!((answer.is_error(), answer.text().as_str()), (true, document));
+        assert_eq!(
+            (answer.is_error(), answer.text().as_str()),
+            (true, document)
+        );
         assert_eq!(answer.error_type(), error_type, "{document}");
         assert_eq!(answer.header("X-Injected"), None);
     }
@@ -217,7 +241,11 @@ fn error_document_of_the_limit_is_passed_on_and_a_longer_one_is_not() {
     };
     let (_folder, lambda) = start("cat; exit 1");
     assert_eq!(lambda.call(document(262_144)).body.len(), 262_144);
-    assert_failure(&lambda.call(document(262_145)), "Function.ExitNonZero", "status 1");
+    assert_failure(
+        &lambda.call(document(262_145)),
+        "Function.ExitNonZero",
+        "status 1",
+    );
 }
 
 // Defects 6 and 7: the size is looked at before posting, and costs that event only.

@@ -22,7 +22,11 @@ fn report(lambda: &Lambda) -> Request {
     assert_eq!((counts.gets, counts.posts, counts.connections), (0, 1, 1));
     let log = lambda.end();
     let line = format!("bootstrap: FATAL {}: ", report.error_type());
-    assert_eq!(log.lines().filter(|l| l.starts_with(&line)).count(), 1, "{log}");
+    assert_eq!(
+        log.lines().filter(|l| l.starts_with(&line)).count(),
+        1,
+        "{log}"
+    );
     assert_eq!(lambda.processes(), [0; 0]);
     report
 }
@@ -63,7 +67,9 @@ fn handler_that_is_not_set_is_an_error() {
     let folder = Folder::with_script("handler() { :; }");
     let unset = Setup::function(&folder).without_env("_HANDLER");
     assert_init_fails(unset, "Runtime.NoSuchHandler", &["_HANDLER"]);
-    let empty = Setup::function(&folder).env("_HANDLER", "").env("HANDLER", "");
+    let empty = Setup::function(&folder)
+        .env("_HANDLER", "")
+        .env("HANDLER", "");
     assert_init_fails(empty, "Runtime.NoSuchHandler", &["_HANDLER"]);
 }
 
@@ -88,7 +94,13 @@ fn name_that_is_no_function_name_is_refused_and_never_evaluated() {
         assert_init_fails(setup, "Runtime.NoSuchHandler", &parts);
     }
     // The part before the dot is a file's name and nothing else.
-    for script in ["$(touch here)", "`touch here`", "function;touch here", "-c touch here", "*"] {
+    for script in [
+        "$(touch here)",
+        "`touch here`",
+        "function;touch here",
+        "-c touch here",
+        "*",
+    ] {
         let setup = Setup::new(folder.path(), &format!("{script}.handler"));
         assert_init_fails(setup, "Runtime.NoSuchHandler", &[script]);
     }
@@ -108,7 +120,11 @@ fn name_of_a_builtin_or_a_program_is_not_a_function_of_the_script() {
 
 #[test]
 fn file_that_cannot_be_executed_is_named_with_the_reason() {
-    let machine: [u8; 2] = if cfg!(target_arch = "x86_64") { [183, 0] } else { [62, 0] };
+    let machine: [u8; 2] = if cfg!(target_arch = "x86_64") {
+        [183, 0]
+    } else {
+        [62, 0]
+    };
     let mut foreign = fs::read("/bin/cat").unwrap();
     foreign[18..20].copy_from_slice(&machine);
     let shell = "#!/bin/sh\necho no\n";
@@ -130,7 +146,11 @@ fn file_that_cannot_be_executed_is_named_with_the_reason() {
             true => folder.executable("app", content),
             false => folder.file("app", content),
         };
-        assert_init_fails(Setup::app(&folder), "Runtime.HandlerNotExecutable", &["app", reason]);
+        assert_init_fails(
+            Setup::app(&folder),
+            "Runtime.HandlerNotExecutable",
+            &["app", reason],
+        );
     }
 }
 
@@ -155,8 +175,10 @@ fn file_that_cannot_be_read_is_named_with_the_reason() {
         let program = fs::read(env!("CARGO_BIN_EXE_bootstrap")).unwrap();
         let program = folder.executable("bin/bootstrap", program);
         let nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups";
-        setup =
-            setup.launched_by(&format!("shift; set -- {nobody} '{}' \"$@\"", program.display()));
+        setup = setup.launched_by(&format!(
+            "shift; set -- {nobody} '{}' \"$@\"",
+            program.display()
+        ));
     }
     let parts = ["app", "cannot be read", "Permission denied"];
     assert_init_fails(setup, "Runtime.HandlerNotExecutable", &parts);
@@ -166,7 +188,9 @@ fn file_that_cannot_be_read_is_named_with_the_reason() {
 fn program_whose_loader_is_missing_is_named_with_the_loader() {
     let program = fs::read("/bin/cat").unwrap();
     let name = b"/ld-linux-";
-    let found = program.windows(name.len()).position(|window| window == name);
+    let found = program
+        .windows(name.len())
+        .position(|window| window == name);
     let at = found.expect("/bin/cat of this machine names its loader");
     let mut program = program;
     program[at..at + name.len()].copy_from_slice(b"/no-loader");
@@ -181,7 +205,11 @@ fn script_whose_shell_is_missing_is_named_with_the_shell() {
     for first_line in ["#!/no/such/bash", "#!/no/such/dash -x"] {
         let folder = Folder::with_script(&format!("{first_line}\nhandler() {{ :; }}"));
         let parts = ["function.sh", "/no/such/"];
-        assert_init_fails(Setup::function(&folder), "Runtime.HandlerNotExecutable", &parts);
+        assert_init_fails(
+            Setup::function(&folder),
+            "Runtime.HandlerNotExecutable",
+            &parts,
+        );
     }
 }
 
@@ -195,7 +223,10 @@ fn script_that_fails_while_it_is_sourced_is_reported_with_the_shells_last_words(
             ("echo last words; return 4", "status 4"),
             ("echo first; echo last words >&2; (exit 5)", "status 5"),
             ("handler() { :; }; no_such_command", "no_such_command"),
-            ("handler() { :; }; echo \"$nobody_set_this\"", "nobody_set_this"),
+            (
+                "handler() { :; }; echo \"$nobody_set_this\"",
+                "nobody_set_this",
+            ),
             ("handler() {", "function.sh"),
             ("if", "function.sh"),
             ("echo last words; kill -KILL $$", "SIGKILL"),
@@ -212,9 +243,13 @@ fn script_that_fails_while_it_is_sourced_is_reported_with_the_shells_last_words(
 #[test]
 fn last_words_of_any_bytes_and_any_length_give_valid_json_of_bounded_size() {
     let long = "head -c 2000000 /dev/zero | tr '\\0' x; ";
-    for words in
-        [r"\377\376\n", r"\001\033[31m\177\n", r#""\\\n"#, r"a\000b\r\nc\n", "\u{2028}x\\n"]
-    {
+    for words in [
+        r"\377\376\n",
+        r"\001\033[31m\177\n",
+        r#""\\\n"#,
+        r"a\000b\r\nc\n",
+        "\u{2028}x\\n",
+    ] {
         for before in ["", long] {
             let script = format!("{before} printf '{words}'; exit 1");
             let folder = Folder::with_script(&script);
@@ -232,7 +267,11 @@ fn log_line_stands_alone_also_after_words_without_a_newline() {
         let folder = Folder::with_script(&format!("{shell}printf 'last words'; exit 1"));
         let lambda = Setup::function(&folder).start();
         report(&lambda);
-        assert!(lambda.end().starts_with("last words\nbootstrap: FATAL "), "{}", lambda.end());
+        assert!(
+            lambda.end().starts_with("last words\nbootstrap: FATAL "),
+            "{}",
+            lambda.end()
+        );
     }
 }
 
@@ -241,7 +280,11 @@ fn script_that_cannot_be_read_is_an_error() {
     let folder = Folder::new();
     // A script that is a link to itself can be read by nobody, root included.
     std::os::unix::fs::symlink("function.sh", folder.path().join("function.sh")).unwrap();
-    assert_init_fails(Setup::function(&folder), "Runtime.NoSuchHandler", &["function.sh"]);
+    assert_init_fails(
+        Setup::function(&folder),
+        "Runtime.NoSuchHandler",
+        &["function.sh"],
+    );
 }
 
 #[test]
@@ -251,7 +294,11 @@ fn task_root_that_is_not_there_is_an_error_that_names_it() {
     let lambda = setup.start();
     let report = report(&lambda);
     let document = json::parse(&report.body).unwrap();
-    assert!(document.text("errorMessage").contains("/no/such/root"), "{}", report.text());
+    assert!(
+        document.text("errorMessage").contains("/no/such/root"),
+        "{}",
+        report.text()
+    );
 }
 
 #[test]
@@ -260,11 +307,19 @@ fn setting_with_a_bad_value_is_named_with_its_value_and_what_is_allowed() {
     for (name, value, allowed) in [
         ("BOOTSTRAP_RESPONSE_MODE", "sideways", "streaming"),
         ("BOOTSTRAP_CONTENT_TYPE", "no media type", "media type"),
-        ("BOOTSTRAP_CONTENT_TYPE", "text/plain\r\nX-Injected: 1", "media type"),
+        (
+            "BOOTSTRAP_CONTENT_TYPE",
+            "text/plain\r\nX-Injected: 1",
+            "media type",
+        ),
         ("BOOTSTRAP_DEADLINE_MARGIN_MS", "-1", "60000"),
         ("BOOTSTRAP_DEADLINE_MARGIN_MS", "+1", "60000"),
         ("BOOTSTRAP_DEADLINE_MARGIN_MS", "60001", "60000"),
-        ("BOOTSTRAP_DEADLINE_MARGIN_MS", "99999999999999999999", "60000"),
+        (
+            "BOOTSTRAP_DEADLINE_MARGIN_MS",
+            "99999999999999999999",
+            "60000",
+        ),
         ("BOOTSTRAP_DEADLINE_MARGIN_MS", "1.5", "60000"),
         ("BOOTSTRAP_GRACEFUL_SHUTDOWN", "2", "0, 1"),
         ("BOOTSTRAP_GRACEFUL_SHUTDOWN", "yes", "0, 1"),
@@ -298,8 +353,13 @@ fn setting_at_its_limit_or_empty_is_taken() {
 fn content_type_is_that_of_the_setting() {
     let folder = Folder::with_script("handler() { echo ok; }");
     let lambda = Setup::function(&folder).start();
-    assert_eq!(lambda.call("1").header("Content-Type"), Some("application/json"));
-    let lambda = Setup::function(&folder).env("BOOTSTRAP_CONTENT_TYPE", "text/html").start();
+    assert_eq!(
+        lambda.call("1").header("Content-Type"),
+        Some("application/json")
+    );
+    let lambda = Setup::function(&folder)
+        .env("BOOTSTRAP_CONTENT_TYPE", "text/html")
+        .start();
     assert_eq!(lambda.call("1").header("Content-Type"), Some("text/html"));
 }
 
@@ -342,7 +402,9 @@ fn address_where_nobody_listens_is_logged_and_the_exit_status_is_1() {
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);
     let folder = Folder::with_script("handler() { :; }");
-    let lambda = Setup::function(&folder).env("AWS_LAMBDA_RUNTIME_API", &address).start();
+    let lambda = Setup::function(&folder)
+        .env("AWS_LAMBDA_RUNTIME_API", &address)
+        .start();
     let exit = lambda.bootstrap.wait_exit(Duration::from_secs(10));
     assert_eq!(exit.and_then(|exit| exit.code()), Some(1));
     let log = lambda.end();
@@ -367,6 +429,16 @@ fn report_that_the_api_refuses_changes_nothing_about_the_exit() {
 fn name_of_a_fifo_is_no_handler() {
     let folder = Folder::new();
     let fifo = folder.path().join("app");
-    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    assert_init_fails(Setup::new(folder.path(), "app"), "Runtime.NoSuchHandler", &["app"]);
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_init_fails(
+        Setup::new(folder.path(), "app"),
+        "Runtime.NoSuchHandler",
+        &["app"],
+    );
 }

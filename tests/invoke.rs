@@ -17,7 +17,9 @@ const ECHOES: [&str; 2] = ["function.handler", "app"];
 /// Bytes of all kinds whose pattern is never in step with a buffer: its length is a prime. No
 /// newline, which a shell function's response would lose at its end.
 fn bytes(length: usize) -> Vec<u8> {
-    let pattern: Vec<u8> = (0..65_521_u32).map(|n| ((n * n) >> 7) as u8 | 0x10).collect();
+    let pattern: Vec<u8> = (0..65_521_u32)
+        .map(|n| ((n * n) >> 7) as u8 | 0x10)
+        .collect();
     pattern.iter().copied().cycle().take(length).collect()
 }
 
@@ -30,7 +32,11 @@ fn handler_is_an_executable_of_that_name_else_a_function_of_a_script() {
         ("dotted.name.handler", "dotted"),
         ("./sub/../bin/app", "bin/app\n"),
     ] {
-        assert_eq!(Setup::fixture(handler).start().call("1").text(), response, "{handler}");
+        assert_eq!(
+            Setup::fixture(handler).start().call("1").text(),
+            response,
+            "{handler}"
+        );
     }
 }
 
@@ -67,15 +73,23 @@ fn function_name_may_have_letters_digits_and_underscores() {
 #[test]
 fn handler_variable_counts_where_the_other_is_absent_or_empty() {
     let ask = |setup: Setup| setup.start().call("1").text();
-    let absent = Setup::fixture("").without_env("_HANDLER").env("HANDLER", "app.py");
+    let absent = Setup::fixture("")
+        .without_env("_HANDLER")
+        .env("HANDLER", "app.py");
     assert_eq!(ask(absent), "app.py\n");
     assert_eq!(ask(Setup::fixture("").env("HANDLER", "app.py")), "app.py\n");
-    assert_eq!(ask(Setup::fixture("bin/app").env("HANDLER", "app.py")), "bin/app\n");
+    assert_eq!(
+        ask(Setup::fixture("bin/app").env("HANDLER", "app.py")),
+        "bin/app\n"
+    );
 }
 
 #[test]
 fn task_root_is_the_current_folder_where_it_is_not_set() {
-    for setup in [Setup::fixture("app.py"), Setup::fixture("sub/function.handler")] {
+    for setup in [
+        Setup::fixture("app.py"),
+        Setup::fixture("sub/function.handler"),
+    ] {
         let lambda = setup.without_env("LAMBDA_TASK_ROOT").start();
         assert!(!lambda.call("1").is_error());
     }
@@ -84,16 +98,24 @@ fn task_root_is_the_current_folder_where_it_is_not_set() {
 #[test]
 fn argument_of_the_bootstrap_is_ignored() {
     // Emulators pass the handler.
-    let lambda = Setup::fixture("app.py").argument("function.handler").start();
+    let lambda = Setup::fixture("app.py")
+        .argument("function.handler")
+        .start();
     assert_eq!(lambda.call("1").text(), "app.py\n");
 }
 
 // Defects 2, 3 and 8: payloads that fail from a certain size on.
 #[test]
 fn events_and_responses_of_every_size_arrive_byte_for_byte() {
-    let steps = [1, 2, 100, 2_048, 4_096, 65_536, 131_072, 1_048_576, 4_194_304];
-    let around = steps.into_iter().flat_map(|size| [size - 1, size, size + 1]);
-    let sizes: Vec<usize> = around.chain([6_291_455, 6_291_456, 6_291_555, 6_291_556]).collect();
+    let steps = [
+        1, 2, 100, 2_048, 4_096, 65_536, 131_072, 1_048_576, 4_194_304,
+    ];
+    let around = steps
+        .into_iter()
+        .flat_map(|size| [size - 1, size, size + 1]);
+    let sizes: Vec<usize> = around
+        .chain([6_291_455, 6_291_456, 6_291_555, 6_291_556])
+        .collect();
     for handler in ECHOES {
         let lambda = Setup::fixture(handler).start();
         for &size in &sizes {
@@ -145,7 +167,10 @@ fn event_in_every_framing_arrives_byte_for_byte() {
 fn interim_replies_before_an_event_are_skipped() {
     let lambda = Setup::fixture("app").start();
     let interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n";
-    assert_eq!(lambda.invoke(Event::new("event").after(interim)).text(), "event");
+    assert_eq!(
+        lambda.invoke(Event::new("event").after(interim)).text(),
+        "event"
+    );
     assert_eq!(lambda.call("next").text(), "next");
 }
 
@@ -155,7 +180,10 @@ fn interim_reply_before_the_answer_to_a_post_is_skipped() {
         Endpoint::Response(_) => {
             let bytes = b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 202 Accepted\r\n\
                           Content-Length: 0\r\n\r\n";
-            Action::Bytes { bytes: bytes.to_vec(), close: false }
+            Action::Bytes {
+                bytes: bytes.to_vec(),
+                close: false,
+            }
         }
         _ => Action::Usual,
     });
@@ -182,7 +210,10 @@ fn connection_that_the_api_closes_with_an_event_is_not_used_again() {
     let lambda = Setup::fixture("app").start();
     for connection in 2..5 {
         let answer = lambda.invoke(Event::new("event").closing());
-        assert_eq!((answer.text().as_str(), answer.connection), ("event", connection));
+        assert_eq!(
+            (answer.text().as_str(), answer.connection),
+            ("event", connection)
+        );
     }
     assert_eq!(lambda.api.counts().posts, 3);
 }
@@ -240,7 +271,10 @@ fn connection_that_dies_while_an_event_is_waited_for_is_opened_again() {
             lambda.wait_idle();
             lambda.api.close_connections();
             let answer = lambda.call("again");
-            assert_eq!((answer.text().as_str(), answer.connection), ("again", round));
+            assert_eq!(
+                (answer.text().as_str(), answer.connection),
+                ("again", round)
+            );
         }
         assert_eq!(lambda.api.counts().posts, 3);
     }
@@ -253,11 +287,18 @@ fn requests_have_the_form_that_the_api_wants() {
     let address = lambda.api.address;
     let requests = lambda.api.requests();
     let next = &requests[0];
-    assert!(next.raw.starts_with(b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n"));
+    assert!(
+        next.raw
+            .starts_with(b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n")
+    );
     assert_eq!(next.header("Host"), Some(address.to_string().as_str()));
     assert!(next.header("Content-Length").is_none() && next.header("Transfer-Encoding").is_none());
     let line = b"POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\n";
-    assert!(answer.raw.starts_with(line), "{}", String::from_utf8_lossy(&answer.raw));
+    assert!(
+        answer.raw.starts_with(line),
+        "{}",
+        String::from_utf8_lossy(&answer.raw)
+    );
     assert_eq!(answer.header("Content-Length"), Some("5"));
     // Any value of it but `streaming` is an error to Lambda.
     assert_eq!(answer.header("Lambda-Runtime-Function-Response-Mode"), None);
@@ -271,17 +312,29 @@ fn invocation_id_is_sent_back_with_response_and_error_and_only_then() {
     for status in ["0", "1"] {
         let event = Event::new(status).header("Lambda-Runtime-Invocation-Id", "nonce+/=1");
         let echoed = lambda.invoke(event);
-        assert_eq!(echoed.header("Lambda-Runtime-Invocation-Id"), Some("nonce+/=1"));
-        assert_eq!(lambda.call(status).header("Lambda-Runtime-Invocation-Id"), None);
+        assert_eq!(
+            echoed.header("Lambda-Runtime-Invocation-Id"),
+            Some("nonce+/=1")
+        );
+        assert_eq!(
+            lambda.call(status).header("Lambda-Runtime-Invocation-Id"),
+            None
+        );
         let empty = Event::new(status).header("Lambda-Runtime-Invocation-Id", "");
-        assert_eq!(lambda.invoke(empty).header("Lambda-Runtime-Invocation-Id"), None);
+        assert_eq!(
+            lambda.invoke(empty).header("Lambda-Runtime-Invocation-Id"),
+            None
+        );
     }
 }
 
 #[test]
 fn request_id_stays_within_its_segment_of_the_path() {
     for (id, segment) in [
-        ("8476a536-e9f4-11e8-9739-2dfe598c3fcd", "8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
+        (
+            "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+            "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+        ),
         ("a/../b", "a%2F..%2Fb"),
         ("a b?c#d", "a%20b%3Fc%23d"),
         ("a%2Fb", "a%252Fb"),
@@ -317,23 +370,28 @@ fn refusing(status: u16, refused: fn(&Request) -> bool) -> (Folder, Lambda) {
 #[test]
 fn refused_answer_is_logged_and_not_repeated() {
     for status in [400, 403, 404, 410, 413, 429] {
-        let (_folder, lambda) =
-            refusing(status, |request| matches!(request.endpoint, Endpoint::Response(_)));
+        let (_folder, lambda) = refusing(status, |request| {
+            matches!(request.endpoint, Endpoint::Response(_))
+        });
         lambda.invoke(Event::new("1").id("refused"));
         assert_eq!(lambda.call("2").text(), "2\n");
         let counts = lambda.api.counts();
         assert_eq!((counts.posts, counts.connections), (2, 1), "{status}");
         let log = lambda.end();
         assert_eq!(log.lines().count(), 1, "{log}");
-        assert!(log.contains("RequestId: refused ") && log.contains(&status.to_string()), "{log}");
+        assert!(
+            log.contains("RequestId: refused ") && log.contains(&status.to_string()),
+            "{log}"
+        );
     }
 }
 
 #[test]
 fn refused_error_is_logged_and_not_repeated() {
     for status in [400, 403, 410, 413] {
-        let (_folder, lambda) =
-            refusing(status, |request| matches!(request.endpoint, Endpoint::Error(_)));
+        let (_folder, lambda) = refusing(status, |request| {
+            matches!(request.endpoint, Endpoint::Error(_))
+        });
         lambda.invoke(Event::new("fail").id("refused"));
         assert_eq!(lambda.call("2").text(), "2\n");
         assert_eq!(lambda.api.counts().posts, 2, "{status}");
@@ -347,8 +405,9 @@ fn refused_error_is_logged_and_not_repeated() {
 #[test]
 fn api_that_fails_at_an_answer_ends_the_bootstrap() {
     for status in [500, 503] {
-        let (_folder, lambda) =
-            refusing(status, |request| matches!(request.endpoint, Endpoint::Response(_)));
+        let (_folder, lambda) = refusing(status, |request| {
+            matches!(request.endpoint, Endpoint::Response(_))
+        });
         lambda.invoke(Event::new("1").id("last"));
         assert_eq!(lambda.wait_exit().code(), Some(1), "{status}");
         assert_eq!(lambda.api.counts().posts, 1);
@@ -372,13 +431,19 @@ fn api_that_refuses_or_garbles_the_next_event_ends_the_bootstrap() {
     ] {
         let folder = Folder::with_app(": >ran");
         let setup = Setup::app(&folder).script(move |request, before| match request.endpoint {
-            Endpoint::Next if before == 0 => Action::Bytes { bytes: bytes.clone(), close: true },
+            Endpoint::Next if before == 0 => Action::Bytes {
+                bytes: bytes.clone(),
+                close: true,
+            },
             _ => Action::Usual,
         });
         let lambda = setup.start();
         assert_eq!(lambda.wait_exit().code(), Some(1));
         let log = lambda.end();
-        assert!(log.starts_with("bootstrap: FATAL ") && log.lines().count() == 1, "{log}");
+        assert!(
+            log.starts_with("bootstrap: FATAL ") && log.lines().count() == 1,
+            "{log}"
+        );
         assert!(!folder.path().join("ran").exists(), "the handler ran");
         assert_eq!(lambda.api.counts().posts, 0);
     }
@@ -387,14 +452,24 @@ fn api_that_refuses_or_garbles_the_next_event_ends_the_bootstrap() {
 #[test]
 fn local_server_of_cargo_lambda_is_served() {
     // An address with a path, 200 for everything, and a deadline of 1970.
-    let options =
-        Options { accepted: 200, prefix: "/.rt/function".to_owned(), ..Options::default() };
+    let options = Options {
+        accepted: 200,
+        prefix: "/.rt/function".to_owned(),
+        ..Options::default()
+    };
     let lambda = Setup::fixture("app").options(options).start();
     for _ in 0..3 {
-        assert_eq!(lambda.invoke(Event::new("event").deadline_at(0)).text(), "event");
+        assert_eq!(
+            lambda.invoke(Event::new("event").deadline_at(0)).text(),
+            "event"
+        );
     }
     let requests = lambda.api.requests();
-    assert!(requests.iter().all(|r| r.target.starts_with("/.rt/function/2018-06-01/runtime/")));
+    assert!(
+        requests
+            .iter()
+            .all(|r| r.target.starts_with("/.rt/function/2018-06-01/runtime/"))
+    );
     assert_eq!(lambda.api.counts().connections, 1);
 }
 
@@ -402,17 +477,26 @@ fn local_server_of_cargo_lambda_is_served() {
 fn address_may_be_a_host_name() {
     let api = emulator::api::Api::start(Options::default()).unwrap();
     let address = format!("localhost:{}", api.address.port());
-    let lambda = Setup::fixture("app").env("AWS_LAMBDA_RUNTIME_API", address).start();
+    let lambda = Setup::fixture("app")
+        .env("AWS_LAMBDA_RUNTIME_API", address)
+        .start();
     let id = api.push(Event::new("1"));
     let until = std::time::Instant::now() + emulator::lambda::PATIENCE;
-    assert!(api.wait(until, |state| state.answer(&id).cloned()).is_some(), "{}", lambda.end());
+    assert!(
+        api.wait(until, |state| state.answer(&id).cloned())
+            .is_some(),
+        "{}",
+        lambda.end()
+    );
 }
 
 #[test]
 fn proxy_of_the_environment_is_not_used() {
     let setup = Setup::fixture("app");
     let names = ["http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"];
-    let setup = names.into_iter().fold(setup, |setup, name| setup.env(name, "http://127.0.0.1:9"));
+    let setup = names
+        .into_iter()
+        .fold(setup, |setup, name| setup.env(name, "http://127.0.0.1:9"));
     assert_eq!(setup.start().call("1").text(), "1");
 }
 
@@ -420,12 +504,22 @@ fn proxy_of_the_environment_is_not_used() {
 #[test]
 fn neither_event_nor_response_is_in_the_log_of_the_bootstrap() {
     let canary = "canary-7c1f";
-    let bodies = ["cat", "cat; exit 3", "cat; kill -9 $$", "cat; yes $(cat)", "exec >&-; false"];
+    let bodies = [
+        "cat",
+        "cat; exit 3",
+        "cat; kill -9 $$",
+        "cat; yes $(cat)",
+        "exec >&-; false",
+    ];
     for body in bodies {
         for app in [false, true] {
             let folder = Folder::with_script(&format!("handler() {{ {body}; }}"));
             folder.executable("app", format!("#!/bin/sh\n{body}\n"));
-            let setup = if app { Setup::app(&folder) } else { Setup::function(&folder) };
+            let setup = if app {
+                Setup::app(&folder)
+            } else {
+                Setup::function(&folder)
+            };
             let setup = setup.script(|request, before| match request.endpoint {
                 Endpoint::Response(_) if before == 0 => Action::Status(400),
                 _ => Action::Usual,
@@ -456,7 +550,11 @@ fn assert_thousand_events_leave_nothing_behind(handler: &str) {
     let lambda = Setup::fixture(handler).start();
     let state = || {
         lambda.wait_idle();
-        (lambda.descriptors().len(), lambda.processes().len(), lambda.temp.entries())
+        (
+            lambda.descriptors().len(),
+            lambda.processes().len(),
+            lambda.temp.entries(),
+        )
     };
     let mut after_ten = None;
     for number in 1..=1000 {
@@ -488,7 +586,11 @@ fn failures_leave_nothing_behind() {
         for _ in 0..10 {
             assert_failure(&lambda.call("exit"), "Function.ExitNonZero", "status 1");
             assert_failure(&lambda.call("kill"), "Function.KilledBySignal", "SIGKILL");
-            assert_failure(&lambda.call("yes"), "Function.ResponseSizeTooLarge", "6291556");
+            assert_failure(
+                &lambda.call("yes"),
+                "Function.ResponseSizeTooLarge",
+                "6291556",
+            );
         }
         lambda.wait_idle();
         lambda.wait_processes(before.1);
@@ -502,7 +604,9 @@ fn failures_leave_nothing_behind() {
 fn bootstrap_needs_no_writable_folder() {
     // No file is made anywhere: not in the folder for temporary files, nor elsewhere.
     for handler in ECHOES {
-        let lambda = Setup::fixture(handler).env("TMPDIR", "/no/such/folder").start();
+        let lambda = Setup::fixture(handler)
+            .env("TMPDIR", "/no/such/folder")
+            .start();
         let event = bytes(6_291_556);
         assert_response(&lambda.call(&event), &event);
     }

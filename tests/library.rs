@@ -17,7 +17,11 @@ use std::time::Duration;
 /// An example in place of the bootstrap. Cargo builds them with the tests, beside it.
 fn example(name: &str) -> (Folder, Setup) {
     let path = Path::new(BOOTSTRAP).with_file_name("examples").join(name);
-    assert!(path.is_file(), "{} is missing: cargo build --examples", path.display());
+    assert!(
+        path.is_file(),
+        "{} is missing: cargo build --examples",
+        path.display()
+    );
     let folder = Folder::new();
     let setup =
         Setup::new(folder.path(), "none").launched_by(&format!("set -- '{}'", path.display()));
@@ -41,12 +45,19 @@ fn echo_answers_each_event_with_itself_on_one_connection() {
 #[test]
 fn content_type_and_settings_are_the_librarys_too() {
     let (_folder, setup) = example("echo");
-    let answer = setup.env("BOOTSTRAP_CONTENT_TYPE", "text/html").start().call("1");
+    let answer = setup
+        .env("BOOTSTRAP_CONTENT_TYPE", "text/html")
+        .start()
+        .call("1");
     assert_eq!(answer.header("Content-Type"), Some("text/html"));
     let (_folder, setup) = example("echo");
     let lambda = setup.env("BOOTSTRAP_RESPONSE_MODE", "sideways").start();
     let report = lambda.request(&Endpoint::InitError);
-    assert_failure(&report, "Runtime.ConfigInvalid", "BOOTSTRAP_RESPONSE_MODE is 'sideways'");
+    assert_failure(
+        &report,
+        "Runtime.ConfigInvalid",
+        "BOOTSTRAP_RESPONSE_MODE is 'sideways'",
+    );
     assert_eq!(lambda.wait_exit().code(), Some(1));
 }
 
@@ -54,22 +65,32 @@ fn content_type_and_settings_are_the_librarys_too() {
 fn context_tells_id_tenant_and_time_left() {
     let (_folder, setup) = example("context");
     let lambda = setup.start();
-    let event = Event::new("1").id("some-id").header("Lambda-Runtime-Aws-Tenant-Id", "acme");
+    let event = Event::new("1")
+        .id("some-id")
+        .header("Lambda-Runtime-Aws-Tenant-Id", "acme");
     let answer = lambda.invoke(event.deadline_in(Duration::from_secs(20)));
     let document = json::parse(&answer.body).expect("JSON");
     assert_eq!(document.names(), ["id", "tenant", "left", "before"]);
-    assert_eq!((document.text("id"), document.text("tenant")), ("some-id", "acme"));
+    assert_eq!(
+        (document.text("id"), document.text("tenant")),
+        ("some-id", "acme")
+    );
     let left = number(&document, "left");
     assert!((1..=20_000).contains(&left), "{left} ms");
     assert_eq!(number(&document, "before"), 0);
     // Without a tenant and without a deadline.
     let document = json::parse(&lambda.invoke(Event::new("1").no_deadline()).body).expect("JSON");
     assert_eq!(document.text("tenant"), "");
-    assert_eq!((number(&document, "left"), number(&document, "before")), (0, 1));
+    assert_eq!(
+        (number(&document, "left"), number(&document, "before")),
+        (0, 1)
+    );
 }
 
 fn number(document: &Value, name: &str) -> u64 {
-    let Some(Value::Plain(text)) = document.get(name) else { panic!("{name}: {document:?}") };
+    let Some(Value::Plain(text)) = document.get(name) else {
+        panic!("{name}: {document:?}")
+    };
     text.parse().expect("a number")
 }
 
@@ -77,7 +98,11 @@ fn number(document: &Value, name: &str) -> u64 {
 fn error_of_a_function_is_posted_and_the_next_event_is_served() {
     let (_folder, setup) = example("context");
     let lambda = setup.start();
-    assert_failure(&lambda.call(""), "Function.EmptyEvent", "send a JSON document");
+    assert_failure(
+        &lambda.call(""),
+        "Function.EmptyEvent",
+        "send a JSON document",
+    );
     assert!(!lambda.call("1").is_error());
     lambda.wait_log("Function.EmptyEvent");
 }
@@ -85,8 +110,14 @@ fn error_of_a_function_is_posted_and_the_next_event_is_served() {
 #[test]
 fn slots_are_threads_that_share_what_the_function_captures() {
     let (_folder, setup) = example("context");
-    let options = Options { slots: 4, ..Options::default() };
-    let lambda = setup.options(options).env("AWS_LAMBDA_MAX_CONCURRENCY", "4").start();
+    let options = Options {
+        slots: 4,
+        ..Options::default()
+    };
+    let lambda = setup
+        .options(options)
+        .env("AWS_LAMBDA_MAX_CONCURRENCY", "4")
+        .start();
     lambda.wait("every slot to ask", |state| (state.idle == 4).then_some(()));
     assert_eq!(lambda.processes().len(), 1);
     assert_eq!(lambda.api.counts().connections, 4);
@@ -106,7 +137,10 @@ fn stream_sends_each_write_at_once() {
     let lambda = setup.start();
     let answer = lambda.call("one\ntwo\n\nthree");
     assert_response(&answer, b"one\ntwo\n\nthree");
-    assert_eq!(answer.header("Lambda-Runtime-Function-Response-Mode"), Some("streaming"));
+    assert_eq!(
+        answer.header("Lambda-Runtime-Function-Response-Mode"),
+        Some("streaming")
+    );
     assert_eq!(answer.header("Content-Type"), Some("text/plain"));
     let trailers = "Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body";
     assert_eq!(answer.header("Trailer"), Some(trailers));
@@ -120,7 +154,10 @@ fn stream_sends_each_write_at_once() {
 fn streams_of_several_slots_are_open_at_the_same_time() {
     let (_folder, setup) = example("stream");
     let all = Barrier::new(4);
-    let options = Options { slots: 4, ..Options::default() };
+    let options = Options {
+        slots: 4,
+        ..Options::default()
+    };
     let lambda = setup
         .options(options)
         .script(move |request, _| {
@@ -132,7 +169,9 @@ fn streams_of_several_slots_are_open_at_the_same_time() {
         })
         .env("AWS_LAMBDA_MAX_CONCURRENCY", "4")
         .start();
-    let ids: Vec<String> = (0..4).map(|n| lambda.api.push(Event::new(n.to_string()))).collect();
+    let ids: Vec<String> = (0..4)
+        .map(|n| lambda.api.push(Event::new(n.to_string())))
+        .collect();
     for (n, id) in ids.iter().enumerate() {
         assert_response(&lambda.answer(id), n.to_string().as_bytes());
     }
@@ -151,21 +190,38 @@ fn stream_that_the_api_cuts_fails_its_event_and_the_next_is_served() {
     // It is delivered again, for it was not answered.
     assert_response(&lambda.call(&event), event.as_bytes());
     lambda.wait_log("bootstrap: ERROR RequestId: ");
-    let cut = lambda.api.requests().iter().filter(|r| r.progress == Progress::Cut).count();
+    let cut = lambda
+        .api
+        .requests()
+        .iter()
+        .filter(|r| r.progress == Progress::Cut)
+        .count();
     assert_eq!(cut, 1);
 }
 
 #[test]
 fn library_registers_the_extension_and_waits_for_a_restore() {
     let (_folder, setup) = example("echo");
-    let options = Options { restore: true, ..Options::default() };
+    let options = Options {
+        restore: true,
+        ..Options::default()
+    };
     let lambda = setup
         .options(options)
         .env("BOOTSTRAP_GRACEFUL_SHUTDOWN", "1")
         .env("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")
         .start();
     assert_response(&lambda.call("1"), b"1");
-    let endpoints = lambda.api.requests().into_iter().map(|request| request.endpoint);
-    let endpoints: Vec<_> = endpoints.filter(|e| *e != Endpoint::ExtensionNext).collect();
-    assert_eq!(endpoints[..3], [Endpoint::Register, Endpoint::RestoreNext, Endpoint::Next]);
+    let endpoints = lambda
+        .api
+        .requests()
+        .into_iter()
+        .map(|request| request.endpoint);
+    let endpoints: Vec<_> = endpoints
+        .filter(|e| *e != Endpoint::ExtensionNext)
+        .collect();
+    assert_eq!(
+        endpoints[..3],
+        [Endpoint::Register, Endpoint::RestoreNext, Endpoint::Next]
+    );
 }

@@ -32,12 +32,16 @@ fn each_kind(commands: &str) -> Vec<(Folder, Setup)> {
 
 fn each_kind_in_json(commands: &str) -> Vec<(Folder, Setup)> {
     let all = each_kind(commands).into_iter();
-    all.map(|(folder, setup)| (folder, setup.env("AWS_LAMBDA_LOG_FORMAT", "JSON"))).collect()
+    all.map(|(folder, setup)| (folder, setup.env("AWS_LAMBDA_LOG_FORMAT", "JSON")))
+        .collect()
 }
 
 /// The log as a whole, each line of which must be an object.
 fn objects(log: &str) -> Vec<Value> {
-    assert!(log.is_empty() || log.ends_with('\n'), "the last line has no end: {log:.400}");
+    assert!(
+        log.is_empty() || log.ends_with('\n'),
+        "the last line has no end: {log:.400}"
+    );
     let object = |line: &str| {
         let value = json::parse(line.as_bytes());
         let value = value.filter(|value| matches!(value, Value::Object(_)));
@@ -47,7 +51,10 @@ fn objects(log: &str) -> Vec<Value> {
 }
 
 fn messages(log: &str) -> Vec<String> {
-    objects(log).iter().map(|object| object.text("message").to_owned()).collect()
+    objects(log)
+        .iter()
+        .map(|object| object.text("message").to_owned())
+        .collect()
 }
 
 /// 2026-11-22T09:30:00.123Z
@@ -67,12 +74,20 @@ fn each_line_of_a_handler_becomes_an_object() {
     for (_folder, setup) in each_kind_in_json(commands) {
         let lambda = setup.start();
         lambda.invoke(Event::new("1").id("first"));
-        lambda.invoke(Event::new("1").id("second").header("Lambda-Runtime-Aws-Tenant-Id", "acme"));
+        lambda.invoke(
+            Event::new("1")
+                .id("second")
+                .header("Lambda-Runtime-Aws-Tenant-Id", "acme"),
+        );
         lambda.wait_idle();
         let log = lambda.end();
         // An empty line says nothing and becomes nothing.
-        let expected =
-            ["a \"quoted\" back\\slash", "tab\there\u{1}", "\u{fffd}\u{fffd}bytes", "no newline"];
+        let expected = [
+            "a \"quoted\" back\\slash",
+            "tab\there\u{1}",
+            "\u{fffd}\u{fffd}bytes",
+            "no newline",
+        ];
         assert_eq!(messages(&log), [expected, expected].concat());
         for (number, object) in objects(&log).iter().enumerate() {
             let mut names = vec!["timestamp", "level", "requestId", "tenantId", "message"];
@@ -86,7 +101,11 @@ fn each_line_of_a_handler_becomes_an_object() {
             assert_eq!(object.names(), names);
             assert_eq!(object.text("requestId"), id);
             assert_eq!(object.text("level"), "INFO");
-            assert!(is_timestamp(object.text("timestamp")), "{}", object.text("timestamp"));
+            assert!(
+                is_timestamp(object.text("timestamp")),
+                "{}",
+                object.text("timestamp")
+            );
         }
     }
 }
@@ -100,7 +119,9 @@ fn line_that_is_an_object_passes_as_it_is() {
     ];
     let wrapped = [r#"{"cut": "#, "[1]", "{not json}", "\"text\"", "1"];
     let all = [&own[..], &wrapped[..]].concat();
-    let commands = all.iter().map(|line| format!("printf '%s\\n' '{line}' >&2; "));
+    let commands = all
+        .iter()
+        .map(|line| format!("printf '%s\\n' '{line}' >&2; "));
     for (_folder, setup) in each_kind_in_json(&commands.collect::<String>()) {
         let lambda = setup.start();
         lambda.call("1");
@@ -123,11 +144,18 @@ fn line_at_the_limit_is_whole_and_a_longer_one_is_cut_with_a_note() {
         lambda.wait_idle();
         let messages = messages(&lambda.end());
         assert_eq!(messages.len(), 5);
-        assert!(messages[0] == "x".repeat(LINE_LIMIT), "{}", messages[0].len());
+        assert!(
+            messages[0] == "x".repeat(LINE_LIMIT),
+            "{}",
+            messages[0].len()
+        );
         for (number, filler) in [(1, "x"), (2, "x"), (4, "y")] {
             let note = messages[number].strip_prefix(&filler.repeat(LINE_LIMIT));
             let note = note.unwrap_or_else(|| panic!("line {number} is not cut at the limit"));
-            assert!(note.contains("131072") && note.len() < 100, "line {number}: {note}");
+            assert!(
+                note.contains("131072") && note.len() < 100,
+                "line {number}: {note}"
+            );
         }
         assert_eq!(messages[3], "after");
     }
@@ -151,8 +179,10 @@ fn lines_below_the_level_are_left_out_and_objects_pass_at_any() {
             assert_failure(&lambda.call("1"), "Function.ExitNonZero", "status 3");
             lambda.wait_idle();
             let messages = messages(&lambda.end());
-            let starts: Vec<&str> =
-                messages.iter().map(|text| text.split(':').next().unwrap_or_default()).collect();
+            let starts: Vec<&str> = messages
+                .iter()
+                .map(|text| text.split(':').next().unwrap_or_default())
+                .collect();
             assert_eq!(starts, expected, "level {level:?}");
         }
     }
@@ -170,7 +200,11 @@ fn warning_of_the_bootstrap_is_below_error() {
             assert_eq!(objects.len(), expected);
             for object in objects {
                 assert_eq!(object.text("level"), "WARN");
-                assert!(object.text("message").contains("LAMBDA_RUNTIME_CLIENT_CONTEXT"));
+                assert!(
+                    object
+                        .text("message")
+                        .contains("LAMBDA_RUNTIME_CLIENT_CONTEXT")
+                );
             }
         }
     }
@@ -180,7 +214,9 @@ fn warning_of_the_bootstrap_is_below_error() {
 fn failure_of_an_event_is_an_object_with_its_request_id_and_tenant() {
     for (_folder, setup) in each_kind_in_json("exit 3") {
         let lambda = setup.start();
-        let event = Event::new("1").id("some-id").header("Lambda-Runtime-Aws-Tenant-Id", "a\"b");
+        let event = Event::new("1")
+            .id("some-id")
+            .header("Lambda-Runtime-Aws-Tenant-Id", "a\"b");
         lambda.invoke(event);
         lambda.wait_idle();
         let objects = objects(&lambda.end());
@@ -188,7 +224,11 @@ fn failure_of_an_event_is_an_object_with_its_request_id_and_tenant() {
         assert_eq!(objects[0].text("level"), "ERROR");
         assert_eq!(objects[0].text("requestId"), "some-id");
         assert_eq!(objects[0].text("tenantId"), "a\"b");
-        assert!(objects[0].text("message").starts_with("Function.ExitNonZero: "));
+        assert!(
+            objects[0]
+                .text("message")
+                .starts_with("Function.ExitNonZero: ")
+        );
     }
 }
 
@@ -197,7 +237,9 @@ fn what_a_script_writes_at_init_is_logged_without_a_request_id() {
     for shell in shells() {
         let script = format!("{shell}echo at-init; echo to-stderr >&2; handler() {{ :; }}");
         let folder = Folder::with_script(&script);
-        let lambda = Setup::function(&folder).env("AWS_LAMBDA_LOG_FORMAT", "json").start();
+        let lambda = Setup::function(&folder)
+            .env("AWS_LAMBDA_LOG_FORMAT", "json")
+            .start();
         lambda.wait_idle();
         let log = lambda.end();
         assert_eq!(messages(&log), ["at-init", "to-stderr"]);
@@ -210,14 +252,20 @@ fn what_a_script_writes_at_init_is_logged_without_a_request_id() {
 #[test]
 fn init_error_is_an_object_too() {
     let folder = Folder::with_script("echo last words >&2; exit 3");
-    let lambda = Setup::function(&folder).env("AWS_LAMBDA_LOG_FORMAT", "JSON").start();
+    let lambda = Setup::function(&folder)
+        .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
+        .start();
     assert_eq!(lambda.wait_exit().code(), Some(1));
     let log = lambda.end();
     let objects = objects(&log);
     assert_eq!(objects.len(), 2, "{log}");
     assert_eq!(objects[0].text("message"), "last words");
     assert_eq!(objects[1].text("level"), "FATAL");
-    assert!(objects[1].text("message").contains("Runtime.HandlerInitFailed"));
+    assert!(
+        objects[1]
+            .text("message")
+            .contains("Runtime.HandlerInitFailed")
+    );
 }
 
 /// The log at the moment when a request for an event arrives. Standard error is a file then, so
@@ -232,7 +280,9 @@ fn logs_at_each_next(setup: Setup, folder: &Folder, events: usize) -> Vec<String
         .script(move |request, _| {
             if request.endpoint == Endpoint::Next {
                 let text = fs::read(&file).unwrap();
-                seen.lock().unwrap().push(String::from_utf8_lossy(&text).into_owned());
+                seen.lock()
+                    .unwrap()
+                    .push(String::from_utf8_lossy(&text).into_owned());
             }
             Action::Usual
         })
@@ -240,7 +290,9 @@ fn logs_at_each_next(setup: Setup, folder: &Folder, events: usize) -> Vec<String
     for _ in 0..events {
         lambda.call("1");
     }
-    lambda.wait("the last request", |state| (state.counts.gets == events + 1).then_some(()));
+    lambda.wait("the last request", |state| {
+        (state.counts.gets == events + 1).then_some(())
+    });
     lambda.wait_idle();
     logs.lock().unwrap().clone()
 }
@@ -278,7 +330,10 @@ fn log_that_a_process_in_the_background_holds_delays_nothing() {
             assert_eq!(lambda.call("1").text().trim(), "done");
         }
         lambda.wait_idle();
-        assert!(begin.elapsed() < Duration::from_secs(20), "the background was waited for");
+        assert!(
+            begin.elapsed() < Duration::from_secs(20),
+            "the background was waited for"
+        );
         assert_eq!(messages(&lambda.end()), ["before"; 3]);
     }
 }
@@ -293,7 +348,10 @@ fn flood_of_log_lines_is_complete_and_the_event_is_answered() {
         lambda.wait_idle();
         let log = lambda.end();
         assert_eq!(log.lines().count(), 200_000);
-        assert_eq!(log.matches("\"message\":\"0123456789\"}\n").count(), 200_000);
+        assert_eq!(
+            log.matches("\"message\":\"0123456789\"}\n").count(),
+            200_000
+        );
     }
 }
 
@@ -329,8 +387,16 @@ fn format_or_level_that_is_none_is_an_init_error_that_names_it() {
     for (name, value, allowed) in [
         ("AWS_LAMBDA_LOG_FORMAT", "xml", "Text, JSON"),
         ("AWS_LAMBDA_LOG_FORMAT", "JSON ", "Text, JSON"),
-        ("AWS_LAMBDA_LOG_LEVEL", "loud", "TRACE, DEBUG, INFO, WARN, ERROR, FATAL"),
-        ("AWS_LAMBDA_LOG_LEVEL", "1", "TRACE, DEBUG, INFO, WARN, ERROR, FATAL"),
+        (
+            "AWS_LAMBDA_LOG_LEVEL",
+            "loud",
+            "TRACE, DEBUG, INFO, WARN, ERROR, FATAL",
+        ),
+        (
+            "AWS_LAMBDA_LOG_LEVEL",
+            "1",
+            "TRACE, DEBUG, INFO, WARN, ERROR, FATAL",
+        ),
     ] {
         let lambda = Setup::app(&folder).env(name, value).start();
         let report = lambda.request(&Endpoint::InitError);

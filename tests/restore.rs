@@ -13,12 +13,19 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 fn restoring(setup: Setup) -> Setup {
-    let options = Options { restore: true, ..Options::default() };
-    setup.options(options).env("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")
+    let options = Options {
+        restore: true,
+        ..Options::default()
+    };
+    setup
+        .options(options)
+        .env("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")
 }
 
 fn each_shell(script: &str) -> Vec<Folder> {
-    shells().map(|shell| Folder::with_script(&format!("{shell}{script}"))).into()
+    shells()
+        .map(|shell| Folder::with_script(&format!("{shell}{script}")))
+        .into()
 }
 
 #[test]
@@ -27,17 +34,26 @@ fn restore_is_awaited_before_the_first_event_and_the_connection_is_new_after_it(
     folders.push(Folder::with_app("echo ok"));
     for folder in folders {
         let is_function = folder.path().join("function.sh").exists();
-        let setup = if is_function { Setup::function(&folder) } else { Setup::app(&folder) };
+        let setup = if is_function {
+            Setup::function(&folder)
+        } else {
+            Setup::app(&folder)
+        };
         let lambda = restoring(setup).start();
         for _ in 0..2 {
             assert_eq!(lambda.call("1").text().trim(), "ok");
         }
         let requests = lambda.api.requests();
         assert_eq!(requests[0].endpoint, Endpoint::RestoreNext);
-        assert_eq!((requests[0].method.as_str(), requests[0].connection), ("GET", 1));
+        assert_eq!(
+            (requests[0].method.as_str(), requests[0].connection),
+            ("GET", 1)
+        );
         assert_eq!(requests[1].endpoint, Endpoint::Next);
         assert!(requests[1..].iter().all(|request| request.connection == 2));
-        let restores = requests.iter().filter(|r| r.endpoint == Endpoint::RestoreNext);
+        let restores = requests
+            .iter()
+            .filter(|r| r.endpoint == Endpoint::RestoreNext);
         assert_eq!(restores.count(), 1);
         assert_eq!(lambda.api.counts().connections, 2);
     }
@@ -45,9 +61,13 @@ fn restore_is_awaited_before_the_first_event_and_the_connection_is_new_after_it(
 
 #[test]
 fn restore_is_not_asked_for_at_other_types_of_initialization() {
-    for kind in
-        ["on-demand", "provisioned-concurrency", "lambda-managed-instances", "SnapStart", ""]
-    {
+    for kind in [
+        "on-demand",
+        "provisioned-concurrency",
+        "lambda-managed-instances",
+        "SnapStart",
+        "",
+    ] {
         let folder = Folder::with_app("echo ok");
         let setup = restoring(Setup::app(&folder)).env("AWS_LAMBDA_INITIALIZATION_TYPE", kind);
         let lambda = setup.start();
@@ -69,7 +89,10 @@ fn hooks_run_around_the_restore_and_what_they_set_is_there_for_events() {
         let lambda = restoring(Setup::function(&folder))
             .script(move |request, _| {
                 let there = ["before", "after"].map(|name| root.join(name).exists());
-                record.lock().unwrap().push((request.endpoint.clone(), there));
+                record
+                    .lock()
+                    .unwrap()
+                    .push((request.endpoint.clone(), there));
                 Action::Usual
             })
             .start();
@@ -87,13 +110,19 @@ fn hooks_are_not_called_where_there_is_no_restore() {
     let script =
         "before_snapshot() { exit 3; }; after_restore() { exit 3; }; handler() { echo ok; }";
     for folder in each_shell(script) {
-        assert_eq!(Setup::function(&folder).start().call("1").text().trim(), "ok");
+        assert_eq!(
+            Setup::function(&folder).start().call("1").text().trim(),
+            "ok"
+        );
     }
 }
 
 /// Ways for a hook to fail, and what the error says of each.
-const FAILURES: [(&str, &str); 3] =
-    [("return 3", "status 3"), ("exit 4", "before_or_after"), ("kill -9 $$", "before_or_after")];
+const FAILURES: [(&str, &str); 3] = [
+    ("return 3", "status 3"),
+    ("exit 4", "before_or_after"),
+    ("kill -9 $$", "before_or_after"),
+];
 
 #[test]
 fn hook_before_the_snapshot_that_fails_is_an_init_error() {
@@ -105,8 +134,15 @@ fn hook_before_the_snapshot_that_fails_is_an_init_error() {
             let words = words.replace("before_or_after", "before_snapshot");
             assert_failure(&report, "Runtime.BeforeSnapshotError", &words);
             assert_eq!(lambda.wait_exit().code(), Some(1), "{failure}");
-            assert!(lambda.end().contains("bootstrap: FATAL Runtime.BeforeSnapshotError: "));
-            assert_eq!((lambda.api.counts().gets, lambda.api.counts().posts), (0, 1));
+            assert!(
+                lambda
+                    .end()
+                    .contains("bootstrap: FATAL Runtime.BeforeSnapshotError: ")
+            );
+            assert_eq!(
+                (lambda.api.counts().gets, lambda.api.counts().posts),
+                (0, 1)
+            );
         }
     }
 }
@@ -120,13 +156,28 @@ fn hook_after_the_restore_that_fails_is_a_restore_error() {
             let report = lambda.request(&Endpoint::RestoreError);
             assert_eq!(report.error_type(), "Runtime.AfterRestoreError");
             let document = json::parse(&report.body).expect("JSON");
-            assert_eq!(document.names(), ["errorType", "errorMessage", "stackTrace"]);
+            assert_eq!(
+                document.names(),
+                ["errorType", "errorMessage", "stackTrace"]
+            );
             assert_eq!(document.text("errorType"), "Runtime.AfterRestoreError");
             let words = words.replace("before_or_after", "after_restore");
-            assert!(document.text("errorMessage").contains(&words), "{}", report.text());
+            assert!(
+                document.text("errorMessage").contains(&words),
+                "{}",
+                report.text()
+            );
             assert_eq!(lambda.wait_exit().code(), Some(1), "{failure}");
-            assert!(lambda.end().contains("bootstrap: FATAL Runtime.AfterRestoreError: "));
-            let endpoints = lambda.api.requests().into_iter().map(|request| request.endpoint);
+            assert!(
+                lambda
+                    .end()
+                    .contains("bootstrap: FATAL Runtime.AfterRestoreError: ")
+            );
+            let endpoints = lambda
+                .api
+                .requests()
+                .into_iter()
+                .map(|request| request.endpoint);
             assert!(endpoints.eq([Endpoint::RestoreNext, Endpoint::RestoreError]));
         }
     }

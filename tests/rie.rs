@@ -29,16 +29,28 @@ impl Rie {
     fn start(rie: &Path, folder: &Folder, handler: &str) -> Rie {
         let address = free_address();
         let mut command = Command::new(rie);
-        command.arg("--runtime-interface-emulator-address").arg(address.to_string());
-        command.arg("--runtime-api-address").arg(free_address().to_string());
+        command
+            .arg("--runtime-interface-emulator-address")
+            .arg(address.to_string());
+        command
+            .arg("--runtime-api-address")
+            .arg(free_address().to_string());
         command.args([BOOTSTRAP, handler]);
-        command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default());
-        command.env("LAMBDA_TASK_ROOT", folder.path()).current_dir(folder.path());
+        command
+            .env_clear()
+            .env("PATH", env::var_os("PATH").unwrap_or_default());
+        command
+            .env("LAMBDA_TASK_ROOT", folder.path())
+            .current_dir(folder.path());
         let process = Bootstrap::start(command, process::new_tag(), Log::Kept, || ()).unwrap();
         let rie = Rie { process, address };
         let until = Instant::now() + PATIENCE;
         while TcpStream::connect(rie.address).is_err() {
-            assert!(Instant::now() < until, "it does not listen; log:\n{}", rie.process.log());
+            assert!(
+                Instant::now() < until,
+                "it does not listen; log:\n{}",
+                rie.process.log()
+            );
             thread::sleep(Duration::from_millis(10));
         }
         rie
@@ -55,7 +67,10 @@ impl Rie {
         let text = String::from_utf8_lossy(&reply.body);
         let document = json::parse(&reply.body);
         let document = document.unwrap_or_else(|| panic!("{text}; {}", self.process.log()));
-        (document.text("errorType").to_owned(), document.text("errorMessage").to_owned())
+        (
+            document.text("errorType").to_owned(),
+            document.text("errorMessage").to_owned(),
+        )
     }
 }
 
@@ -69,7 +84,11 @@ fn free_address() -> SocketAddr {
 fn find() -> Option<PathBuf> {
     if let Some(path) = env::var_os("ZEROSTRAP_RIE") {
         let path = PathBuf::from(path);
-        assert!(path.is_file(), "ZEROSTRAP_RIE: {} is no file", path.display());
+        assert!(
+            path.is_file(),
+            "ZEROSTRAP_RIE: {} is no file",
+            path.display()
+        );
         return Some(path);
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/rie/aws-lambda-rie");
@@ -114,7 +133,10 @@ fn two_hundred_events_come_back_byte_for_byte_from_both_kinds() {
             let event = event(size);
             let reply = rie.invoke(&event);
             assert_eq!(reply.status, 200);
-            assert!(reply.body == event, "{handler}: {size} bytes came back changed");
+            assert!(
+                reply.body == event,
+                "{handler}: {size} bytes came back changed"
+            );
         }
     }
 }
@@ -140,7 +162,10 @@ fn errors_of_the_handler_arrive_at_the_caller() {
         ("4", "Function.ResponseSizeTooLarge", "6291556"),
     ] {
         let (got, words) = rie.failure(event.as_bytes());
-        assert!(got == error_type && words.contains(message), "{got}: {words}");
+        assert!(
+            got == error_type && words.contains(message),
+            "{got}: {words}"
+        );
         // And the next event is served.
         assert_eq!(rie.invoke(b"5").body, b"5");
     }
@@ -152,10 +177,17 @@ fn init_error_arrives_at_the_caller() {
     let folder = Folder::with_script("echo last words; exit 3");
     for (handler, error_type, message) in [
         ("missing.handler", "Runtime.NoSuchHandler", "missing.sh"),
-        ("function.handler", "Runtime.HandlerInitFailed", "last words"),
+        (
+            "function.handler",
+            "Runtime.HandlerInitFailed",
+            "last words",
+        ),
     ] {
         let rie = Rie::start(&rie, &folder, handler);
         let (got, words) = rie.failure(b"1");
-        assert!(got == error_type && words.contains(message), "{got}: {words}");
+        assert!(
+            got == error_type && words.contains(message),
+            "{got}: {words}"
+        );
     }
 }

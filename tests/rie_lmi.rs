@@ -40,14 +40,24 @@ impl Rie {
     fn start(rie: &Path, folder: &Folder, slots: usize, environment: &[(&str, &str)]) -> Rie {
         let address = free_address();
         let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", PRIVATE_VAR, "sh"]).arg(folder.path());
+        command
+            .args(["--mount", "sh", "-c", PRIVATE_VAR, "sh"])
+            .arg(folder.path());
         command.arg(BOOTSTRAP).arg(rie);
-        command.arg("--runtime-interface-emulator-address").arg(address.to_string());
-        command.arg("--runtime-api-address").arg(free_address().to_string());
+        command
+            .arg("--runtime-interface-emulator-address")
+            .arg(address.to_string());
+        command
+            .arg("--runtime-api-address")
+            .arg(free_address().to_string());
         command.args(["/var/task/bootstrap", "function.handler"]);
-        command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default());
+        command
+            .env_clear()
+            .env("PATH", env::var_os("PATH").unwrap_or_default());
         command.env("AWS_LAMBDA_MAX_CONCURRENCY", slots.to_string());
-        command.env("_HANDLER", "function.handler").envs(environment.iter().copied());
+        command
+            .env("_HANDLER", "function.handler")
+            .envs(environment.iter().copied());
         let process = Bootstrap::start(command, process::new_tag(), Log::Kept, || ()).unwrap();
         Rie { process, address }
     }
@@ -66,7 +76,11 @@ impl Rie {
             };
             match reply {
                 Ok(reply) if !is_early(&reply) => return reply,
-                _ => assert!(Instant::now() < until, "no reply; log:\n{}", self.process.log()),
+                _ => assert!(
+                    Instant::now() < until,
+                    "no reply; log:\n{}",
+                    self.process.log()
+                ),
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -75,7 +89,9 @@ impl Rie {
     /// The type that the emulator heard, and the document of a failure.
     fn failure(&self, event: &str) -> (String, Value) {
         let reply = self.invoke(event);
-        let error_type = http::text(&reply.headers, "Error-Type").unwrap_or_default().to_owned();
+        let error_type = http::text(&reply.headers, "Error-Type")
+            .unwrap_or_default()
+            .to_owned();
         let document = json::parse(&reply.body);
         let document = document.unwrap_or_else(|| panic!("not JSON: {}", text(&reply.body)));
         (error_type, document)
@@ -83,7 +99,11 @@ impl Rie {
 
     fn wait_log(&self, part: &str) {
         let found = self.process.wait_log(part, 1, PATIENCE);
-        assert!(found, "not in the log: {part}; log:\n{}", self.process.log());
+        assert!(
+            found,
+            "not in the log: {part}; log:\n{}",
+            self.process.log()
+        );
     }
 }
 
@@ -103,12 +123,17 @@ fn find(test: &str) -> Option<PathBuf> {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/rie/aws-lambda-rie");
     let path = env::var_os("ZEROSTRAP_RIE").map_or(built, PathBuf::from);
     let mut namespace = Command::new("unshare");
-    namespace.args(["--mount", "mount", "-t", "tmpfs", "none", "/mnt"]).stderr(Stdio::null());
+    namespace
+        .args(["--mount", "mount", "-t", "tmpfs", "none", "/mnt"])
+        .stderr(Stdio::null());
     let why = if !path.is_file() {
         "AWS's emulator is not there; run make test, or set ZEROSTRAP_RIE"
     } else if !namespace.status().is_ok_and(|status| status.success()) {
         "no mount namespace can be made; run as root"
-    } else if ["/var", "/mnt"].iter().any(|hidden| env::temp_dir().starts_with(hidden)) {
+    } else if ["/var", "/mnt"]
+        .iter()
+        .any(|hidden| env::temp_dir().starts_with(hidden))
+    {
         "temporary files are below /var or /mnt; set TMPDIR"
     } else {
         return Some(path);
@@ -139,7 +164,9 @@ fn events_run_at_the_same_time_in_processes_of_their_own_with_logs_told_apart() 
     let mut slots = BTreeSet::new();
     for (number, reply) in replies.iter().enumerate() {
         let words: Vec<&str> = reply.split_whitespace().collect();
-        let [event, slot, id] = words[..] else { panic!("{reply}") };
+        let [event, slot, id] = words[..] else {
+            panic!("{reply}")
+        };
         assert_eq!(event, number.to_string());
         slots.insert(slot);
         let message = format!("\"requestId\":\"{id}\",\"message\":\"log of {event}\"}}\n");
@@ -150,7 +177,9 @@ fn events_run_at_the_same_time_in_processes_of_their_own_with_logs_told_apart() 
 
 #[test]
 fn failure_of_one_event_leaves_the_others_alone() {
-    let Some(rie) = find("failure_of_one_event_leaves_the_others_alone") else { return };
+    let Some(rie) = find("failure_of_one_event_leaves_the_others_alone") else {
+        return;
+    };
     let folder = Folder::with_script(
         "handler() {
             case $1 in
@@ -162,11 +191,15 @@ fn failure_of_one_event_leaves_the_others_alone() {
     );
     let rie = Rie::start(&rie, &folder, 4, &[]);
     for _ in 0..4 {
-        for (event, error_type) in
-            [("exit", "Function.ExitNonZero"), ("kill", "Function.KilledBySignal")]
-        {
+        for (event, error_type) in [
+            ("exit", "Function.ExitNonZero"),
+            ("kill", "Function.KilledBySignal"),
+        ] {
             let (heard, document) = rie.failure(event);
-            assert_eq!((heard.as_str(), document.text("errorType")), (error_type, error_type));
+            assert_eq!(
+                (heard.as_str(), document.text("errorType")),
+                (error_type, error_type)
+            );
             assert_eq!(text(&rie.invoke("1").body), "ok");
         }
     }
@@ -174,7 +207,9 @@ fn failure_of_one_event_leaves_the_others_alone() {
 
 #[test]
 fn stream_is_taken_and_an_error_in_its_trailers_is_heard() {
-    let Some(rie) = find("stream_is_taken_and_an_error_in_its_trailers_is_heard") else { return };
+    let Some(rie) = find("stream_is_taken_and_an_error_in_its_trailers_is_heard") else {
+        return;
+    };
     let folder = Folder::with_script(
         "handler() {
             case $1 in
@@ -185,16 +220,27 @@ fn stream_is_taken_and_an_error_in_its_trailers_is_heard() {
             esac
         }",
     );
-    let rie = Rie::start(&rie, &folder, 2, &[("BOOTSTRAP_RESPONSE_MODE", "streaming")]);
+    let rie = Rie::start(
+        &rie,
+        &folder,
+        2,
+        &[("BOOTSTRAP_RESPONSE_MODE", "streaming")],
+    );
     let reply = rie.invoke("1");
-    assert_eq!((reply.status, text(&reply.body).as_str()), (200, "one\ntwo\n"));
+    assert_eq!(
+        (reply.status, text(&reply.body).as_str()),
+        (200, "one\ntwo\n")
+    );
     let mode = http::text(&reply.headers, "Lambda-Runtime-Function-Response-Mode");
     assert_eq!(mode, Some("streaming"));
     for (event, message) in [("early", "status 3"), ("late", "status 4")] {
         let (heard, document) = rie.failure(event);
         assert_eq!(heard, "Function.ExitNonZero");
         assert_eq!(document.text("errorType"), "Function.ExitNonZero");
-        assert!(document.text("errorMessage").contains(message), "{document:?}");
+        assert!(
+            document.text("errorMessage").contains(message),
+            "{document:?}"
+        );
     }
     rie.wait_log("Runtime sent error trailers after response body");
     let reply = rie.invoke("empty");
@@ -204,7 +250,9 @@ fn stream_is_taken_and_an_error_in_its_trailers_is_heard() {
 
 #[test]
 fn answer_that_comes_too_late_costs_nothing() {
-    let Some(rie) = find("answer_that_comes_too_late_costs_nothing") else { return };
+    let Some(rie) = find("answer_that_comes_too_late_costs_nothing") else {
+        return;
+    };
     let folder = Folder::with_script("handler() { if [ $1 = late ]; then sleep 2; fi; echo ok; }");
     // The emulator's deadline header says another day in this mode, so that nobody is stopped.
     let rie = Rie::start(&rie, &folder, 1, &[("AWS_LAMBDA_FUNCTION_TIMEOUT", "1")]);
@@ -235,17 +283,31 @@ fn client_context_is_a_variable_and_headers_sent_empty_are_none() {
 
 #[test]
 fn trap_of_a_script_runs_when_the_emulator_shuts_down() {
-    let Some(rie) = find("trap_of_a_script_runs_when_the_emulator_shuts_down") else { return };
+    let Some(rie) = find("trap_of_a_script_runs_when_the_emulator_shuts_down") else {
+        return;
+    };
     let folder = Folder::with_script("trap 'echo 1 >>\"$CLEANED\"; exit 0' TERM; handler() { :; }");
     let cleaned = folder.file("cleaned", "");
     fs::set_permissions(&cleaned, Permissions::from_mode(0o666)).unwrap();
     let path = cleaned.display().to_string();
-    let environment = [("BOOTSTRAP_GRACEFUL_SHUTDOWN", "1"), ("CLEANED", path.as_str())];
+    let environment = [
+        ("BOOTSTRAP_GRACEFUL_SHUTDOWN", "1"),
+        ("CLEANED", path.as_str()),
+    ];
     let rie = Rie::start(&rie, &folder, 2, &environment);
     assert_eq!(rie.invoke("1").status, 200);
     rie.wait_log("Internal agent registered");
     process::signal("TERM", &[rie.process.pid]);
-    assert!(rie.process.wait_exit(PATIENCE).is_some(), "{}", rie.process.log());
+    assert!(
+        rie.process.wait_exit(PATIENCE).is_some(),
+        "{}",
+        rie.process.log()
+    );
     // Of both slots.
-    assert_eq!(fs::read_to_string(cleaned).unwrap(), "1\n1\n", "{}", rie.process.log());
+    assert_eq!(
+        fs::read_to_string(cleaned).unwrap(),
+        "1\n1\n",
+        "{}",
+        rie.process.log()
+    );
 }

@@ -25,7 +25,10 @@ fn events_are_json() {
     let names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
     assert!(names.len() >= 5, "{names:?}");
     for name in names {
-        assert!(json::parse(&event(name.to_str().unwrap())).is_some(), "{name:?}");
+        assert!(
+            json::parse(&event(name.to_str().unwrap())).is_some(),
+            "{name:?}"
+        );
     }
 }
 
@@ -42,7 +45,11 @@ fn s3_reports() -> (Folder, [Lambda; 2]) {
     let without_jq = Folder::new();
     for tool in ["bash", "tr", "sed"] {
         let path = Path::new("/usr/bin").join(tool);
-        let path = if path.exists() { path } else { Path::new("/bin").join(tool) };
+        let path = if path.exists() {
+            path
+        } else {
+            Path::new("/bin").join(tool)
+        };
         symlink(path, without_jq.path().join(tool)).unwrap();
     }
     let setup = || Setup::new(&examples().join("s3-report"), "function.handler");
@@ -61,7 +68,9 @@ fn s3_report_counts_objects_with_and_without_jq() {
                       \"largest\":\"statements-example/2026/01/archive.zip\"}";
         assert_eq!(pretty, report);
         // As S3 sends it: on one line.
-        let compact = String::from_utf8(event("s3.json")).unwrap().replace('\n', "");
+        let compact = String::from_utf8(event("s3.json"))
+            .unwrap()
+            .replace('\n', "");
         assert_eq!(lambda.call(compact).text(), report);
         lambda.wait_log("statements-example/2026/01/statement+one.csv: 1024 bytes\n");
     }
@@ -81,7 +90,12 @@ fn s3_report_counts_a_deleted_object_which_has_no_size() {
 fn s3_report_fails_with_its_own_document_on_another_event() {
     let (_path, reports) = s3_reports();
     for lambda in reports {
-        for name in ["sqs.json", "api-gateway-v2.json", "eventbridge.json", "scheduled.json"] {
+        for name in [
+            "sqs.json",
+            "api-gateway-v2.json",
+            "eventbridge.json",
+            "scheduled.json",
+        ] {
             let answer = lambda.call(event(name));
             assert!(answer.is_error(), "{name}");
             assert_eq!(answer.error_type(), "Function.WrongEvent");

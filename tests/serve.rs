@@ -19,14 +19,24 @@ const INVOKE: &str = "/2015-03-31/functions/function/invocations";
 /// Cargo builds it with the tests, beside the bootstrap.
 fn emulator() -> PathBuf {
     let path = Path::new(BOOTSTRAP).with_file_name("examples/emulator");
-    assert!(path.is_file(), "{} is missing: cargo build --example emulator", path.display());
+    assert!(
+        path.is_file(),
+        "{} is missing: cargo build --example emulator",
+        path.display()
+    );
     path
 }
 
 fn command(folder: &Folder, words: &[&str]) -> Command {
     let mut command = Command::new(emulator());
-    command.arg(words[0]).args(["--bootstrap", BOOTSTRAP, "--handler", "function.handler"]);
-    command.arg("--task").arg(folder.path()).args(&words[1..]).stdin(Stdio::null());
+    command
+        .arg(words[0])
+        .args(["--bootstrap", BOOTSTRAP, "--handler", "function.handler"]);
+    command
+        .arg("--task")
+        .arg(folder.path())
+        .args(&words[1..])
+        .stdin(Stdio::null());
     command
 }
 
@@ -44,9 +54,17 @@ fn text(bytes: &[u8]) -> String {
 fn invoke_prints_the_response_alone_on_standard_output_and_all_else_on_standard_error() {
     let script = "echo at-init; handler() { echo log >&2; cat; }";
     let output = invoke(script, &["--event", "{\"a\":1}"]);
-    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(0), "{\"a\":1}"));
+    assert_eq!(
+        (output.status.code(), text(&output.stdout).as_str()),
+        (Some(0), "{\"a\":1}")
+    );
     let log = text(&output.stderr);
-    let starts = ["START RequestId: ", "log", "END RequestId: ", "REPORT RequestId: "];
+    let starts = [
+        "START RequestId: ",
+        "log",
+        "END RequestId: ",
+        "REPORT RequestId: ",
+    ];
     let mut lines = log.lines().filter(|line| *line != "at-init");
     for start in starts {
         let line = lines.next().unwrap_or_default();
@@ -70,9 +88,13 @@ fn invoke_takes_the_event_from_a_file() {
     let event: Vec<u8> = (0..=255).chain([1]).collect();
     let file = folder.file("event", &event);
     let argument = format!("@{}", file.display());
-    let output = command(&folder, &["invoke", "--event", &argument]).output().unwrap();
+    let output = command(&folder, &["invoke", "--event", &argument])
+        .output()
+        .unwrap();
     assert_eq!(output.stdout, event);
-    let output = command(&folder, &["invoke", "--event", "@/no/such/file"]).output().unwrap();
+    let output = command(&folder, &["invoke", "--event", "@/no/such/file"])
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("/no/such/file"));
 }
@@ -82,12 +104,20 @@ fn invoke_tells_a_function_error_by_its_status_and_the_document() {
     for (script, error_type) in [
         ("handler() { exit 3; }", "Function.ExitNonZero"),
         ("exit 3", "Runtime.HandlerInitFailed"),
-        ("handler() { kill -9 $PPID; sleep 600; }", "Runtime.ExitError"),
+        (
+            "handler() { kill -9 $PPID; sleep 600; }",
+            "Runtime.ExitError",
+        ),
         ("other() { :; }", "Runtime.NoSuchHandler"),
     ] {
         let output = invoke(script, &["--event", "1"]);
         let document = emulator::json::parse(&output.stdout).unwrap();
-        assert_eq!(document.text("errorType"), error_type, "{}", text(&output.stderr));
+        assert_eq!(
+            document.text("errorType"),
+            error_type,
+            "{}",
+            text(&output.stderr)
+        );
         assert_eq!(output.status.code(), Some(1), "{error_type}");
     }
 }
@@ -97,10 +127,16 @@ fn invoke_ends_a_bootstrap_that_is_not_done_at_the_deadline() {
     let folder = Folder::with_script("handler() { sleep 600; }");
     let mut command = command(&folder, &["invoke", "--event", "1", "--timeout", "0.3"]);
     // The bootstrap's own watch is off: only the emulator's is left.
-    let output = command.env("BOOTSTRAP_DEADLINE_MARGIN_MS", "0").output().unwrap();
+    let output = command
+        .env("BOOTSTRAP_DEADLINE_MARGIN_MS", "0")
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let document = text(&output.stdout);
-    assert!(document.contains("Task timed out after 0.30 seconds"), "{document}");
+    assert!(
+        document.contains("Task timed out after 0.30 seconds"),
+        "{document}"
+    );
 }
 
 #[test]
@@ -138,10 +174,21 @@ impl Serving {
         let mark = process::new_tag();
         command.env("SERVING", &mark);
         let process = Bootstrap::start(command, process::new_tag(), Log::Kept, || ()).unwrap();
-        assert!(process.wait_log("/invocations\n", 1, PATIENCE), "{}", process.log());
+        assert!(
+            process.wait_log("/invocations\n", 1, PATIENCE),
+            "{}",
+            process.log()
+        );
         let log = process.log();
-        let address = log.split("http://").nth(1).and_then(|rest| rest.split('/').next());
-        Serving { address: address.unwrap().parse().unwrap(), process, mark }
+        let address = log
+            .split("http://")
+            .nth(1)
+            .and_then(|rest| rest.split('/').next());
+        Serving {
+            address: address.unwrap().parse().unwrap(),
+            process,
+            mark,
+        }
     }
 
     fn processes(&self) -> Vec<u32> {
@@ -156,7 +203,10 @@ impl Serving {
     fn failure(&self, event: &[u8]) -> String {
         let reply = self.post(event);
         assert_eq!(reply.status, 200);
-        assert_eq!(http::text(&reply.headers, "X-Amz-Function-Error"), Some("Unhandled"));
+        assert_eq!(
+            http::text(&reply.headers, "X-Amz-Function-Error"),
+            Some("Unhandled")
+        );
         text(&reply.body)
     }
 }
@@ -165,7 +215,9 @@ impl Drop for Serving {
     fn drop(&mut self) {
         process::signal("TERM", &[self.process.pid]);
         if !thread::panicking() {
-            wait_until("all of its processes are gone", || self.processes().is_empty());
+            wait_until("all of its processes are gone", || {
+                self.processes().is_empty()
+            });
         }
     }
 }
@@ -175,21 +227,37 @@ fn serve_answers_as_lambda_does() {
     let folder =
         Folder::with_script("handler() { printf '%s' \"$LAMBDA_RUNTIME_CLIENT_CONTEXT\"; cat; }");
     let serving = Serving::start(&folder, &[]);
-    for path in [INVOKE, "/2015-03-31/functions/other%20name/invocations?Qualifier=1"] {
+    for path in [
+        INVOKE,
+        "/2015-03-31/functions/other%20name/invocations?Qualifier=1",
+    ] {
         // {"a":1} in base64.
         let context = ("X-Amz-Client-Context", "eyJhIjoxfQ==");
         let reply = http::post(serving.address, path, &[context], b"event", PATIENCE).unwrap();
-        assert_eq!((reply.status, text(&reply.body).as_str()), (200, "{\"a\":1}event"));
+        assert_eq!(
+            (reply.status, text(&reply.body).as_str()),
+            (200, "{\"a\":1}event")
+        );
         assert_eq!(http::text(&reply.headers, "X-Amz-Function-Error"), None);
         let id = http::text(&reply.headers, "X-Amzn-Requestid").unwrap();
-        assert!(serving.process.log().contains(&format!("START RequestId: {id} ")));
+        assert!(
+            serving
+                .process
+                .log()
+                .contains(&format!("START RequestId: {id} "))
+        );
     }
     for (path, status) in [("/", 404), ("/2015-03-31/functions/function", 404)] {
         let reply = http::post(serving.address, path, &[], b"1", PATIENCE).unwrap();
         assert_eq!(reply.status, status, "{path}");
     }
     let bad = [("X-Amz-Client-Context", "not base64")];
-    assert_eq!(http::post(serving.address, INVOKE, &bad, b"1", PATIENCE).unwrap().status, 400);
+    assert_eq!(
+        http::post(serving.address, INVOKE, &bad, b"1", PATIENCE)
+            .unwrap()
+            .status,
+        400
+    );
 }
 
 #[test]
@@ -248,7 +316,12 @@ fn serve_runs_an_edited_function_without_being_started_again() {
     let file = folder.file("function.sh", "handler() { echo new; }");
     // Later than the old one on any file system.
     let later = std::time::SystemTime::now() + Duration::from_secs(2);
-    fs::File::options().write(true).open(file).unwrap().set_modified(later).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(file)
+        .unwrap()
+        .set_modified(later)
+        .unwrap();
     assert_eq!(serving.post(b"1").body, b"new");
 }
 
@@ -259,7 +332,11 @@ fn nothing_is_left_when_the_command_is_interrupted_or_killed() {
         let folder = Folder::with_script(script);
         let serving = Serving::start(&folder, &[]);
         let mut caller = TcpStream::connect(serving.address).unwrap();
-        write!(caller, "POST {INVOKE} HTTP/1.1\r\nContent-Length: 1\r\n\r\n1").unwrap();
+        write!(
+            caller,
+            "POST {INVOKE} HTTP/1.1\r\nContent-Length: 1\r\n\r\n1"
+        )
+        .unwrap();
         // The command, its worker, the bootstrap, the shell, its subshell, and the three sleeps.
         wait_until("the handler runs", || serving.processes().len() >= 8);
         process::signal(signal, &[serving.process.pid]);

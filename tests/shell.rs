@@ -74,8 +74,9 @@ fn options_of_the_tutorial_are_on() {
 #[test]
 fn option_that_the_script_turns_off_is_off_in_its_function() {
     for shell in shells() {
-        let (_folder, lambda) =
-            start(&format!("{shell}set +eu\nhandler() {{ false; echo on$x; }}"));
+        let (_folder, lambda) = start(&format!(
+            "{shell}set +eu\nhandler() {{ false; echo on$x; }}"
+        ));
         assert_eq!(lambda.call("1").text(), "on", "{shell}");
     }
 }
@@ -110,9 +111,23 @@ fn event_is_the_argument_and_standard_input() {
         let script = "handler() { printf '%s|' \"$#\" \"$1\"; cat; }";
         let (_folder, lambda) = start(&format!("{shell}{script}"));
         // What an `echo` or a `printf` might take for an option, an escape or a format.
-        let events = [r#"{"a":1}"#, "", "-n", "-e", r"\n\0101", "%s", "a  b\tc", "*", "\u{e9}\\"];
+        let events = [
+            r#"{"a":1}"#,
+            "",
+            "-n",
+            "-e",
+            r"\n\0101",
+            "%s",
+            "a  b\tc",
+            "*",
+            "\u{e9}\\",
+        ];
         for event in events {
-            assert_eq!(lambda.call(event).text(), format!("1|{event}|{event}"), "{shell}");
+            assert_eq!(
+                lambda.call(event).text(),
+                format!("1|{event}|{event}"),
+                "{shell}"
+            );
         }
     }
 }
@@ -169,7 +184,10 @@ fn leftover_that_holds_the_response_delays_nothing_and_goes_on() {
         // The bootstrap, its shell, and both, as soon as they have become `sleep`.
         let processes = lambda.wait_processes(4);
         for leftover in leftovers {
-            assert!(processes.contains(&leftover.parse().unwrap()), "{shell}{leftover} is gone");
+            assert!(
+                processes.contains(&leftover.parse().unwrap()),
+                "{shell}{leftover} is gone"
+            );
         }
     }
 }
@@ -200,8 +218,11 @@ fn leftover_that_writes_late_is_not_heard_in_another_response() {
 #[test]
 fn function_that_reads_nothing_of_a_large_event_or_closes_its_output_is_answered() {
     for shell in shells() {
-        for body in ["echo done", "echo done; exec >&-; cat >/dev/null", "echo done; exec <&- >&-"]
-        {
+        for body in [
+            "echo done",
+            "echo done; exec >&-; cat >/dev/null",
+            "echo done; exec <&- >&-",
+        ] {
             let (_folder, lambda) = start(&format!("{shell}handler() {{ {body}; }}"));
             assert_response(&lambda.call(vec![b'x'; 6_291_556]), b"done");
             assert_eq!(lambda.call("1").text(), "done", "{shell}{body}");
@@ -259,7 +280,11 @@ fn every_status_is_answered_as_what_it_is() {
             // From 129 on this is how a shell says that a signal ended something; there are 64.
             match status {
                 129..=192 => assert_failure(&answer, "Function.KilledBySignal", "killed by"),
-                _ => assert_failure(&answer, "Function.ExitNonZero", &format!("status {status};")),
+                _ => assert_failure(
+                    &answer,
+                    "Function.ExitNonZero",
+                    &format!("status {status};"),
+                ),
             }
         }
     }
@@ -270,7 +295,9 @@ fn signal_that_ends_the_function_is_named() {
     for shell in shells() {
         let script = "handler() { sh -c \"kill -s $1 \\$PPID\"; sleep 600; }";
         let (_folder, lambda) = start(&format!("{shell}{script}"));
-        for signal in ["HUP", "QUIT", "ABRT", "KILL", "USR1", "SEGV", "PIPE", "ALRM", "TERM"] {
+        for signal in [
+            "HUP", "QUIT", "ABRT", "KILL", "USR1", "SEGV", "PIPE", "ALRM", "TERM",
+        ] {
             let named = format!("SIG{signal}");
             assert_failure(&lambda.call(signal), "Function.KilledBySignal", &named);
         }
@@ -284,7 +311,11 @@ fn error_document_of_the_function_is_passed_on() {
         let (_folder, lambda) = start(&format!("{shell}{script}"));
         let document = r#"{"errorType":"Function.Own","errorMessage":"own","extra":[1]}"#;
         let answer = lambda.call(document);
-        assert_eq!((answer.is_error(), answer.text().as_str()), (true, document), "{shell}");
+        assert_eq!(
+            (answer.is_error(), answer.text().as_str()),
+            (true, document),
+            "{shell}"
+        );
         assert_eq!(answer.error_type(), "Function.Own", "{shell}");
     }
 }
@@ -293,10 +324,20 @@ fn error_document_of_the_function_is_passed_on() {
 fn output_without_a_document_is_not_passed_on() {
     let script = "handler() { cat; return 7; }";
     let (_folder, lambda) = start(script);
-    for output in ["half a response", r#"["errorType"]"#, r#"{"errorType":1}"#, "{}", ""] {
+    for output in [
+        "half a response",
+        r#"["errorType"]"#,
+        r#"{"errorType":1}"#,
+        "{}",
+        "",
+    ] {
         let answer = lambda.call(output);
         assert_failure(&answer, "Function.ExitNonZero", "status 7");
-        assert!(output.is_empty() || !answer.text().contains("half"), "{}", answer.text());
+        assert!(
+            output.is_empty() || !answer.text().contains("half"),
+            "{}",
+            answer.text()
+        );
     }
 }
 
@@ -323,12 +364,17 @@ fn functions_and_settings_of_the_script_do_not_get_in_the_way() {
 #[test]
 fn functions_named_like_builtins_do_not_get_in_the_way_of_bash() {
     let names = ["export", "mapfile", "set", "declare", "read", "echo"];
-    let functions = names.map(|name| format!("function {name} {{ return 1; }}\n")).concat();
+    let functions = names
+        .map(|name| format!("function {name} {{ return 1; }}\n"))
+        .concat();
     let body = r#"printf '%s' "$1 $LAMBDA_RUNTIME_AWS_REQUEST_ID""#;
     let script = format!("#!/bin/bash\n{functions}handler() {{ {body}; }}");
     let (_folder, lambda) = start(&script);
     let answer = lambda.call("event").text();
-    assert!(answer.starts_with("event ") && answer.len() > "event ".len(), "{answer}");
+    assert!(
+        answer.starts_with("event ") && answer.len() > "event ".len(),
+        "{answer}"
+    );
 }
 
 #[test]
@@ -361,9 +407,17 @@ fn response_of_the_limit_arrives_and_one_byte_more_is_too_large() {
 fn function_with_an_endless_response_is_stopped() {
     let script = "handler() { echo \"$$\" >pid; yes; }";
     let (folder, lambda) = start(script);
-    assert_failure(&lambda.call("1"), "Function.ResponseSizeTooLarge", "6291556");
+    assert_failure(
+        &lambda.call("1"),
+        "Function.ResponseSizeTooLarge",
+        "6291556",
+    );
     lambda.wait_idle();
-    let shell: u32 = fs::read_to_string(folder.path().join("pid")).unwrap().trim().parse().unwrap();
+    let shell: u32 = fs::read_to_string(folder.path().join("pid"))
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
     // The bootstrap, and the new shell.
     let processes = lambda.wait_processes(2);
     assert!(!processes.contains(&shell));
@@ -402,7 +456,10 @@ fn log_line_of_a_failure_names_type_and_request() {
     lambda.invoke(Event::new("1").id("the-id"));
     let log = lambda.end();
     assert_eq!(log.lines().count(), 1, "{log}");
-    assert!(log.starts_with("bootstrap: ERROR RequestId: the-id Function.ExitNonZero:"), "{log}");
+    assert!(
+        log.starts_with("bootstrap: ERROR RequestId: the-id Function.ExitNonZero:"),
+        "{log}"
+    );
 }
 
 /// In each shell that a `#!` line can name and this machine has: what the function is given, and that
@@ -419,7 +476,10 @@ fn function_is_found_and_a_program_is_none_in_each_shell_that_can_be_named() {
             folder.path().join("ash")
         });
         if !shell.exists() {
-            println!("skipped: a function in {name}: there is no {}", shell.display());
+            println!(
+                "skipped: a function in {name}: there is no {}",
+                shell.display()
+            );
             continue;
         }
         folder.executable("a_function/program", "#!/bin/sh\n");

@@ -35,7 +35,8 @@ fn each_kind(commands: &str) -> Vec<(Folder, Setup)> {
     let app = Folder::with_app(commands);
     let setup = Setup::app(&app);
     let all = functions.into_iter().chain([(app, setup)]);
-    all.map(|(folder, setup)| (folder, setup.env("BOOTSTRAP_GRACEFUL_SHUTDOWN", "1"))).collect()
+    all.map(|(folder, setup)| (folder, setup.env("BOOTSTRAP_GRACEFUL_SHUTDOWN", "1")))
+        .collect()
 }
 
 fn wait_until(what: &str, holds: impl Fn() -> bool) {
@@ -79,13 +80,24 @@ fn extension_is_registered_before_the_first_event_is_asked_for() {
         assert_eq!(register.header("Lambda-Extension-Name"), Some("bootstrap"));
         let body = json::parse(&register.body).expect("JSON");
         assert_eq!(body, json::parse(b"{\"events\":[]}").unwrap());
-        let next = requests.iter().find(|r| r.endpoint == Endpoint::ExtensionNext).unwrap();
-        assert_eq!(next.header("Lambda-Extension-Identifier"), Some("emulated-extension"));
+        let next = requests
+            .iter()
+            .find(|r| r.endpoint == Endpoint::ExtensionNext)
+            .unwrap();
+        assert_eq!(
+            next.header("Lambda-Extension-Identifier"),
+            Some("emulated-extension")
+        );
         // It waits on a connection of its own, and is asked for once.
-        let first = requests.iter().find(|r| r.endpoint == Endpoint::Next).unwrap();
+        let first = requests
+            .iter()
+            .find(|r| r.endpoint == Endpoint::Next)
+            .unwrap();
         assert_eq!(next.connection, register.connection);
         assert_ne!(next.connection, first.connection);
-        let asked = requests.iter().filter(|r| r.endpoint == Endpoint::ExtensionNext);
+        let asked = requests
+            .iter()
+            .filter(|r| r.endpoint == Endpoint::ExtensionNext);
         assert_eq!(asked.count(), 1);
     }
 }
@@ -97,10 +109,17 @@ fn extension_is_not_registered_without_the_setting() {
             let lambda = setup.env("BOOTSTRAP_GRACEFUL_SHUTDOWN", value).start();
             assert_eq!(lambda.call("1").text().trim(), "ok");
             lambda.wait_idle();
-            let endpoints: Vec<Endpoint> =
-                lambda.api.requests().into_iter().map(|request| request.endpoint).collect();
+            let endpoints: Vec<Endpoint> = lambda
+                .api
+                .requests()
+                .into_iter()
+                .map(|request| request.endpoint)
+                .collect();
             let id = endpoints[1].answered_id().expect("the answer").to_owned();
-            assert_eq!(endpoints, [Endpoint::Next, Endpoint::Response(id), Endpoint::Next]);
+            assert_eq!(
+                endpoints,
+                [Endpoint::Next, Endpoint::Response(id), Endpoint::Next]
+            );
             assert_eq!(lambda.api.counts().connections, 1);
         }
     }
@@ -109,11 +128,20 @@ fn extension_is_not_registered_without_the_setting() {
 #[test]
 fn extension_is_registered_once_for_all_slots() {
     for (_folder, setup) in each_kind("echo ok") {
-        let options = Options { slots: 4, ..Options::default() };
-        let lambda = setup.options(options).env("AWS_LAMBDA_MAX_CONCURRENCY", "4").start();
+        let options = Options {
+            slots: 4,
+            ..Options::default()
+        };
+        let lambda = setup
+            .options(options)
+            .env("AWS_LAMBDA_MAX_CONCURRENCY", "4")
+            .start();
         lambda.wait("every slot to ask", |state| (state.idle == 4).then_some(()));
         let requests = lambda.api.requests();
-        let registered = requests.iter().filter(|r| r.endpoint == Endpoint::Register).count();
+        let registered = requests
+            .iter()
+            .filter(|r| r.endpoint == Endpoint::Register)
+            .count();
         assert_eq!(registered, 1);
     }
 }
@@ -149,7 +177,11 @@ fn trap_of_a_handler_runs_while_an_event_is_served() {
         assert_eq!(exit.code(), ENDED_BY_TERM);
         assert!(folder.path().join("cleaned").exists());
         lambda.wait_processes(0);
-        assert_eq!(lambda.api.counts().posts, 1, "only the extension's registration");
+        assert_eq!(
+            lambda.api.counts().posts,
+            1,
+            "only the extension's registration"
+        );
     }
 }
 
@@ -161,7 +193,9 @@ fn trap_at_the_top_of_a_script_runs() {
                 "{shell}trap 'echo 1 >cleaned; exit 0' TERM
                 handler() {{ if [ \"$1\" = wait ]; then echo 1 >begun; sleep 600; fi; }}"
             ));
-            let lambda = Setup::function(&folder).env("BOOTSTRAP_GRACEFUL_SHUTDOWN", "1").start();
+            let lambda = Setup::function(&folder)
+                .env("BOOTSTRAP_GRACEFUL_SHUTDOWN", "1")
+                .start();
             lambda.call("1");
             if is_idle {
                 lambda.wait_idle();
@@ -172,7 +206,11 @@ fn trap_at_the_top_of_a_script_runs() {
             let (exit, _) = terminate(&lambda);
             assert_eq!(exit.code(), ENDED_BY_TERM);
             let cleaned = folder.path().join("cleaned").exists();
-            assert!(cleaned, "{shell} idle: {is_idle}; {}", lambda.bootstrap.log());
+            assert!(
+                cleaned,
+                "{shell} idle: {is_idle}; {}",
+                lambda.bootstrap.log()
+            );
         }
     }
 }
@@ -181,8 +219,14 @@ fn trap_at_the_top_of_a_script_runs() {
 fn traps_of_every_slot_run() {
     let commands = "trap 'echo 1 >>cleaned; exit 0' TERM; echo 1 >>begun; sleep 600 & wait";
     for (folder, setup) in each_kind(commands) {
-        let options = Options { slots: 4, ..Options::default() };
-        let lambda = setup.options(options).env("AWS_LAMBDA_MAX_CONCURRENCY", "4").start();
+        let options = Options {
+            slots: 4,
+            ..Options::default()
+        };
+        let lambda = setup
+            .options(options)
+            .env("AWS_LAMBDA_MAX_CONCURRENCY", "4")
+            .start();
         let lines = |name: &str| {
             let text = fs::read_to_string(folder.path().join(name)).unwrap_or_default();
             text.lines().count()
@@ -202,7 +246,10 @@ fn handler_that_ignores_the_signal_is_ended_within_lambdas_limit() {
     for kind in 0..3 {
         // On a machine that is busy with other tests a round can take longer for that alone.
         let mut rounds = (0..10).map(|_| time_of_a_stubborn_end(kind));
-        assert!(rounds.any(|took| took < LAMBDAS_LIMIT), "kind {kind}: not once in ten rounds");
+        assert!(
+            rounds.any(|took| took < LAMBDAS_LIMIT),
+            "kind {kind}: not once in ten rounds"
+        );
     }
 }
 
@@ -215,7 +262,10 @@ fn time_of_a_stubborn_end(kind: usize) -> Duration {
     let (exit, took) = terminate(&lambda);
     assert_eq!(exit.code(), ENDED_BY_TERM);
     lambda.wait_processes(0);
-    assert!(took > Duration::from_millis(300), "it was given no time: {took:?}");
+    assert!(
+        took > Duration::from_millis(300),
+        "it was given no time: {took:?}"
+    );
     took
 }
 
@@ -235,7 +285,9 @@ fn what_a_trap_writes_is_logged() {
 fn setting_with_another_value_is_an_init_error_that_names_it() {
     let folder = Folder::with_app(":");
     for value in ["2", "true", "00"] {
-        let lambda = Setup::app(&folder).env("BOOTSTRAP_GRACEFUL_SHUTDOWN", value).start();
+        let lambda = Setup::app(&folder)
+            .env("BOOTSTRAP_GRACEFUL_SHUTDOWN", value)
+            .start();
         let report = lambda.request(&Endpoint::InitError);
         for part in ["BOOTSTRAP_GRACEFUL_SHUTDOWN", &format!("'{value}'"), "0, 1"] {
             assert_failure(&report, "Runtime.ConfigInvalid", part);

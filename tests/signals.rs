@@ -37,7 +37,11 @@ fn bootstrap(scene: &Scene, under: &[&str]) -> u32 {
         let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
         ids.is_some_and(|ids| ids.split_whitespace().skip(1).eq(["1"]))
     };
-    scene.processes().into_iter().find(is_first).expect("a PID 1")
+    scene
+        .processes()
+        .into_iter()
+        .find(is_first)
+        .expect("a PID 1")
 }
 
 /// Sends a signal and checks that everybody is gone soon; gives the exit code.
@@ -46,7 +50,9 @@ fn end_by(name: &str, scene: &mut Scene, under: &[&str]) -> i32 {
     let begin = Instant::now();
     signal(name, bootstrap(scene, under));
     let code = scene.exit_code();
-    wait_until("everyone is gone", || everyone.iter().all(|pid| is_gone(*pid)));
+    wait_until("everyone is gone", || {
+        everyone.iter().all(|pid| is_gone(*pid))
+    });
     let took = begin.elapsed();
     assert!(took < PROMPT, "{name} took {took:?}; log: {}", scene.log());
     code
@@ -57,13 +63,20 @@ fn is_gone(pid: u32) -> bool {
 }
 
 fn start(kind: Kind, body: &str, under: &[&str]) -> Scene {
-    Scene::start(&Setup { kind, body, environment: &[], under })
+    Scene::start(&Setup {
+        kind,
+        body,
+        environment: &[],
+        under,
+    })
 }
 
 /// Brings a handler to where it waits, and checks that it is there.
 fn start_event(scene: &mut Scene) {
     scene.deliver(&event("long", "", b"{}"));
-    wait_until("the handler runs", || scene.folder.read("begun") == "begun\n");
+    wait_until("the handler runs", || {
+        scene.folder.read("begun") == "begun\n"
+    });
 }
 
 fn ends_while_idle(under: &[&str]) {
@@ -78,8 +91,15 @@ fn ends_while_idle(under: &[&str]) {
                 scene.expect_next();
                 let ended = end_by(name, &mut scene, under);
                 // An executable's bootstrap that started nobody yet may die of the signal itself.
-                let codes = if name == "TERM" { [code, -15] } else { [code, -2] };
-                assert!(codes.contains(&ended), "{kind:?} {name}, {events} events: {ended}");
+                let codes = if name == "TERM" {
+                    [code, -15]
+                } else {
+                    [code, -2]
+                };
+                assert!(
+                    codes.contains(&ended),
+                    "{kind:?} {name}, {events} events: {ended}"
+                );
             }
         }
     }
@@ -162,10 +182,14 @@ fn handlers_of_every_slot_are_taken_along() {
         wait_until("the first handler runs", || {
             scene.command_lines().iter().any(|line| line.contains("sh"))
         });
-        let gate = fs::OpenOptions::new().write(true).open(scene.folder.path().join("gate"));
+        let gate = fs::OpenOptions::new()
+            .write(true)
+            .open(scene.folder.path().join("gate"));
         scene.unpark();
         scene.send(&event("second", "", b"second\n"));
-        wait_until("the second handler runs", || scene.folder.read("begun") == "begun\n");
+        wait_until("the second handler runs", || {
+            scene.folder.read("begun") == "begun\n"
+        });
         scene.unpark();
         drop(gate.expect("the first handler at the other end"));
         scene.expect_answer("first", "response");
@@ -189,9 +213,13 @@ fn bootstrap_that_was_frozen_goes_on_where_it_was() {
         scene.send(&event("frozen", "", b"{}"));
         signal("CONT", scene.pid());
         // While the handler runs, which ends meanwhile.
-        wait_until("the handler runs", || scene.folder.read("begun") == "begun\n");
+        wait_until("the handler runs", || {
+            scene.folder.read("begun") == "begun\n"
+        });
         freeze(&scene);
-        let gate = fs::OpenOptions::new().write(true).open(scene.folder.path().join("gate"));
+        let gate = fs::OpenOptions::new()
+            .write(true)
+            .open(scene.folder.path().join("gate"));
         drop(gate.expect("the handler at the other end"));
         signal("CONT", scene.pid());
         // While it waits for the reply to its answer.
@@ -200,13 +228,19 @@ fn bootstrap_that_was_frozen_goes_on_where_it_was() {
         scene.send(ACCEPTED);
         signal("CONT", scene.pid());
         scene.expect_next();
-        assert_eq!((scene.connections, scene.log_lines()), (1, Vec::new()), "{kind:?}");
+        assert_eq!(
+            (scene.connections, scene.log_lines()),
+            (1, Vec::new()),
+            "{kind:?}"
+        );
     }
 }
 
 fn freeze(scene: &Scene) {
     signal("STOP", scene.pid());
-    wait_until("the bootstrap stands still", || state(scene.pid()) == Some('T'));
+    wait_until("the bootstrap stands still", || {
+        state(scene.pid()) == Some('T')
+    });
 }
 
 /// A PID 1 that ends by itself passes its status on.
@@ -232,7 +266,10 @@ fn handlers_have_default_signal_dispositions() {
             let answer = scene.expect_answer("signals", "response");
             let status = answer.text();
             let mask = |field: &str| {
-                let line = status.lines().find_map(|line| line.strip_prefix(field)).expect(field);
+                let line = status
+                    .lines()
+                    .find_map(|line| line.strip_prefix(field))
+                    .expect(field);
                 u64::from_str_radix(line.trim_start_matches(':').trim(), 16).expect("a mask")
             };
             assert_eq!(mask("SigBlk"), 0, "{kind:?} blocked: {status}");
@@ -253,13 +290,24 @@ fn handlers_have_default_signal_dispositions() {
 fn bootstrap_that_was_started_with_sigchld_ignored_still_knows_how_handlers_end() {
     let ignoring: &[&str] = &["/bin/bash", "-c", "trap '' CHLD; exec \"$0\""];
     for kind in Kind::ALL {
-        let mut scene = start(kind, "case $(cat) in *fail*) exit 3 ;; esac; echo fine", ignoring);
+        let mut scene = start(
+            kind,
+            "case $(cat) in *fail*) exit 3 ;; esac; echo fine",
+            ignoring,
+        );
         scene.deliver(&event("good", "", b"{}"));
-        assert_eq!(scene.expect_answer("good", "response").text().trim_end(), "fine");
+        assert_eq!(
+            scene.expect_answer("good", "response").text().trim_end(),
+            "fine"
+        );
         scene.send(ACCEPTED);
         scene.deliver(&event("bad", "", b"fail"));
         let answer = scene.expect_answer("bad", "error");
-        assert!(answer.text().contains("Function.ExitNonZero"), "{}", answer.text());
+        assert!(
+            answer.text().contains("Function.ExitNonZero"),
+            "{}",
+            answer.text()
+        );
     }
 }
 
@@ -295,7 +343,11 @@ fn no_event_leaves_a_zombie() {
             for event_text in ["good", "fail", "kill", "leave", "orphan"] {
                 scene.deliver(&event("any", "", event_text.as_bytes()));
                 let answer = scene.request().expect("an answer");
-                assert_eq!(answer.answer().map(|(id, _)| id), Some("any"), "{kind:?} {round}");
+                assert_eq!(
+                    answer.answer().map(|(id, _)| id),
+                    Some("any"),
+                    "{kind:?} {round}"
+                );
                 scene.send(ACCEPTED);
             }
         }
@@ -309,7 +361,10 @@ fn zombies_of(parent: u32) -> usize {
     let stats = entries.filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
     let of_parent = format!("Z {parent} ");
     stats
-        .filter(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(&of_parent)))
+        .filter(|stat| {
+            stat.rsplit_once(") ")
+                .is_some_and(|(_, rest)| rest.starts_with(&of_parent))
+        })
         .count()
 }
 
@@ -331,13 +386,19 @@ fn pid_1_collects_orphans() {
         scene.expect_next();
         let first = bootstrap(&scene, PID_1);
         wait_until("the orphans have ended", || {
-            !scene.command_lines().iter().any(|line| line.starts_with("sleep"))
+            !scene
+                .command_lines()
+                .iter()
+                .any(|line| line.starts_with("sleep"))
         });
         wait_until("no zombie is left", || zombies_of(first) == 0);
         // Waiting for them takes no processor time.
         let before = scripted::ticks(first);
         std::thread::sleep(Duration::from_millis(300));
-        assert!(scripted::ticks(first) - before <= 1, "{kind:?}: PID 1 is busy");
+        assert!(
+            scripted::ticks(first) - before <= 1,
+            "{kind:?}: PID 1 is busy"
+        );
     }
 }
 

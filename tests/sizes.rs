@@ -16,7 +16,12 @@ const PEAK_KIB: u64 = 16_384;
 fn sizes() -> Vec<usize> {
     let powers = (1..=22).flat_map(|n| [(1 << n) - 1, 1 << n, (1 << n) + 1]);
     let mut sizes: Vec<usize> = [0, 1].into_iter().chain(powers).collect();
-    sizes.extend([PAYLOAD_LIMIT - 101, PAYLOAD_LIMIT - 100, PAYLOAD_LIMIT - 1, PAYLOAD_LIMIT]);
+    sizes.extend([
+        PAYLOAD_LIMIT - 101,
+        PAYLOAD_LIMIT - 100,
+        PAYLOAD_LIMIT - 1,
+        PAYLOAD_LIMIT,
+    ]);
     sizes.sort_unstable();
     sizes.dedup();
     sizes
@@ -32,7 +37,9 @@ fn bytes() -> Vec<u8> {
         state ^= state << 17;
         state
     };
-    (0..=PAYLOAD_LIMIT / 8).flat_map(|_| next().to_le_bytes()).collect()
+    (0..=PAYLOAD_LIMIT / 8)
+        .flat_map(|_| next().to_le_bytes())
+        .collect()
 }
 
 /// Text that an argument can hold, with all that a shell might take for its own.
@@ -60,7 +67,11 @@ fn echo_each_size(kind: Kind, body: &str, content: &[u8]) {
             scene.deliver(reply);
             let answer = scene.expect_answer("size", "response");
             let same = answer.body == sent;
-            assert!(same, "{kind:?}, framing {framing}: {} of {size} bytes", answer.body.len());
+            assert!(
+                same,
+                "{kind:?}, framing {framing}: {} of {size} bytes",
+                answer.body.len()
+            );
             scene.send(ACCEPTED);
         }
     }
@@ -101,7 +112,11 @@ fn assert_too_large(kind: Kind, output: &str) {
     );
     let mut scene = Scene::with(kind, &body);
     let begin = now_ms();
-    scene.deliver(&event("large", "Lambda-Runtime-Client-Context: large\r\n", b"{}"));
+    scene.deliver(&event(
+        "large",
+        "Lambda-Runtime-Client-Context: large\r\n",
+        b"{}",
+    ));
     let answer = scene.expect_answer("large", "error");
     // Whoever is not stopped is waited for, for 2 s at the least.
     let took = now_ms() - begin;
@@ -109,12 +124,31 @@ fn assert_too_large(kind: Kind, output: &str) {
     let error_type = answer.header("Lambda-Runtime-Function-Error-Type");
     assert_eq!(error_type, Some("Function.ResponseSizeTooLarge"));
     for part in ["\"Function.ResponseSizeTooLarge\"", "6291557", "6291556"] {
-        assert!(answer.text().contains(part), "{kind:?}: no {part} in {}", answer.text());
+        assert!(
+            answer.text().contains(part),
+            "{kind:?}: no {part} in {}",
+            answer.text()
+        );
     }
     scene.send(ACCEPTED);
-    scene.serve("after", "{}", if kind == Kind::Executable { "alive\n" } else { "alive" });
+    scene.serve(
+        "after",
+        "{}",
+        if kind == Kind::Executable {
+            "alive\n"
+        } else {
+            "alive"
+        },
+    );
     scene.expect_next();
-    assert_eq!(scene.requests.iter().filter(|request| request.method == "POST").count(), 2);
+    assert_eq!(
+        scene
+            .requests
+            .iter()
+            .filter(|request| request.method == "POST")
+            .count(),
+        2
+    );
     assert_eq!(scene.log_lines().len(), 1, "{:?}", scene.log_lines());
     let kept = if kind == Kind::Executable { 1 } else { 2 };
     wait_until("the handler is gone", || scene.processes().len() == kept);
@@ -176,7 +210,10 @@ fn error_document_counts_up_to_its_limit_and_not_past_it() {
             scene.deliver(&event("document", "", b"{}"));
             let answer = scene.expect_answer("document", "error");
             let start = format!("{{\"errorType\":{error_type}");
-            assert!(answer.text().starts_with(&start), "{kind:?}, {length} bytes");
+            assert!(
+                answer.text().starts_with(&start),
+                "{kind:?}, {length} bytes"
+            );
         }
     }
 }
@@ -187,7 +224,12 @@ fn error_document_counts_up_to_its_limit_and_not_past_it() {
 fn memory_after_large_events_is_what_it_was_before_them() {
     for kind in Kind::ALL {
         let environment = [("MALLOC_MMAP_THRESHOLD_", "131072")];
-        let setup = Setup { kind, body: "cat", environment: &environment, under: &[] };
+        let setup = Setup {
+            kind,
+            body: "cat",
+            environment: &environment,
+            under: &[],
+        };
         let mut scene = Scene::start(&setup);
         let large = vec![b'x'; PAYLOAD_LIMIT];
         let mut resident = Vec::new();
@@ -196,7 +238,10 @@ fn memory_after_large_events_is_what_it_was_before_them() {
             let first = if round == 0 { b"{}" } else { &large[..] };
             for body in [first, b"{}"] {
                 scene.send(&event("any", "", body));
-                assert!(scene.expect_answer("any", "response").body == body, "{kind:?}");
+                assert!(
+                    scene.expect_answer("any", "response").body == body,
+                    "{kind:?}"
+                );
                 scene.send(ACCEPTED);
                 // All that an event took is given back by the time that the next is asked for.
                 scene.expect_next();
@@ -204,6 +249,9 @@ fn memory_after_large_events_is_what_it_was_before_them() {
             resident.push(status_number(scene.pid(), "VmRSS"));
         }
         let most = resident[0] + 256;
-        assert!(resident.iter().all(|kib| *kib <= most), "{kind:?}: {resident:?} KiB");
+        assert!(
+            resident.iter().all(|kib| *kib <= most),
+            "{kind:?}: {resident:?} KiB"
+        );
     }
 }

@@ -21,8 +21,13 @@ use std::time::{Duration, Instant};
 
 /// An API of so many slots, and a bootstrap that is told so.
 fn with_slots(setup: Setup, slots: usize) -> Setup {
-    let options = Options { slots, ..Options::default() };
-    setup.options(options).env("AWS_LAMBDA_MAX_CONCURRENCY", slots.to_string())
+    let options = Options {
+        slots,
+        ..Options::default()
+    };
+    setup
+        .options(options)
+        .env("AWS_LAMBDA_MAX_CONCURRENCY", slots.to_string())
 }
 
 /// The same commands as a function and as an executable; `$event` is the event. A handler that
@@ -38,9 +43,19 @@ impl Scene {
         let folder = Folder::with_script(&format!("handler() {{ {commands}\n}}"));
         folder.executable("app", format!("#!/bin/sh\n{commands}\n"));
         let path = folder.path().join("gate");
-        assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());
+        assert!(
+            Command::new("mkfifo")
+                .arg(&path)
+                .status()
+                .expect("mkfifo runs")
+                .success()
+        );
         // For both: so that no reader waits for a writer, and none ever sees the end.
-        let gate = OpenOptions::new().read(true).write(true).open(path).unwrap();
+        let gate = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .unwrap();
         Scene { folder, gate }
     }
 
@@ -49,19 +64,27 @@ impl Scene {
     }
 
     fn started(&self) -> usize {
-        fs::read_to_string(self.folder.path().join("started")).unwrap_or_default().lines().count()
+        fs::read_to_string(self.folder.path().join("started"))
+            .unwrap_or_default()
+            .lines()
+            .count()
     }
 
     /// Lets so many handlers go on: each takes one line.
     fn open_gate(&mut self, handlers: usize) {
-        self.gate.write_all("\n".repeat(handlers).as_bytes()).unwrap();
+        self.gate
+            .write_all("\n".repeat(handlers).as_bytes())
+            .unwrap();
     }
 
     /// Pushes events and waits until the handlers of all of them run, none being answered.
     fn start_events(&self, lambda: &Lambda, events: Vec<Event>) -> Vec<String> {
         let before = self.started();
         let count = events.len();
-        let ids: Vec<String> = events.into_iter().map(|event| lambda.api.push(event)).collect();
+        let ids: Vec<String> = events
+            .into_iter()
+            .map(|event| lambda.api.push(event))
+            .collect();
         for id in &ids {
             lambda.wait_delivered(id);
         }
@@ -76,7 +99,10 @@ impl Scene {
 const WAIT: &str = "echo 1 >>started; read -r _ <gate";
 
 fn answers_any(request: &Request, ids: &[String]) -> bool {
-    request.endpoint.answered_id().is_some_and(|id| ids.iter().any(|known| known == id))
+    request
+        .endpoint
+        .answered_id()
+        .is_some_and(|id| ids.iter().any(|known| known == id))
 }
 
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -88,7 +114,9 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 fn wait_idle(lambda: &Lambda, slots: usize) {
-    lambda.wait("every slot to ask", |state| (state.idle == slots).then_some(()));
+    lambda.wait("every slot to ask", |state| {
+        (state.idle == slots).then_some(())
+    });
 }
 
 #[test]
@@ -161,7 +189,12 @@ fn death_of_one_slot_leaves_the_others_and_of_the_last_one_ends_the_bootstrap() 
         }
         lambda.api.push(Event::new("die"));
         let exit = lambda.wait_exit();
-        assert_eq!((exit.code(), exit.signal()), (Some(137), None), "{}", lambda.bootstrap.log());
+        assert_eq!(
+            (exit.code(), exit.signal()),
+            (Some(137), None),
+            "{}",
+            lambda.bootstrap.log()
+        );
     }
 }
 
@@ -172,7 +205,9 @@ fn slot_whose_connection_breaks_goes_on_with_a_new_one() {
         let lambda = with_slots(setup, 4).start();
         wait_idle(&lambda, 4);
         lambda.api.close_connections();
-        lambda.wait("connections", |state| (state.counts.connections == 8).then_some(()));
+        lambda.wait("connections", |state| {
+            (state.counts.connections == 8).then_some(())
+        });
         for _ in 0..8 {
             assert_eq!(lambda.call("1").text().trim(), "ok");
         }
@@ -188,7 +223,11 @@ fn slot_of_an_overrunning_handler_is_freed() {
         let waiting = scene.start_events(&lambda, vec![Event::new("1")]);
         for _ in 0..2 {
             let hanging = Event::new("hang").deadline_in(Duration::from_millis(700));
-            assert_failure(&lambda.invoke(hanging), "Function.TimedOut", "before the deadline");
+            assert_failure(
+                &lambda.invoke(hanging),
+                "Function.TimedOut",
+                "before the deadline",
+            );
         }
         // The slot is free again, while the other still has its event.
         let second = scene.start_events(&lambda, vec![Event::new("2")]);
@@ -226,7 +265,9 @@ fn late_answer_that_is_refused_costs_nothing() {
 fn trace_id_is_in_the_environment_of_its_own_event_alone() {
     let mut scene = Scene::new(&format!("{WAIT}; echo \"${{_X_AMZN_TRACE_ID-none}}\""));
     for setup in scene.each_kind() {
-        let lambda = with_slots(setup, 3).env("_X_AMZN_TRACE_ID", "stale").start();
+        let lambda = with_slots(setup, 3)
+            .env("_X_AMZN_TRACE_ID", "stale")
+            .start();
         for round in ["a", "b"] {
             let traced = |name| {
                 let value = format!("Root={round}-{name}");
@@ -239,7 +280,11 @@ fn trace_id_is_in_the_environment_of_its_own_event_alone() {
             let seen: Vec<&str> = seen.iter().map(|text| text.trim()).collect();
             assert_eq!(
                 seen,
-                [&format!("Root={round}-first"), &format!("Root={round}-second"), "none"]
+                [
+                    &format!("Root={round}-first"),
+                    &format!("Root={round}-second"),
+                    "none"
+                ]
             );
         }
     }
@@ -249,11 +294,16 @@ fn trace_id_is_in_the_environment_of_its_own_event_alone() {
 fn log_lines_of_slots_are_told_apart_by_their_request_id() {
     // Lines of up to 4,096 bytes go to a pipe as a whole.
     let filler = "x".repeat(3_000);
-    let scene = Scene::new(&format!("for n in 1 2 3 4 5; do echo \"$event {filler}\" >&2; done"));
+    let scene = Scene::new(&format!(
+        "for n in 1 2 3 4 5; do echo \"$event {filler}\" >&2; done"
+    ));
     for setup in scene.each_kind() {
-        let lambda = with_slots(setup, 8).env("AWS_LAMBDA_LOG_FORMAT", "JSON").start();
-        let ids: Vec<String> =
-            (0..40).map(|number| lambda.api.push(Event::new(number.to_string()))).collect();
+        let lambda = with_slots(setup, 8)
+            .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
+            .start();
+        let ids: Vec<String> = (0..40)
+            .map(|number| lambda.api.push(Event::new(number.to_string())))
+            .collect();
         for id in &ids {
             lambda.answer(id);
         }
@@ -285,7 +335,15 @@ fn init_error_of_a_slot_ends_them_all() {
 #[test]
 fn concurrency_that_is_absent_or_no_number_means_one_slot() {
     let folder = Folder::with_app("echo ok");
-    for value in [None, Some(""), Some("many"), Some("-1"), Some("1.5"), Some(" 4"), Some("1")] {
+    for value in [
+        None,
+        Some(""),
+        Some("many"),
+        Some("-1"),
+        Some("1.5"),
+        Some(" 4"),
+        Some("1"),
+    ] {
         let setup = Setup::app(&folder);
         let setup = match value {
             Some(value) => setup.env("AWS_LAMBDA_MAX_CONCURRENCY", value),
@@ -303,9 +361,15 @@ fn concurrency_that_is_absent_or_no_number_means_one_slot() {
 fn concurrency_out_of_range_is_an_init_error_that_names_it() {
     let folder = Folder::with_app("echo ok");
     for value in ["0", "2049", "99999999999999999999"] {
-        let lambda = Setup::app(&folder).env("AWS_LAMBDA_MAX_CONCURRENCY", value).start();
+        let lambda = Setup::app(&folder)
+            .env("AWS_LAMBDA_MAX_CONCURRENCY", value)
+            .start();
         let report = lambda.request(&Endpoint::InitError);
-        for part in ["AWS_LAMBDA_MAX_CONCURRENCY", &format!("'{value}'"), "from 1 to 2048"] {
+        for part in [
+            "AWS_LAMBDA_MAX_CONCURRENCY",
+            &format!("'{value}'"),
+            "from 1 to 2048",
+        ] {
             assert_failure(&report, "Runtime.ConfigInvalid", part);
         }
         assert_eq!(lambda.wait_exit().code(), Some(1));
@@ -318,9 +382,20 @@ fn concurrency_at_its_limit_is_taken() {
     let folder = Folder::with_app("echo ok");
     // Not served: 2,048 processes are too many for a machine that tests.
     let mut check = Command::new(BOOTSTRAP);
-    check.arg("--check").env("LAMBDA_TASK_ROOT", folder.path()).env("_HANDLER", "app");
-    let output = check.env("AWS_LAMBDA_MAX_CONCURRENCY", "2048").output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+    check
+        .arg("--check")
+        .env("LAMBDA_TASK_ROOT", folder.path())
+        .env("_HANDLER", "app");
+    let output = check
+        .env("AWS_LAMBDA_MAX_CONCURRENCY", "2048")
+        .output()
+        .unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
 }
 
 #[test]
@@ -354,7 +429,9 @@ fn measure_cost_of_an_event_by_slots() {
                 for _ in 0..EVENTS {
                     lambda.api.push(Event::new("{}").deadline_in(hour));
                 }
-                lambda.wait("all answers", |state| (state.counts.posts == EVENTS).then_some(()));
+                lambda.wait("all answers", |state| {
+                    (state.counts.posts == EVENTS).then_some(())
+                });
                 begin.elapsed().as_micros() / EVENTS as u128
             });
             let least = rounds.min().expect("three rounds");

@@ -42,13 +42,19 @@ impl Scene {
         make_fifo(&path);
         // For both, and kept: so that no end waits for the other one, and no reader sees an end. A
         // handler that came back while a gate was still being closed took that for an answer.
-        let gate = OpenOptions::new().read(true).write(true).open(path).unwrap();
+        let gate = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .unwrap();
         Scene { folder, gate }
     }
 
     /// Lets a handler go on that waits at its gate.
     fn open_gate(&mut self) {
-        self.gate.write_all(b"\n").expect("a gate can be written to");
+        self.gate
+            .write_all(b"\n")
+            .expect("a gate can be written to");
     }
 }
 
@@ -63,7 +69,10 @@ fn each_kind(commands: &str) -> Vec<(Scene, Setup)> {
     let setup = Setup::app(&app);
     let all = functions.into_iter().chain([(app, setup)]);
     all.map(|(folder, setup)| {
-        (Scene::new(folder), setup.env("BOOTSTRAP_RESPONSE_MODE", "streaming"))
+        (
+            Scene::new(folder),
+            setup.env("BOOTSTRAP_RESPONSE_MODE", "streaming"),
+        )
     })
     .collect()
 }
@@ -77,14 +86,28 @@ fn make_fifo(path: &Path) {
 fn wait_body(lambda: &Lambda, body: &[u8]) -> Request {
     lambda.wait("a part of the response", |state| {
         let mut requests = state.requests.values();
-        requests.find(|r| matches!(r.endpoint, Endpoint::Response(_)) && r.body == body).cloned()
+        requests
+            .find(|r| matches!(r.endpoint, Endpoint::Response(_)) && r.body == body)
+            .cloned()
     })
 }
 
 fn assert_streamed(request: &Request, body: &[u8]) {
-    assert!(matches!(request.endpoint, Endpoint::Response(_)), "{}", request.text());
-    assert_eq!(request.header("Lambda-Runtime-Function-Response-Mode"), Some("streaming"));
-    assert!(request.body == body, "{} bytes: {:.400}", request.body.len(), request.text());
+    assert!(
+        matches!(request.endpoint, Endpoint::Response(_)),
+        "{}",
+        request.text()
+    );
+    assert_eq!(
+        request.header("Lambda-Runtime-Function-Response-Mode"),
+        Some("streaming")
+    );
+    assert!(
+        request.body == body,
+        "{} bytes: {:.400}",
+        request.body.len(),
+        request.text()
+    );
     assert_eq!(request.status, 202);
 }
 
@@ -95,7 +118,10 @@ fn output_arrives_while_the_handler_still_runs() {
         let lambda = setup.start();
         let id = lambda.api.push(Event::new("1"));
         for part in ["one", "onetwo"] {
-            assert_eq!(wait_body(&lambda, part.as_bytes()).progress, Progress::Arriving);
+            assert_eq!(
+                wait_body(&lambda, part.as_bytes()).progress,
+                Progress::Arriving
+            );
             scene.open_gate();
         }
         let answer = lambda.answer(&id);
@@ -114,24 +140,42 @@ fn head_of_a_stream_announces_mode_framing_and_both_trailers() {
         let values = |name: &str| {
             let of_name = |(n, _): &&(String, Vec<u8>)| n.eq_ignore_ascii_case(name);
             let values = answer.headers.iter().filter(of_name);
-            values.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect::<Vec<_>>()
+            values
+                .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+                .collect::<Vec<_>>()
         };
-        assert_eq!(values("Lambda-Runtime-Function-Response-Mode"), ["streaming"]);
+        assert_eq!(
+            values("Lambda-Runtime-Function-Response-Mode"),
+            ["streaming"]
+        );
         assert_eq!(values("Transfer-Encoding"), ["chunked"]);
         assert_eq!(values("Content-Type"), ["application/octet-stream"]);
-        assert_eq!(values("Trailer"), [format!("{TYPE_TRAILER}, {BODY_TRAILER}")]);
+        assert_eq!(
+            values("Trailer"),
+            [format!("{TYPE_TRAILER}, {BODY_TRAILER}")]
+        );
         assert_eq!(values("Content-Length"), [""; 0]);
-        assert!(answer.trailers.is_empty(), "a success has no error in its trailers");
+        assert!(
+            answer.trailers.is_empty(),
+            "a success has no error in its trailers"
+        );
     }
 }
 
 #[test]
 fn buffered_response_has_a_length_and_no_mode() {
     for (_scene, setup) in each_kind("printf response") {
-        let answer = setup.env("BOOTSTRAP_RESPONSE_MODE", "buffered").start().call("1");
+        let answer = setup
+            .env("BOOTSTRAP_RESPONSE_MODE", "buffered")
+            .start()
+            .call("1");
         assert_eq!(answer.header("Content-Length"), Some("8"));
         assert_eq!(answer.header("Content-Type"), Some("application/json"));
-        for name in ["Lambda-Runtime-Function-Response-Mode", "Transfer-Encoding", "Trailer"] {
+        for name in [
+            "Lambda-Runtime-Function-Response-Mode",
+            "Transfer-Encoding",
+            "Trailer",
+        ] {
             assert_eq!(answer.header(name), None);
         }
     }
@@ -213,9 +257,15 @@ fn failure_after_the_first_byte_is_in_the_trailers() {
             assert_eq!(answer.trailer(TYPE_TRAILER), Some(error_type));
             let document = base64::decode(answer.trailer(BODY_TRAILER).unwrap()).unwrap();
             let document = json::parse(&document).expect("the document is JSON");
-            assert_eq!(document.names(), ["errorType", "errorMessage", "stackTrace"]);
+            assert_eq!(
+                document.names(),
+                ["errorType", "errorMessage", "stackTrace"]
+            );
             assert_eq!(document.text("errorType"), error_type);
-            assert!(document.text("errorMessage").contains(message), "{document:?}");
+            assert!(
+                document.text("errorMessage").contains(message),
+                "{document:?}"
+            );
             lambda.wait_log(error_type);
             lambda.api.forget();
         }
@@ -244,13 +294,18 @@ fn api_that_takes_no_more_for_now_holds_the_writer() {
                 Action::Usual
             })
             .start();
-        let id = lambda.api.push(Event::new("1").deadline_in(Duration::from_secs(120)));
+        let id = lambda
+            .api
+            .push(Event::new("1").deadline_in(Duration::from_secs(120)));
         let count = || {
             let text = fs::read_to_string(scene.folder.path().join("count")).unwrap_or_default();
             text.trim().parse::<u64>().unwrap_or(0)
         };
         let stopped_at = wait_until_steady(count);
-        assert!(stopped_at < BLOCKS, "all was written, and nobody had read it");
+        assert!(
+            stopped_at < BLOCKS,
+            "all was written, and nobody had read it"
+        );
         release.send(()).unwrap();
         let answer = lambda.answer(&id);
         assert_eq!(answer.body.len(), usize::try_from(BLOCKS).unwrap() * BLOCK);
@@ -289,7 +344,10 @@ fn api_that_goes_away_stops_the_handler() {
                 .start();
             let answer = lambda.call("1");
             assert_streamed(&answer, b"again");
-            assert!(begin.elapsed() < Duration::from_secs(20), "the handler was waited for");
+            assert!(
+                begin.elapsed() < Duration::from_secs(20),
+                "the handler was waited for"
+            );
             lambda.wait_log("Function.StreamRefused");
             // The bootstrap, and the warm shell of a function: nobody of the first attempt is left.
             let warm = scene.folder.path().join("function.sh").exists();
@@ -306,7 +364,10 @@ fn output_that_a_process_in_the_background_holds_does_not_hold_the_response() {
         for _ in 0..2 {
             let begin = Instant::now();
             assert_streamed(&lambda.call("1"), b"one");
-            assert!(begin.elapsed() < Duration::from_secs(20), "the background was waited for");
+            assert!(
+                begin.elapsed() < Duration::from_secs(20),
+                "the background was waited for"
+            );
         }
     }
 }
@@ -350,18 +411,28 @@ fn http_response_that_lost_its_nuls_is_sent_as_it_is_and_a_line_says_so() {
         (format!("{}body", long(60_000)), true),
         ("{\"statusCode\":200}body".to_owned(), true),
         (format!("{{\"statusCode\":200}}{}body", &nuls[1..]), true),
-        (format!("{{\"statusCode\":200}}{}x{}", &nuls[4..], &nuls[4..]), true),
+        (
+            format!("{{\"statusCode\":200}}{}x{}", &nuls[4..], &nuls[4..]),
+            true,
+        ),
         (String::new(), true),
     ] {
         // The first part ends in the middle of the NULs, or of what is there instead.
         let commands = "dd bs=22 count=1 2>/dev/null; cat";
         for (_scene, setup) in each_kind(commands) {
             let lambda = setup.env("BOOTSTRAP_CONTENT_TYPE", HTTP).start();
-            assert_streamed(&lambda.invoke(Event::new(&response).id("a")), response.as_bytes());
+            assert_streamed(
+                &lambda.invoke(Event::new(&response).id("a")),
+                response.as_bytes(),
+            );
             lambda.wait_idle();
             let log = lambda.end();
             let line = format!("bootstrap: WARN RequestId: a the response {NO_NULS}");
-            assert_eq!(log.matches(&line).count(), usize::from(is_told), "{response:.30}: {log}");
+            assert_eq!(
+                log.matches(&line).count(),
+                usize::from(is_told),
+                "{response:.30}: {log}"
+            );
         }
     }
 }
@@ -382,7 +453,11 @@ fn nuls_are_missed_in_http_responses_alone_and_in_successful_ones() {
             lambda.call(event);
             lambda.wait_idle();
             let log = lambda.end();
-            assert_eq!(log.matches(NO_NULS).count(), lines, "{mode} {content_type} {event}: {log}");
+            assert_eq!(
+                log.matches(NO_NULS).count(),
+                lines,
+                "{mode} {content_type} {event}: {log}"
+            );
         }
     }
 }
@@ -398,9 +473,14 @@ impl Sink {
     fn start(artifact: &Path, folder: &Folder, handler: &str) -> Sink {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut command = Command::new(artifact);
-        command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default());
+        command
+            .env_clear()
+            .env("PATH", env::var_os("PATH").unwrap_or_default());
         command.current_dir(folder.path()).env("_HANDLER", handler);
-        command.env("AWS_LAMBDA_RUNTIME_API", listener.local_addr().unwrap().to_string());
+        command.env(
+            "AWS_LAMBDA_RUNTIME_API",
+            listener.local_addr().unwrap().to_string(),
+        );
         command.env("BOOTSTRAP_RESPONSE_MODE", "streaming");
         let tag = process::new_tag();
         let bootstrap = Bootstrap::start(command, tag, Log::Kept, || ()).unwrap();
@@ -431,9 +511,15 @@ impl Sink {
 /// The release's bootstrap for this machine, as `make` builds it; `ZEROSTRAP_DIST` names another
 /// folder than `dist`. Where it is not of this commit, says so, and the test has nothing to do.
 fn artifact(test: &str) -> Option<PathBuf> {
-    let dist = env::var_os("ZEROSTRAP_DIST")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("dist"), PathBuf::from);
-    let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+    let dist = env::var_os("ZEROSTRAP_DIST").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("dist"),
+        PathBuf::from,
+    );
+    let arch = if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "x86_64"
+    };
     let path = dist.join(arch).join("bootstrap");
     let commit = env!("ZEROSTRAP_COMMIT").as_bytes();
     let bytes = fs::read(&path).unwrap_or_default();
@@ -442,7 +528,10 @@ fn artifact(test: &str) -> Option<PathBuf> {
         return Some(path);
     }
     let required = env::var_os("ZEROSTRAP_REQUIRE_DIST").is_some_and(|value| value == "1");
-    let why = format!("{} is not there, or not of this commit; run make", path.display());
+    let why = format!(
+        "{} is not there, or not of this commit; run make",
+        path.display()
+    );
     assert!(!required, "{why}");
     // To the descriptor itself: what a passing test prints is kept back.
     writeln!(io::stderr(), "skipped: {test}: {why}").expect("standard error can be written to");
@@ -452,8 +541,14 @@ fn artifact(test: &str) -> Option<PathBuf> {
 /// The most memory that a process had resident, in KiB.
 fn peak_memory(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
-    line.trim().trim_end_matches(" kB").parse().expect("a number of KiB")
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .expect("VmHWM");
+    line.trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .expect("a number of KiB")
 }
 
 /// Most memory of the bootstrap while a stream of 200 MB passes through it.
@@ -462,14 +557,21 @@ const STREAM_MEMORY_KIB: u64 = 1_024;
 #[test]
 fn stream_of_200_megabytes_takes_less_than_a_mebibyte_of_memory() {
     let test = "stream_of_200_megabytes_takes_less_than_a_mebibyte_of_memory";
-    let Some(artifact) = artifact(test) else { return };
+    let Some(artifact) = artifact(test) else {
+        return;
+    };
     let commands = "head -c 200000000 /dev/zero";
     let folder = Folder::with_script(&format!("handler() {{ {commands}; }}"));
     folder.executable("app", format!("#!/bin/sh\n{commands}\n"));
     for handler in ["app", "function.handler"] {
         let sink = Sink::start(&artifact, &folder, handler);
         let sizes = sink.pieces.iter().map(|(_, size)| size);
-        assert_eq!(sizes.sum::<usize>(), 200_000_000, "{}", sink.bootstrap.log());
+        assert_eq!(
+            sizes.sum::<usize>(),
+            200_000_000,
+            "{}",
+            sink.bootstrap.log()
+        );
         let peak = peak_memory(sink.bootstrap.pid);
         println!("{handler}: peak memory of the bootstrap {peak} KiB");
         assert!(peak <= STREAM_MEMORY_KIB, "{handler}: {peak} KiB");
@@ -485,7 +587,9 @@ fn measure_latency_of_a_stream() {
         eprintln!("skipped: {test}: ZEROSTRAP_MEASURE is not set");
         return;
     }
-    let Some(artifact) = artifact(test) else { return };
+    let Some(artifact) = artifact(test) else {
+        return;
+    };
     let folder = Folder::with_script("handler() { exec cat <gate; }");
     folder.executable("app", "#!/bin/sh\nexec cat <gate\n");
     let gate = folder.path().join("gate");
@@ -496,7 +600,9 @@ fn measure_latency_of_a_stream() {
         println!("{handler}, stream: {}", latencies(&gate, seen));
     }
     let mut cat = Command::new("sh");
-    cat.args(["-c", "exec cat <gate"]).current_dir(folder.path()).stdout(Stdio::piped());
+    cat.args(["-c", "exec cat <gate"])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped());
     let mut cat = cat.spawn().unwrap();
     let mut pipe = cat.stdout.take().unwrap();
     let seen = || {
@@ -523,5 +629,10 @@ fn latencies(gate: &Path, mut seen: impl FnMut() -> Instant) -> String {
     let first = times.remove(0);
     times.sort_unstable();
     let at = |share: usize| times[(times.len() - 1) * share / 100];
-    format!("us: first {first}, median {} p90 {} p99 {}", at(50), at(90), at(99))
+    format!(
+        "us: first {first}, median {} p90 {} p99 {}",
+        at(50),
+        at(90),
+        at(99)
+    )
 }

@@ -32,7 +32,9 @@ fn corpus_of_the_client_keeps_the_invariants() {
 }
 
 fn replay(target: &str, check: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(target);
     let mut count = 0;
     for entry in fs::read_dir(&folder).expect("a corpus") {
         let path = entry.expect("an entry").path();
@@ -64,9 +66,13 @@ fn all_short_heads_keep_the_invariants() {
     ];
     // A head that does not begin as one is refused at once: all others begin with one of two.
     for first in &words[..2] {
-        sentences(&words, 5, &mut first.to_vec(), &mut |data| invariants::check_head(data));
+        sentences(&words, 5, &mut first.to_vec(), &mut |data| {
+            invariants::check_head(data)
+        });
     }
-    sentences(&words, 2, &mut Vec::new(), &mut |data| invariants::check_head(data));
+    sentences(&words, 2, &mut Vec::new(), &mut |data| {
+        invariants::check_head(data)
+    });
 }
 
 #[test]
@@ -85,8 +91,12 @@ fn all_short_status_lines_keep_the_invariants() {
         b"\x1b",
         b"\r\n\r\n",
     ];
-    sentences(&words, 5, &mut b"HTTP/1.1".to_vec(), &mut |data| invariants::check_head(data));
-    sentences(&words, 5, &mut Vec::new(), &mut |data| invariants::check_head(data));
+    sentences(&words, 5, &mut b"HTTP/1.1".to_vec(), &mut |data| {
+        invariants::check_head(data)
+    });
+    sentences(&words, 5, &mut Vec::new(), &mut |data| {
+        invariants::check_head(data)
+    });
 }
 
 #[test]
@@ -106,15 +116,26 @@ fn all_short_chunked_bodies_keep_the_invariants() {
         b"fffffffffffffffff",
     ];
     // Chunked, pieces of one byte.
-    sentences(&words, 6, &mut b"\x02\0\0".to_vec(), &mut |data| invariants::check_body(data));
+    sentences(&words, 6, &mut b"\x02\0\0".to_vec(), &mut |data| {
+        invariants::check_body(data)
+    });
     let start = b"\x02\0\x013\r\nabc\r\n";
-    sentences(&words, 5, &mut start.to_vec(), &mut |data| invariants::check_body(data));
+    sentences(&words, 5, &mut start.to_vec(), &mut |data| {
+        invariants::check_body(data)
+    });
 }
 
 #[test]
 fn bodies_of_every_short_length_keep_the_invariants() {
     for length in 0..=u8::MAX {
-        for given in [0, 1, 2, length, length.saturating_sub(1), length.saturating_add(1)] {
+        for given in [
+            0,
+            1,
+            2,
+            length,
+            length.saturating_sub(1),
+            length.saturating_add(1),
+        ] {
             let body = vec![b'x'; usize::from(given)];
             invariants::check_body(&[&[4, length, length], body.as_slice()].concat());
         }

@@ -38,7 +38,11 @@ impl Address {
             None => "the variable is not set",
         };
         let mend = "Lambda and its emulators set it to host:port, set it so to run by hand";
-        log::write(Level::Fatal, None, &format!("AWS_LAMBDA_RUNTIME_API: {why}; {mend}"));
+        log::write(
+            Level::Fatal,
+            None,
+            &format!("AWS_LAMBDA_RUNTIME_API: {why}; {mend}"),
+        );
         None
     }
 
@@ -48,7 +52,9 @@ impl Address {
         let (authority, prefix) = text.split_at_checked(text.find('/').unwrap_or(text.len()))?;
         let (host, port) = authority.rsplit_once(':')?;
         let port = number(port.as_bytes(), 10).and_then(|port| u16::try_from(port).ok())?;
-        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let bracketed = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
         let host_is_plain = bracketed.is_some() || !host.contains([':', '[', ']', '@', '?', '#']);
         let is_visible = text.bytes().all(|byte| matches!(byte, b'!'..=b'~'));
         let host = bracketed.unwrap_or(host);
@@ -87,14 +93,19 @@ fn look_up(host: &str, open_hosts: OpenHosts) -> Vec<IpAddr> {
     let mut found = Vec::new();
     for line in text.split(|&byte| byte == b'\n') {
         let line = line.split(|&byte| byte == b'#').next().unwrap_or_default();
-        let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        let mut words = line
+            .split(u8::is_ascii_whitespace)
+            .filter(|word| !word.is_empty());
         let first = String::from_utf8_lossy(words.next().unwrap_or_default());
         if words.any(|name| name.eq_ignore_ascii_case(host.as_bytes())) {
             found.extend(first.parse::<IpAddr>());
         }
     }
     if host.eq_ignore_ascii_case("localhost") {
-        found.extend([IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)]);
+        found.extend([
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            IpAddr::from(Ipv6Addr::LOCALHOST),
+        ]);
     }
     found
 }

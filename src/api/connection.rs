@@ -43,7 +43,14 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn new(address: Address) -> Connection {
         let (head, framing) = (Head::default(), Framing::UntilClose);
-        Connection { address, stream: None, head, framing, last_heard: None, written: 0 }
+        Connection {
+            address,
+            stream: None,
+            head,
+            framing,
+            last_heard: None,
+            written: 0,
+        }
     }
 
     /// Gives the connection up; the next request opens another.
@@ -97,14 +104,20 @@ impl Connection {
     /// Writes all parts, in one system call where the socket takes them, without copying them
     /// together. What the peer does not take until `limit` fails with `TimedOut` or `WouldBlock`.
     pub(crate) fn write(&mut self, parts: [&[u8]; 3], limit: Option<SystemTime>) -> io::Result<()> {
-        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?.get_mut();
+        let stream = self
+            .stream
+            .as_mut()
+            .ok_or(io::ErrorKind::NotConnected)?
+            .get_mut();
         let mut parts: &mut [IoSlice<'_>] = &mut parts.map(IoSlice::new);
         IoSlice::advance_slices(&mut parts, 0);
         while !parts.is_empty() {
             if let Some(at) = limit {
                 let left = at.duration_since(SystemTime::now()).unwrap_or_default();
                 // A timeout of zero, when there is no time left, is refused.
-                stream.set_write_timeout(Some(left)).map_err(|_| io::ErrorKind::TimedOut)?;
+                stream
+                    .set_write_timeout(Some(left))
+                    .map_err(|_| io::ErrorKind::TimedOut)?;
             }
             match stream.write_vectored(parts) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -128,10 +141,19 @@ impl Connection {
     /// Receives the header block of the final reply to a request that was `sent`. An API that
     /// refuses a long body may answer before it read it: then only the header block counts.
     pub(crate) fn reply(&mut self, sent: io::Result<()>) -> Outcome {
-        let Err(error) = sent else { return self.receive_head() };
+        let Err(error) = sent else {
+            return self.receive_head();
+        };
         // An API that takes no more has no answer before it has the rest.
-        let is_stuck = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
-        let reply = if is_stuck { Err(CUT.into()) } else { self.receive_head() };
+        let is_stuck = matches!(
+            error.kind(),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+        );
+        let reply = if is_stuck {
+            Err(CUT.into())
+        } else {
+            self.receive_head()
+        };
         self.close();
         reply.map_err(|_| Kind::Io(error))
     }
@@ -153,7 +175,9 @@ impl Connection {
                 return Ok(());
             }
         }
-        Err(Kind::Protocol("the reply has more than 16 interim replies before it"))
+        Err(Kind::Protocol(
+            "the reply has more than 16 interim replies before it",
+        ))
     }
 
     /// Receives the reply's body, at most `room` bytes of it, and gives its parts to `sink`.
@@ -186,10 +210,16 @@ impl Connection {
     /// Gives the connection up if the peer closed it, or sent what nobody asked for, while it was
     /// idle, so that nothing is sent that would be lost. A GET finds out by itself, and is repeated.
     pub(crate) fn close_if_stale(&mut self) {
-        let is_trusted = self.last_heard.is_some_and(|at| at.elapsed() <= TRUSTED_IDLE);
-        let Some(stream) = self.stream.as_ref().filter(|_| !is_trusted) else { return };
+        let is_trusted = self
+            .last_heard
+            .is_some_and(|at| at.elapsed() <= TRUSTED_IDLE);
+        let Some(stream) = self.stream.as_ref().filter(|_| !is_trusted) else {
+            return;
+        };
         let stream = stream.get_ref();
-        let peeked = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
+        let peeked = stream
+            .set_nonblocking(true)
+            .and_then(|()| stream.peek(&mut [0]));
         let stands = peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
         if stream.set_nonblocking(false).is_err() || !stands {
             self.close();
@@ -204,5 +234,7 @@ fn received(stream: &mut BufReader<TcpStream>) -> Result<&[u8], Kind> {
             return Err(Kind::Io(error));
         }
     }
-    Some(stream.buffer()).filter(|bytes| !bytes.is_empty()).ok_or(CUT.into())
+    Some(stream.buffer())
+        .filter(|bytes| !bytes.is_empty())
+        .ok_or(CUT.into())
 }

@@ -12,9 +12,9 @@ use std::time::Duration;
 use crate::api::address::Address;
 use crate::api::connection::Connection;
 use crate::api::error::{Kind, Outcome};
+use crate::context::Invocation;
 use crate::failure::Failure;
 use crate::http::request::Request;
-use crate::context::Invocation;
 use crate::log::{self, Level};
 
 /// Most bytes of an event, and of a buffered response (AWS emulator: `6 MiB + 100`).
@@ -41,7 +41,11 @@ impl RuntimeApi {
     /// Connects at the first request.
     pub(crate) fn new(address: &Address) -> RuntimeApi {
         let connection = Connection::new(address.clone());
-        RuntimeApi { connection, request: Request::default(), during: "" }
+        RuntimeApi {
+            connection,
+            request: Request::default(),
+            during: "",
+        }
     }
 
     /// Asks for the next event and waits for it without limit: the sandbox may be frozen for hours
@@ -77,7 +81,9 @@ impl RuntimeApi {
         self.connection.body(REPLY_BODY_LIMIT, &mut |_| {})?;
         self.begin("GET /extension/event/next", None);
         self.request.header("Lambda-Extension-Identifier", &id);
-        self.connection.send([self.request.finish(), b"", b""], None).map_err(Kind::Io)
+        self.connection
+            .send([self.request.finish(), b"", b""], None)
+            .map_err(Kind::Io)
     }
 
     /// Begins a request. `during` is its name: the method, and the path, in which an ellipsis stands
@@ -86,11 +92,29 @@ impl RuntimeApi {
         self.during = during;
         let (method, path) = during.split_once(' ').unwrap_or_default();
         let path = path.strip_prefix('…').unwrap_or(path).as_bytes();
-        let events: &[u8] = if answers.is_some() { b"/runtime/invocation/" } else { b"" };
+        let events: &[u8] = if answers.is_some() {
+            b"/runtime/invocation/"
+        } else {
+            b""
+        };
         let id = answers.map(Invocation::path_segment).unwrap_or_default();
-        let version = if path.starts_with(b"/extension") { b"/2020-01-01" } else { b"/2018-06-01" };
-        let Address { prefix, authority, .. } = &self.connection.address;
-        let start = [method.as_bytes(), b" ", prefix.as_bytes(), version, events, &id, path];
+        let version = if path.starts_with(b"/extension") {
+            b"/2020-01-01"
+        } else {
+            b"/2018-06-01"
+        };
+        let Address {
+            prefix, authority, ..
+        } = &self.connection.address;
+        let start = [
+            method.as_bytes(),
+            b" ",
+            prefix.as_bytes(),
+            version,
+            events,
+            &id,
+            path,
+        ];
         self.request.begin(&start, authority);
         // The nonce of the attempt is sent back unchanged, so that an answer that comes late cannot answer a later attempt
         // with the same request id.
@@ -111,7 +135,8 @@ impl RuntimeApi {
     pub(crate) fn post(&mut self, content_type: &str, body: &[u8]) -> Outcome {
         self.connection.close_if_stale();
         self.request.header("Content-Type", content_type.as_bytes());
-        self.request.header("Content-Length", body.len().to_string().as_bytes());
+        self.request
+            .header("Content-Length", body.len().to_string().as_bytes());
         self.connection.request(self.request.finish(), body)
     }
 
@@ -122,9 +147,13 @@ impl RuntimeApi {
         invocation: Option<&Invocation>,
         failure: &Failure,
     ) -> Outcome {
-        failure.log(invocation.map_or(Level::Fatal, |_| Level::Error), invocation);
+        failure.log(
+            invocation.map_or(Level::Fatal, |_| Level::Error),
+            invocation,
+        );
         self.begin(during, invocation);
-        self.request.header(ERROR_TYPE, failure.error_type().as_bytes());
+        self.request
+            .header(ERROR_TYPE, failure.error_type().as_bytes());
         let reply = self.post("application/json", &failure.to_json());
         self.conclude(reply, invocation)
     }

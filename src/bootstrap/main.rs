@@ -38,7 +38,9 @@ fn run(argument: &[u8]) -> u8 {
 
 fn serve() -> u8 {
     let begun = zerostrap::begin(settings, || sys::open(c"/etc/hosts"));
-    let Some((address, settings)) = begun else { return FAILURE };
+    let Some((address, settings)) = begun else {
+        return FAILURE;
+    };
     // PID 1 of a container has orphans to collect, which a process that waits for events cannot.
     let supervised = settings.concurrency > 1 || std::process::id() == 1;
     if supervised && let Err(error) = supervisor::divide(settings.concurrency) {
@@ -51,7 +53,11 @@ fn serve() -> u8 {
         Ok(mut handler) => zerostrap::serve_slot(&address, &settings, &mut *handler),
         Err(failure) => {
             zerostrap::report_init_error(&address, &failure);
-            return if supervised { supervisor::INIT_FAILED } else { FAILURE };
+            return if supervised {
+                supervisor::INIT_FAILED
+            } else {
+                FAILURE
+            };
         }
     }
     FAILURE
@@ -84,5 +90,7 @@ fn settings() -> Result<Settings, Failure> {
 
 /// `println!` would panic on a closed standard output. Gives the exit status.
 fn print(text: &str) -> u8 {
-    sys::standard_output().write_all(text.as_bytes()).map_or(FAILURE, |()| 0)
+    sys::standard_output()
+        .write_all(text.as_bytes())
+        .map_or(FAILURE, |()| 0)
 }

@@ -37,7 +37,9 @@ pub(crate) fn divide(slots: usize) -> io::Result<()> {
         // Several ends may be told by one signal. When this process ends, the kernel sends SIGTERM to
         // the slots that are left, and as PID 1 it ends everyone in its container.
         while let Some((pid, status)) = sys::collect_any() {
-            let Some(at) = alive.iter().position(|slot| *slot == pid) else { continue };
+            let Some(at) = alive.iter().position(|slot| *slot == pid) else {
+                continue;
+            };
             alive.swap_remove(at);
             if status.code() == Some(i32::from(INIT_FAILED)) {
                 sys::exit(1);

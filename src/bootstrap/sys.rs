@@ -99,7 +99,11 @@ extern "C" fn main(count: c_int, arguments: Strings) -> c_int {
         _ => b"",
     };
     act_on(SIGPIPE, IGNORED);
-    let mut standard = [0, 1, 2].map(|descriptor| PollFd { descriptor, wanted: 0, found: 0 });
+    let mut standard = [0, 1, 2].map(|descriptor| PollFd {
+        descriptor,
+        wanted: 0,
+        found: 0,
+    });
     while wait_for(&mut standard, Some(Duration::ZERO)).is_ok()
         && standard.iter().any(|fd| fd.found & POLLNVAL != 0)
     {
@@ -113,7 +117,14 @@ extern "C" fn main(count: c_int, arguments: Strings) -> c_int {
     // Managed Instances is known to leave some.
     // SAFETY: close_range(2) takes three numbers, and nothing of ours is open yet. On a kernel
     // older than 5.9 it does nothing.
-    unsafe { libc::syscall(SYS_CLOSE_RANGE, 3 as c_ulong, c_uint::MAX as c_ulong, 0 as c_ulong) };
+    unsafe {
+        libc::syscall(
+            SYS_CLOSE_RANGE,
+            3 as c_ulong,
+            c_uint::MAX as c_ulong,
+            0 as c_ulong,
+        )
+    };
     c_int::from(crate::run(argument))
 }
 
@@ -164,7 +175,11 @@ pub(crate) fn poll<const N: usize>(
 ) -> io::Result<[bool; N]> {
     let mut fds = descriptors.map(|descriptor| {
         let descriptor = descriptor.map_or(-1, |descriptor| descriptor.as_raw_fd());
-        PollFd { descriptor, wanted: POLLIN, found: 0 }
+        PollFd {
+            descriptor,
+            wanted: POLLIN,
+            found: 0,
+        }
     });
     wait_for(&mut fds, timeout)?;
     Ok(fds.map(|fd| fd.found != 0))
@@ -314,7 +329,10 @@ extern "C" fn become_program(told: *mut c_void) -> c_int {
 }
 
 fn null_terminated<'a>(strings: impl Iterator<Item = &'a CStr>) -> Vec<*const c_char> {
-    strings.map(CStr::as_ptr).chain(std::iter::once(std::ptr::null())).collect()
+    strings
+        .map(CStr::as_ptr)
+        .chain(std::iter::once(std::ptr::null()))
+        .collect()
 }
 
 /// Collects the ended handler. From now on its id, and its group's, may be another's.

@@ -32,9 +32,9 @@ impl Framing {
             _ if matches!(head.status, 100..=199 | 204 | 304) => Ok(Framing::Length(0)),
             (Some(coding), _) if is_chunked(coding) && !head.is_http_1_0 => Ok(Framing::Chunked),
             (Some(_), _) => Err("the reply has a transfer coding other than chunked"),
-            (None, Some(length)) => {
-                number(length, 10).map(Framing::Length).ok_or("Content-Length is not a number")
-            }
+            (None, Some(length)) => number(length, 10)
+                .map(Framing::Length)
+                .ok_or("Content-Length is not a number"),
             (None, None) => Ok(Framing::UntilClose),
         }
     }
@@ -66,7 +66,10 @@ impl Decoder {
             Framing::Chunked => State::Size,
             Framing::UntilClose => State::Body(u64::MAX),
         };
-        Decoder { state, line: Vec::new() }
+        Decoder {
+            state,
+            line: Vec::new(),
+        }
     }
 
     /// Whether the last byte of the body, and of its framing, was seen.
@@ -76,7 +79,11 @@ impl Decoder {
 
     /// Bytes of the body that are certain to come: the rest of it, or of the current chunk.
     pub fn announced(&self) -> u64 {
-        if let State::Body(left) | State::Chunk(left) = self.state { left } else { 0 }
+        if let State::Body(left) | State::Chunk(left) = self.state {
+            left
+        } else {
+            0
+        }
     }
 
     /// One step: a run of body bytes, or a line of the framing as far as it is there.
@@ -89,13 +96,16 @@ impl Decoder {
     /// The first rule that the framing breaks.
     pub fn decode<'a>(&mut self, input: &'a [u8]) -> Result<(usize, &'a [u8]), &'static str> {
         if let State::Body(left) | State::Chunk(left @ 1..) = &mut self.state {
-            let length = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+            let length = usize::try_from(*left)
+                .unwrap_or(usize::MAX)
+                .min(input.len());
             *left = left.saturating_sub(length as u64);
             return Ok((length, input.get(..length).unwrap_or_default()));
         }
         let newline = input.iter().position(|&byte| byte == b'\n');
         let length = newline.map_or(input.len(), |newline| newline.saturating_add(1));
-        self.line.extend_from_slice(input.get(..length).unwrap_or_default());
+        self.line
+            .extend_from_slice(input.get(..length).unwrap_or_default());
         // A line that is not yet whole is judged as if it were: what begins no line is refused
         // without waiting for its end, which may never come.
         let text = match newline {
@@ -106,10 +116,14 @@ impl Decoder {
         let empty = text.filter(|text| text.is_empty());
         let after_trailer = |left: usize| text.and(left.checked_sub(1)).map(State::Trailer);
         let next = match self.state {
-            State::Size => text.and_then(after_size).ok_or("a chunk-size line is malformed"),
+            State::Size => text
+                .and_then(after_size)
+                .ok_or("a chunk-size line is malformed"),
             State::Trailer(_) if empty.is_some() => Ok(State::Body(0)),
             State::Trailer(left) => after_trailer(left).ok_or("a trailer line is malformed"),
-            _ => empty.map(|_| State::Size).ok_or("a chunk does not end in CR LF"),
+            _ => empty
+                .map(|_| State::Size)
+                .ok_or("a chunk does not end in CR LF"),
         }?;
         if newline.is_some() {
             self.state = next;
@@ -122,9 +136,16 @@ impl Decoder {
 /// Reads `1*HEXDIG [chunk-ext]`; the extension is skipped. White space before it is "bad" but
 /// permitted (RFC 9112 §7.1.1).
 fn after_size(line: &[u8]) -> Option<State> {
-    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let digits = line
+        .iter()
+        .take_while(|byte| byte.is_ascii_hexdigit())
+        .count();
     let (digits, extension) = line.split_at_checked(digits)?;
     let size = number(digits, 16)?;
-    let next = if size == 0 { State::Trailer(HEADER_COUNT_LIMIT) } else { State::Chunk(size) };
+    let next = if size == 0 {
+        State::Trailer(HEADER_COUNT_LIMIT)
+    } else {
+        State::Chunk(size)
+    };
     matches!(extension.trim_ascii_start(), [] | [b';', ..]).then_some(next)
 }

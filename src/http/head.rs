@@ -59,7 +59,9 @@ impl Head {
                 return Err("the header block is over 1048576 bytes");
             }
             let line = self.text.get(self.line..).unwrap_or_default();
-            let Some(line) = line.strip_suffix(b"\n") else { break };
+            let Some(line) = line.strip_suffix(b"\n") else {
+                break;
+            };
             let line = line.strip_suffix(b"\r").ok_or(LINE_END)?;
             if self.line == 0 {
                 (self.status, self.is_http_1_0) = status_line(line)?;
@@ -70,18 +72,25 @@ impl Head {
             } else {
                 let colon = self.line.saturating_add(header_line(line)?);
                 let end = self.line.saturating_add(line.len());
-                self.headers.push((self.line..colon, colon.saturating_add(1)..end));
+                self.headers
+                    .push((self.line..colon, colon.saturating_add(1)..end));
             }
             self.line = self.text.len();
         }
         // A first line that is not yet complete must at least begin like one.
-        let begins_well = self.text.iter().zip(b"HTTP/1.").all(|(byte, expected)| byte == expected);
+        let begins_well = self
+            .text
+            .iter()
+            .zip(b"HTTP/1.")
+            .all(|(byte, expected)| byte == expected);
         if begins_well { Ok(used) } else { Err(NOT_HTTP) }
     }
 
     /// All headers in their order: name as sent, value without the white space around it.
     pub fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.headers.iter().map(|(name, value)| (self.at(name), self.at(value).trim_ascii()))
+        self.headers
+            .iter()
+            .map(|(name, value)| (self.at(name), self.at(value).trim_ascii()))
     }
 
     /// The values of a header that may be repeated. `name` in any case.
@@ -90,7 +99,10 @@ impl Head {
         let same = move |(at, _): &&(Range<usize>, _)| {
             at.len() == name.len() && self.at(at).eq_ignore_ascii_case(name)
         };
-        self.headers.iter().filter(same).map(|(_, value)| self.at(value).trim_ascii())
+        self.headers
+            .iter()
+            .filter(same)
+            .map(|(_, value)| self.at(value).trim_ascii())
     }
 
     fn at(&self, range: &Range<usize>) -> &[u8] {
@@ -114,7 +126,9 @@ impl Head {
     ///
     /// `Connection` may be repeated and is a list. HTTP/1.0's keep-alive is not taken up.
     pub fn closes_connection(&self) -> bool {
-        let mut options = self.all(b"Connection").flat_map(|list| list.split(|&byte| byte == b','));
+        let mut options = self
+            .all(b"Connection")
+            .flat_map(|list| list.split(|&byte| byte == b','));
         self.is_http_1_0 || options.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"close"))
     }
 }

@@ -38,7 +38,9 @@ pub const INTERIM_REPLY_LIMIT: usize = 16;
 pub fn number(digits: &[u8], radix: u32) -> Option<u64> {
     let value = digits.iter().try_fold(0_u64, |value, &byte| {
         let digit = char::from(byte).to_digit(radix)?;
-        value.checked_mul(u64::from(radix))?.checked_add(u64::from(digit))
+        value
+            .checked_mul(u64::from(radix))?
+            .checked_add(u64::from(digit))
     });
     value.filter(|_| !digits.is_empty())
 }

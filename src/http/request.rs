@@ -14,7 +14,9 @@ impl Request {
     /// `runtime_api.rs`, in parts.
     pub fn begin(&mut self, start: &[&[u8]], host: &str) {
         self.bytes.clear();
-        start.iter().for_each(|part| self.bytes.extend_from_slice(part));
+        start
+            .iter()
+            .for_each(|part| self.bytes.extend_from_slice(part));
         self.bytes.extend_from_slice(b" HTTP/1.1\r\n");
         self.header("Host", host.as_bytes());
     }
@@ -24,7 +26,11 @@ impl Request {
         let is_safe = |byte: u8| byte == b'\t' || !byte.is_ascii_control();
         self.bytes.extend_from_slice(name.as_bytes());
         self.bytes.extend_from_slice(b": ");
-        self.bytes.extend(value.iter().map(|&byte| if is_safe(byte) { byte } else { b'?' }));
+        self.bytes.extend(
+            value
+                .iter()
+                .map(|&byte| if is_safe(byte) { byte } else { b'?' }),
+        );
         self.bytes.extend_from_slice(b"\r\n");
     }
 
@@ -44,7 +50,11 @@ pub fn chunk_size_line(length: usize) -> Vec<u8> {
 
 /// The end of a chunked body: the chunk of size 0, trailers, and the empty line.
 pub fn last_chunk(trailers: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut lines = Request { bytes: b"0\r\n".to_vec() };
-    trailers.iter().for_each(|(name, value)| lines.header(name, value));
+    let mut lines = Request {
+        bytes: b"0\r\n".to_vec(),
+    };
+    trailers
+        .iter()
+        .for_each(|(name, value)| lines.header(name, value));
     lines.finish().to_vec()
 }

@@ -60,7 +60,9 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.state
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Changes the state and wakes who waits for that.
@@ -92,7 +94,11 @@ impl Api {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let state = Mutex::new(State::new(options.slots));
-        let shared = Arc::new(Shared { options, state, changed: Condvar::new() });
+        let shared = Arc::new(Shared {
+            options,
+            state,
+            changed: Condvar::new(),
+        });
         let accepting = Arc::clone(&shared);
         thread::spawn(move || accept(&listener, &accepting));
         Ok(Api { address, shared })
@@ -118,7 +124,11 @@ impl Api {
 
     /// Empties the record. The counts go on.
     pub(crate) fn forget(&self) {
-        self.shared.change(|state| state.requests.retain(|_, r| r.progress == Progress::Arriving));
+        self.shared.change(|state| {
+            state
+                .requests
+                .retain(|_, r| r.progress == Progress::Arriving)
+        });
     }
 
     /// Closes every connection, as a peer does that went away.
@@ -184,7 +194,12 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         let shared = Arc::clone(shared);
         thread::spawn(move || {
             // What can fail here is the connection, and that is the bootstrap's to notice.
-            let _ = Connection { shared, number, stream }.serve();
+            let _ = Connection {
+                shared,
+                number,
+                stream,
+            }
+            .serve();
         });
     }
 }

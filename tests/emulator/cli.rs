@@ -63,12 +63,21 @@ const WORKER: &str = "worker";
 /// always there to kill what the function started.
 fn supervise(words: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
     let mut command = Command::new(env::current_exe()?);
-    command.arg(WORKER).args(words).process_group(0).stdin(Stdio::piped());
+    command
+        .arg(WORKER)
+        .args(words)
+        .process_group(0)
+        .stdin(Stdio::piped());
     let mut worker = command.spawn()?;
     // `wait` would close it at once.
     let _held = worker.stdin.take();
-    let code = worker.wait()?.code().and_then(|code| u8::try_from(code).ok());
-    Ok(ExitCode::from(code.ok_or("the emulator itself was killed")?))
+    let code = worker
+        .wait()?
+        .code()
+        .and_then(|code| u8::try_from(code).ok());
+    Ok(ExitCode::from(
+        code.ok_or("the emulator itself was killed")?,
+    ))
 }
 
 /// Kills the sandbox and ends this process when the one before it ends.
@@ -103,7 +112,9 @@ fn invoke(options: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
 fn serve(options: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
     let mut options = Options::read(options, "--port")?;
     let port = options.last.take().unwrap_or_else(|| "9000".to_owned());
-    let port: u16 = port.parse().map_err(|_| format!("--port is not a port: {port}"))?;
+    let port: u16 = port
+        .parse()
+        .map_err(|_| format!("--port is not a port: {port}"))?;
     let sandbox = Sandbox::new(options.function()?)?;
     end_with_supervisor(&sandbox);
     let listener = TcpListener::bind(("127.0.0.1", port))
@@ -136,7 +147,9 @@ impl Options {
                 other if other == last => &mut options.last,
                 other => return Err(format!("unknown option {other}\n{USAGE}")),
             };
-            let value = pair.get(1).ok_or_else(|| format!("{}: no value\n{USAGE}", pair[0]))?;
+            let value = pair
+                .get(1)
+                .ok_or_else(|| format!("{}: no value\n{USAGE}", pair[0]))?;
             *place = Some((*value).to_owned());
         }
         Ok(options)
@@ -145,11 +158,14 @@ impl Options {
     fn function(self) -> Result<Function, String> {
         let path = |option: Option<String>| {
             let path = PathBuf::from(option.ok_or(USAGE)?);
-            path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))
+            path.canonicalize()
+                .map_err(|error| format!("{}: {error}", path.display()))
         };
         let timeout = self.timeout.unwrap_or_else(|| "30".to_owned());
-        let seconds =
-            timeout.parse().ok().filter(|seconds: &f64| (0.001..=900.0).contains(seconds));
+        let seconds = timeout
+            .parse()
+            .ok()
+            .filter(|seconds: &f64| (0.001..=900.0).contains(seconds));
         let seconds = seconds.ok_or_else(|| format!("--timeout: not 0.001 to 900: {timeout}"))?;
         Ok(Function {
             bootstrap: path(self.bootstrap)?,

@@ -63,7 +63,11 @@ impl Connection {
         }
         let fault = format!("connection {}: {error}", self.number);
         self.shared.change(|state| state.faults.push(fault));
-        self.write(&http::reply(400, &[("Connection", "close")], b"400 Bad Request"))
+        self.write(&http::reply(
+            400,
+            &[("Connection", "close")],
+            b"400 Bad Request",
+        ))
     }
 
     /// `None` if the request line or the headers are not what HTTP/1.1 wants.
@@ -74,7 +78,9 @@ impl Connection {
             return None;
         }
         http::value(&head.headers, "Host")?;
-        let path = target.strip_prefix(&self.shared.options.prefix).unwrap_or_default();
+        let path = target
+            .strip_prefix(&self.shared.options.prefix)
+            .unwrap_or_default();
         Some(Request {
             connection: self.number,
             at: Instant::now(),
@@ -97,7 +103,11 @@ impl Connection {
         if request.header("Expect") == Some("100-continue") {
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
-        let cut = if let Action::CutAfter(bytes) = action { Some(bytes) } else { None };
+        let cut = if let Action::CutAfter(bytes) = action {
+            Some(bytes)
+        } else {
+            None
+        };
         if let Err(error) = self.read_body(reader, key, &request, cut) {
             self.update(key, |request| request.progress = Progress::Cut);
             if cut.is_none() && request.endpoint.answered_id().is_some() {
@@ -141,7 +151,11 @@ impl Connection {
                 request.body.extend_from_slice(piece);
                 request.body.len()
             });
-            if cut.is_some_and(|cut| length >= cut) { over() } else { Ok(()) }
+            if cut.is_some_and(|cut| length >= cut) {
+                over()
+            } else {
+                Ok(())
+            }
         })?;
         self.update(key, |request| request.trailers = trailers);
         Ok(())
@@ -150,7 +164,12 @@ impl Connection {
     /// Changes a request in the record.
     fn update<T>(&self, key: usize, change: impl FnOnce(&mut Request) -> T) -> T {
         self.shared.change(|state| {
-            change(state.requests.get_mut(&key).expect("a request that is arriving is kept"))
+            change(
+                state
+                    .requests
+                    .get_mut(&key)
+                    .expect("a request that is arriving is kept"),
+            )
         })
     }
 
@@ -158,7 +177,10 @@ impl Connection {
     /// event, then that event is done.
     fn take(&self, key: usize, status: u16, finish: bool) {
         self.shared.change(|state| {
-            let request = state.requests.get_mut(&key).expect("a request that is arriving is kept");
+            let request = state
+                .requests
+                .get_mut(&key)
+                .expect("a request that is arriving is kept");
             request.progress = Progress::Taken;
             request.status = status;
             let endpoint = request.endpoint.clone();
@@ -180,7 +202,10 @@ impl Connection {
                 Endpoint::RestoreNext => (200, ok(&[], "")),
                 _ => {
                     let status = self.shared.options.accepted;
-                    (status, http::reply(status, &[JSON], b"{\"status\":\"OK\"}\n"))
+                    (
+                        status,
+                        http::reply(status, &[JSON], b"{\"status\":\"OK\"}\n"),
+                    )
                 }
             },
         };
@@ -201,7 +226,11 @@ impl Connection {
                     return Err(BAD_MODE);
                 }
                 let too_large = state.requests[&key].body.len() > RESPONSE_LIMIT;
-                if too_large && mode.is_none() { Err(TOO_LARGE) } else { Ok(()) }
+                if too_large && mode.is_none() {
+                    Err(TOO_LARGE)
+                } else {
+                    Ok(())
+                }
             }
             Endpoint::Error(segment) => state.may_answer(segment),
             Endpoint::InitError => state.init_error(),
@@ -228,7 +257,9 @@ impl Connection {
         };
         state.idle -= 1;
         drop(state);
-        let Some((status, bytes, keep)) = delivery else { return Ok(false) };
+        let Some((status, bytes, keep)) = delivery else {
+            return Ok(false);
+        };
         self.take(key, status, false);
         self.write(&bytes)?;
         Ok(keep)

@@ -56,7 +56,8 @@ impl Event {
 
     /// Adds a header, or replaces Lambda's own; any bytes, as they shall be on the wire.
     pub(crate) fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Event {
-        self.headers.push((name.to_owned(), value.as_ref().to_vec()));
+        self.headers
+            .push((name.to_owned(), value.as_ref().to_vec()));
         self
     }
 
@@ -137,7 +138,11 @@ impl Event {
         let mut bytes = self.interim.clone();
         bytes.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
         for (name, value) in self.all_headers() {
-            let name = if self.lower_case { name.to_lowercase() } else { name };
+            let name = if self.lower_case {
+                name.to_lowercase()
+            } else {
+                name
+            };
             bytes.extend_from_slice(format!("{name}: ").as_bytes());
             bytes.extend_from_slice(&value);
             bytes.extend_from_slice(b"\r\n");
@@ -167,9 +172,15 @@ impl Event {
     fn all_headers(&self) -> Vec<(String, Vec<u8>)> {
         let mut headers = vec![("Content-Type".to_owned(), b"application/json".to_vec())];
         let mut push = |name: &str, value: &[u8]| headers.push((name.to_owned(), value.to_vec()));
-        push("Lambda-Runtime-Aws-Request-Id", self.id.as_deref().unwrap_or_default());
+        push(
+            "Lambda-Runtime-Aws-Request-Id",
+            self.id.as_deref().unwrap_or_default(),
+        );
         if let Some(milliseconds) = self.deadline_milliseconds() {
-            push("Lambda-Runtime-Deadline-Ms", milliseconds.to_string().as_bytes());
+            push(
+                "Lambda-Runtime-Deadline-Ms",
+                milliseconds.to_string().as_bytes(),
+            );
         }
         push("Lambda-Runtime-Invoked-Function-Arn", ARN);
         if self.closing {
@@ -185,7 +196,11 @@ impl Event {
                 push("Content-Length", self.body.len().to_string().as_bytes());
             }
         }
-        let added = |name: &str| self.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
+        let added = |name: &str| {
+            self.headers
+                .iter()
+                .any(|(n, _)| n.eq_ignore_ascii_case(name))
+        };
         headers.retain(|(name, _)| !added(name) && !self.omitted.contains(name));
         headers.extend(self.headers.iter().cloned());
         headers
@@ -194,7 +209,9 @@ impl Event {
     fn deadline_milliseconds(&self) -> Option<u128> {
         match self.deadline {
             Deadline::In(time) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                let now = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default();
                 Some((now + time).as_millis())
             }
             Deadline::At(milliseconds) => Some(u128::from(milliseconds)),

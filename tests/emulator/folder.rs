@@ -58,7 +58,10 @@ impl Folder {
     /// Everything in it, at its top.
     pub(crate) fn entries(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).expect("a folder of a test can be listed");
-        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+        entries
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect()
     }
 }
 

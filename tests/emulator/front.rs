@@ -50,7 +50,10 @@ fn converse(mut stream: &TcpStream, sandbox: &Mutex<Sandbox>) -> io::Result<()> 
 fn respond(head: &Head, body: Vec<u8>, sandbox: &Mutex<Sandbox>) -> io::Result<Vec<u8>> {
     let refused = |status, error: &str, message: &str| {
         let body = format!("{{\"Type\":\"User\",\"Message\":\"{message}\"}}");
-        let headers = [("Content-Type", "application/json"), ("X-Amzn-ErrorType", error)];
+        let headers = [
+            ("Content-Type", "application/json"),
+            ("X-Amzn-ErrorType", error),
+        ];
         Ok(http::reply(status, &headers, body.as_bytes()))
     };
     if !is_invoke(&head.first_line) {
@@ -70,8 +73,14 @@ fn respond(head: &Head, body: Vec<u8>, sandbox: &Mutex<Sandbox>) -> io::Result<V
         event = event.header("Lambda-Runtime-Client-Context", context);
     }
     // A panic while it was held would have been a bug of the sandbox; the next event is served.
-    let mut sandbox = sandbox.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let Outcome { request_id, body, failed } = sandbox.invoke(event)?;
+    let mut sandbox = sandbox
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let Outcome {
+        request_id,
+        body,
+        failed,
+    } = sandbox.invoke(event)?;
     let mut headers = vec![
         ("Content-Type", "application/json"),
         ("X-Amzn-Requestid", request_id.as_str()),
@@ -85,7 +94,9 @@ fn respond(head: &Head, body: Vec<u8>, sandbox: &Mutex<Sandbox>) -> io::Result<V
 
 /// Whether this is an invoke; of which function and version does not matter, there is but one.
 fn is_invoke(request_line: &str) -> bool {
-    let Some(target) = request_line.strip_prefix("POST ") else { return false };
+    let Some(target) = request_line.strip_prefix("POST ") else {
+        return false;
+    };
     let path = target.split([' ', '?']).next().unwrap_or_default();
     let name = path.strip_prefix("/2015-03-31/functions/");
     let name = name.and_then(|rest| rest.strip_suffix("/invocations"));

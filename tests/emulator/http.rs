@@ -25,7 +25,10 @@ pub(crate) struct Head {
 
 /// The value of a header, its name compared without case.
 pub(crate) fn value<'a>(headers: &'a Headers, name: &str) -> Option<&'a [u8]> {
-    headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_slice())
+    headers
+        .iter()
+        .find(|(n, _)| n.eq_ignore_ascii_case(name))
+        .map(|(_, v)| v.as_slice())
 }
 
 /// The value of a header as text; an absent header and one that is not UTF-8 are both `None`.
@@ -36,10 +39,16 @@ pub(crate) fn text<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
 /// Reads one head. `None`: the peer closed the connection before its first byte.
 pub(crate) fn read_head(reader: &mut impl BufRead) -> io::Result<Option<Head>> {
     let mut raw = Vec::new();
-    let Some(first_line) = read_line(reader, &mut raw)? else { return Ok(None) };
+    let Some(first_line) = read_line(reader, &mut raw)? else {
+        return Ok(None);
+    };
     let first_line = String::from_utf8(first_line).map_err(|_| broken("first line: not UTF-8"))?;
     let headers = read_headers(reader, &mut raw)?;
-    Ok(Some(Head { first_line, headers, raw }))
+    Ok(Some(Head {
+        first_line,
+        headers,
+        raw,
+    }))
 }
 
 /// Reads header lines up to and with the blank line; trailers have the same form.
@@ -50,7 +59,10 @@ fn read_headers(reader: &mut impl BufRead, raw: &mut Vec<u8>) -> io::Result<Head
         if line.is_empty() {
             return Ok(headers);
         }
-        let colon = line.iter().position(|&b| b == b':').ok_or_else(|| broken("no colon"))?;
+        let colon = line
+            .iter()
+            .position(|&b| b == b':')
+            .ok_or_else(|| broken("no colon"))?;
         let name = str::from_utf8(&line[..colon]).map_err(|_| broken("name: not UTF-8"))?;
         if name.is_empty() || name.bytes().any(|b| b.is_ascii_whitespace()) {
             return Err(broken("header name: empty, or with a space"));
@@ -62,7 +74,9 @@ fn read_headers(reader: &mut impl BufRead, raw: &mut Vec<u8>) -> io::Result<Head
 /// Reads one line that ends in CR LF and returns it without these; its bytes are added to `raw`.
 fn read_line(reader: &mut impl BufRead, raw: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
-    reader.take(HEAD_LIMIT as u64).read_until(b'\n', &mut line)?;
+    reader
+        .take(HEAD_LIMIT as u64)
+        .read_until(b'\n', &mut line)?;
     raw.extend_from_slice(&line);
     if line.is_empty() {
         return Ok(None);
@@ -87,7 +101,10 @@ pub(crate) fn read_body(
     headers: &Headers,
     mut piece: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<Headers> {
-    match (value(headers, "Content-Length"), value(headers, "Transfer-Encoding")) {
+    match (
+        value(headers, "Content-Length"),
+        value(headers, "Transfer-Encoding"),
+    ) {
         (Some(_), Some(_)) => Err(broken("Content-Length beside Transfer-Encoding")),
         (None, None) => Ok(Headers::new()),
         (Some(length), None) => {
@@ -196,17 +213,28 @@ pub(crate) fn post(
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    head.push_str(&format!("Content-Length: {}\r\nConnection: close\r\n\r\n", body.len()));
+    head.push_str(&format!(
+        "Content-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    ));
     stream.write_all(head.as_bytes())?;
     stream.write_all(body)?;
     let mut reader = BufReader::new(stream);
     let head = read_head(&mut reader)?.ok_or_else(|| cut("before a reply"))?;
-    let status = head.first_line.split(' ').nth(1).and_then(|s| s.parse().ok());
+    let status = head
+        .first_line
+        .split(' ')
+        .nth(1)
+        .and_then(|s| s.parse().ok());
     let status = status.ok_or_else(|| broken("no status"))?;
     let mut body = Vec::new();
     read_body(&mut reader, &head.headers, |bytes| {
         body.extend_from_slice(bytes);
         Ok(())
     })?;
-    Ok(Reply { status, headers: head.headers, body })
+    Ok(Reply {
+        status,
+        headers: head.headers,
+        body,
+    })
 }

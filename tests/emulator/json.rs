@@ -12,18 +12,29 @@ pub(crate) enum Value {
 impl Value {
     /// A member of an object.
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
-        let Value::Object(members) = self else { return None };
-        members.iter().find(|(n, _)| n == name).map(|(_, value)| value)
+        let Value::Object(members) = self else {
+            return None;
+        };
+        members
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value)
     }
 
     /// A member that is a string; empty when it is not.
     pub(crate) fn text(&self, name: &str) -> &str {
-        if let Some(Value::Text(text)) = self.get(name) { text } else { "" }
+        if let Some(Value::Text(text)) = self.get(name) {
+            text
+        } else {
+            ""
+        }
     }
 
     /// The names of the members, in their order.
     pub(crate) fn names(&self) -> Vec<&str> {
-        let Value::Object(members) = self else { return Vec::new() };
+        let Value::Object(members) = self else {
+            return Vec::new();
+        };
         members.iter().map(|(name, _)| name.as_str()).collect()
     }
 }
@@ -138,5 +149,7 @@ fn escape(characters: &mut std::str::Chars<'_>) -> Option<char> {
 }
 
 fn four_digits(characters: &mut std::str::Chars<'_>) -> Option<u32> {
-    (0..4).try_fold(0, |number, _| Some(number * 16 + characters.next()?.to_digit(16)?))
+    (0..4).try_fold(0, |number, _| {
+        Some(number * 16 + characters.next()?.to_digit(16)?)
+    })
 }

@@ -35,14 +35,22 @@ impl Setup {
         let mut command = Command::new(BOOTSTRAP);
         command.env_clear().current_dir(task);
         command.env("PATH", env::var_os("PATH").unwrap_or_default());
-        command.env("LAMBDA_TASK_ROOT", task).env("_HANDLER", handler);
+        command
+            .env("LAMBDA_TASK_ROOT", task)
+            .env("_HANDLER", handler);
         command.env("AWS_LAMBDA_FUNCTION_NAME", "function");
         command.env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST");
         command.env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128");
         let temp = Folder::new();
         command.env("TMPDIR", temp.path());
         let options = Options::default();
-        Setup { command, options, launcher: None, set_address: true, temp }
+        Setup {
+            command,
+            options,
+            launcher: None,
+            set_address: true,
+            temp,
+        }
     }
 
     /// A function of `tests/handlers`.
@@ -104,7 +112,13 @@ impl Setup {
     }
 
     pub(crate) fn start(self) -> Lambda {
-        let Setup { mut command, options, launcher, set_address, temp } = self;
+        let Setup {
+            mut command,
+            options,
+            launcher,
+            set_address,
+            temp,
+        } = self;
         let prefix = options.prefix.clone();
         let api = Api::start(options).expect("a port of this machine can be listened on");
         if set_address {
@@ -117,7 +131,11 @@ impl Setup {
         }
         let started = Bootstrap::start(command, process::new_tag(), Log::Kept, api.waker());
         let bootstrap = started.expect("the bootstrap can be started");
-        Lambda { bootstrap, api, temp }
+        Lambda {
+            bootstrap,
+            api,
+            temp,
+        }
     }
 }
 
@@ -125,7 +143,10 @@ impl Setup {
 /// POSIX shell of this machine.
 pub(crate) fn shells() -> [&'static str; 2] {
     let dash = Path::new("/bin/dash").exists();
-    ["#!/usr/bin/env bash\n", if dash { "#!/bin/dash\n" } else { "#!/bin/sh\n" }]
+    [
+        "#!/usr/bin/env bash\n",
+        if dash { "#!/bin/dash\n" } else { "#!/bin/sh\n" },
+    ]
 }
 
 /// The folder of the fixtures.
@@ -135,8 +156,15 @@ pub(crate) fn handlers() -> PathBuf {
 
 fn through_shell(command: &Command, script: &str) -> Command {
     let mut shell = Command::new("/bin/sh");
-    shell.args(["-c", script, "sh"]).arg(command.get_program()).args(command.get_args());
-    shell.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell
+        .args(["-c", script, "sh"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    shell.env_clear().envs(
+        command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
     if let Some(folder) = command.get_current_dir() {
         shell.current_dir(folder);
     }
@@ -166,12 +194,16 @@ impl Lambda {
 
     /// Waits for the answer to an event.
     pub(crate) fn answer(&self, id: &str) -> Request {
-        self.wait(&format!("an answer to {id}"), |state| state.answer(id).cloned())
+        self.wait(&format!("an answer to {id}"), |state| {
+            state.answer(id).cloned()
+        })
     }
 
     /// Waits until an event is delivered.
     pub(crate) fn wait_delivered(&self, id: &str) {
-        self.wait(&format!("the delivery of {id}"), |state| state.delivered(id));
+        self.wait(&format!("the delivery of {id}"), |state| {
+            state.delivered(id)
+        });
     }
 
     /// Waits until the bootstrap waits for an event.
@@ -183,16 +215,23 @@ impl Lambda {
     pub(crate) fn request(&self, endpoint: &Endpoint) -> Request {
         self.wait(&format!("{endpoint:?}"), |state| {
             let mut requests = state.requests.values();
-            requests.find(|r| r.endpoint == *endpoint && r.progress == Progress::Taken).cloned()
+            requests
+                .find(|r| r.endpoint == *endpoint && r.progress == Progress::Taken)
+                .cloned()
         })
     }
 
     /// Waits until something is found in the state; fails with the log when it is not.
     pub(crate) fn wait<T>(&self, what: &str, found: impl FnMut(&State) -> Option<T>) -> T {
-        self.api.wait(Instant::now() + PATIENCE, found).unwrap_or_else(|| {
-            let exit = self.bootstrap.exit();
-            panic!("waited in vain for {what}; exit: {exit:?}; log:\n{}", self.bootstrap.log())
-        })
+        self.api
+            .wait(Instant::now() + PATIENCE, found)
+            .unwrap_or_else(|| {
+                let exit = self.bootstrap.exit();
+                panic!(
+                    "waited in vain for {what}; exit: {exit:?}; log:\n{}",
+                    self.bootstrap.log()
+                )
+            })
     }
 
     /// Waits until the bootstrap ended.
@@ -210,7 +249,11 @@ impl Lambda {
     /// Waits until a text is in the log so many times.
     pub(crate) fn wait_log_times(&self, text: &str, times: usize) {
         let found = self.bootstrap.wait_log(text, times, PATIENCE);
-        assert!(found, "not in the log: {text:?}; log:\n{}", self.bootstrap.log());
+        assert!(
+            found,
+            "not in the log: {text:?}; log:\n{}",
+            self.bootstrap.log()
+        );
     }
 
     /// Ends every process, and returns the complete log.
@@ -235,7 +278,10 @@ impl Lambda {
             if processes.len() == count {
                 return processes;
             }
-            assert!(Instant::now() < until, "processes: {processes:?} instead of {count}");
+            assert!(
+                Instant::now() < until,
+                "processes: {processes:?} instead of {count}"
+            );
             thread::sleep(Duration::from_millis(1));
         }
     }
@@ -244,7 +290,10 @@ impl Lambda {
     pub(crate) fn descriptors(&self) -> Vec<String> {
         let links = fs::read_dir(format!("/proc/{}/fd", self.bootstrap.pid));
         let links = links.expect("the bootstrap runs");
-        links.flatten().map(|link| link.file_name().to_string_lossy().into_owned()).collect()
+        links
+            .flatten()
+            .map(|link| link.file_name().to_string_lossy().into_owned())
+            .collect()
     }
 }
 

@@ -18,7 +18,11 @@ const TAG: &str = "ZEROSTRAP_SANDBOX";
 /// A value that no other sandbox on this machine has.
 pub(crate) fn new_tag() -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
-    format!("{}.{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+    format!(
+        "{}.{}",
+        process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 /// The processes of a sandbox.
@@ -29,12 +33,16 @@ pub(crate) fn tagged(tag: &str) -> Vec<u32> {
 /// The processes that were started with this `NAME=value` in their environment. One that ended and
 /// is not waited for yet does not count.
 pub(crate) fn with_variable(wanted: &str) -> Vec<u32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     pids.filter(|pid| {
         // A process that is gone by now, or another user's, cannot be read and is none of ours.
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|&b| b == 0).any(|variable| variable == wanted.as_bytes())
+        environment
+            .split(|&b| b == 0)
+            .any(|variable| variable == wanted.as_bytes())
     })
     .collect()
 }
@@ -44,7 +52,9 @@ pub(crate) fn signal(name: &str, pids: &[u32]) {
     // The shell's own `kill`: the standard library has none, and this crate forbids unsafe code.
     let numbers = pids.iter().map(u32::to_string);
     let mut shell = Command::new("/bin/sh");
-    shell.args(["-c", "for pid; do kill -s \"$0\" \"$pid\"; done", name]).args(numbers);
+    shell
+        .args(["-c", "for pid; do kill -s \"$0\" \"$pid\"; done", name])
+        .args(numbers);
     let status = shell.stdin(Stdio::null()).stderr(Stdio::null()).status();
     status.expect("/bin/sh runs");
 }
@@ -108,7 +118,11 @@ impl Bootstrap {
         drop(command);
         let pid = child.id();
         let seen = Arc::new((Mutex::new(Seen::default()), Condvar::new()));
-        let bootstrap = Bootstrap { pid, tag, seen: Arc::clone(&seen) };
+        let bootstrap = Bootstrap {
+            pid,
+            tag,
+            seen: Arc::clone(&seen),
+        };
         if let Some(mut reader) = reader {
             let seen = Arc::clone(&seen);
             thread::spawn(move || {
@@ -145,12 +159,14 @@ impl Bootstrap {
     /// Waits until the log holds a text so many times. Whether it does.
     pub(crate) fn wait_log(&self, text: &str, times: usize, at_most: Duration) -> bool {
         let held = |seen: &Seen| String::from_utf8_lossy(&seen.log).matches(text).count();
-        self.wait(at_most, |seen| (held(seen) >= times).then_some(())).is_some()
+        self.wait(at_most, |seen| (held(seen) >= times).then_some(()))
+            .is_some()
     }
 
     /// Waits until nobody has the log open any more: then it is complete.
     pub(crate) fn wait_log_closed(&self, at_most: Duration) -> bool {
-        self.wait(at_most, |seen| seen.log_closed.then_some(())).is_some()
+        self.wait(at_most, |seen| seen.log_closed.then_some(()))
+            .is_some()
     }
 
     /// The log since the last call.

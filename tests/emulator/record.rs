@@ -101,7 +101,8 @@ impl Request {
 
     /// What `Lambda-Runtime-Function-Error-Type` says; empty without it.
     pub(crate) fn error_type(&self) -> &str {
-        self.header("Lambda-Runtime-Function-Error-Type").unwrap_or_default()
+        self.header("Lambda-Runtime-Function-Error-Type")
+            .unwrap_or_default()
     }
 }
 

@@ -54,7 +54,14 @@ impl Sandbox {
     pub(crate) fn new(function: Function) -> io::Result<Sandbox> {
         let api = Api::start(Options::default())?;
         let tag = process::new_tag();
-        Ok(Sandbox { function, running: None, api, tag, version: None, invocations: 0 })
+        Ok(Sandbox {
+            function,
+            running: None,
+            api,
+            tag,
+            version: None,
+            invocations: 0,
+        })
     }
 
     /// Runs one event. Errors are those of this machine; a function's own are in the outcome.
@@ -77,7 +84,9 @@ impl Sandbox {
             limit = self.function.timeout;
             self.api.push(event.id(&request_id).deadline_in(limit));
             // An invocation ends when the next event is asked for, not when it is answered.
-            step = self.wait(limit, |state| state.answer(&request_id).is_some() && state.idle > 0);
+            step = self.wait(limit, |state| {
+                state.answer(&request_id).is_some() && state.idle > 0
+            });
         }
         self.report(&request_id, delivered.elapsed(), init);
         if !matches!(step, Step::Reached) {
@@ -89,14 +98,26 @@ impl Sandbox {
             (None, Step::Late | Step::Reached) => (timeout_document(&request_id, limit), true),
         };
         self.api.forget();
-        Ok(Outcome { request_id, body, failed })
+        Ok(Outcome {
+            request_id,
+            body,
+            failed,
+        })
     }
 
     fn start(&mut self) -> io::Result<()> {
         self.api.restart();
-        let Function { bootstrap, task, handler, .. } = &self.function;
+        let Function {
+            bootstrap,
+            task,
+            handler,
+            ..
+        } = &self.function;
         let mut command = Command::new(bootstrap);
-        command.current_dir(task).env("LAMBDA_TASK_ROOT", task).env("_HANDLER", handler);
+        command
+            .current_dir(task)
+            .env("LAMBDA_TASK_ROOT", task)
+            .env("_HANDLER", handler);
         command.env("AWS_LAMBDA_RUNTIME_API", self.api.address.to_string());
         command.env_remove("_X_AMZN_TRACE_ID");
         for (name, value) in LAMBDA_ENVIRONMENT {
@@ -104,24 +125,36 @@ impl Sandbox {
         }
         self.version = newest_change(task);
         let tag = self.tag.clone();
-        self.running = Some(Bootstrap::start(command, tag, Log::Passed, self.api.waker())?);
+        self.running = Some(Bootstrap::start(
+            command,
+            tag,
+            Log::Passed,
+            self.api.waker(),
+        )?);
         Ok(())
     }
 
     /// A bootstrap that ended is not used again; nor one whose function was edited since.
     fn stop_if_changed(&mut self) {
-        let ended = self.running.as_ref().is_some_and(|bootstrap| bootstrap.exit().is_some());
+        let ended = self
+            .running
+            .as_ref()
+            .is_some_and(|bootstrap| bootstrap.exit().is_some());
         if ended || newest_change(&self.function.task) != self.version {
             self.running = None;
         }
     }
 
     fn wait(&self, at_most: Duration, reached: impl Fn(&State) -> bool) -> Step {
-        let Some(bootstrap) = &self.running else { return Step::Late };
-        let step = self.api.wait(Instant::now() + at_most, |state| match bootstrap.exit() {
-            Some(exit) => Some(Step::Exited(exit)),
-            None => reached(state).then_some(Step::Reached),
-        });
+        let Some(bootstrap) = &self.running else {
+            return Step::Late;
+        };
+        let step = self
+            .api
+            .wait(Instant::now() + at_most, |state| match bootstrap.exit() {
+                Some(exit) => Some(Step::Exited(exit)),
+                None => reached(state).then_some(Step::Reached),
+            });
         step.unwrap_or(Step::Late)
     }
 
@@ -130,7 +163,10 @@ impl Sandbox {
         let report =
             |r: &&Request| r.endpoint == Endpoint::InitError && r.progress == Progress::Taken;
         self.api.wait(Instant::now(), |state| {
-            state.answer(request_id).or_else(|| state.requests.values().find(report)).cloned()
+            state
+                .answer(request_id)
+                .or_else(|| state.requests.values().find(report))
+                .cloned()
         })
     }
 
@@ -181,7 +217,10 @@ fn verdict(request: &Request) -> (Vec<u8>, bool) {
     if let Some(document) = request.trailer("Lambda-Runtime-Function-Error-Body") {
         return (base64::decode(document).unwrap_or_default(), true);
     }
-    (request.body.clone(), !matches!(request.endpoint, Endpoint::Response(_)))
+    (
+        request.body.clone(),
+        !matches!(request.endpoint, Endpoint::Response(_)),
+    )
 }
 
 const TOO_LARGE: &str = "{\"errorType\":\"Function.ResponseSizeTooLarge\",\"errorMessage\":\
@@ -213,7 +252,9 @@ fn exit_document(request_id: &str, exit: ExitStatus) -> Vec<u8> {
 /// The most memory a process had resident, in KiB.
 fn peak_memory(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().trim_end_matches(" kB").parse().ok()
 }
 
@@ -223,7 +264,11 @@ fn newest_change(folder: &Path) -> Option<SystemTime> {
     let entries = fs::read_dir(folder).ok()?.flatten();
     let times = entries.filter_map(|entry| {
         let metadata = entry.metadata().ok()?;
-        let below = if metadata.is_dir() { newest_change(&entry.path()) } else { None };
+        let below = if metadata.is_dir() {
+            newest_change(&entry.path())
+        } else {
+            None
+        };
         below.max(metadata.modified().ok())
     });
     times.max()

@@ -37,9 +37,17 @@ pub(crate) struct Refusal {
 impl Refusal {
     /// The refusal as it goes over the wire.
     pub(crate) fn reply(&self) -> Vec<u8> {
-        let Refusal { status, error_type, message } = self;
+        let Refusal {
+            status,
+            error_type,
+            message,
+        } = self;
         let body = format!("{{\"errorMessage\":\"{message}\",\"errorType\":\"{error_type}\"}}\n");
-        http::reply(*status, &[("Content-Type", "application/json")], body.as_bytes())
+        http::reply(
+            *status,
+            &[("Content-Type", "application/json")],
+            body.as_bytes(),
+        )
     }
 }
 
@@ -48,8 +56,11 @@ const NOT_ALLOWED: Refusal = Refusal {
     error_type: "InvalidStateTransition",
     message: "State transition is not allowed",
 };
-const UNKNOWN_ID: Refusal =
-    Refusal { status: 400, error_type: "InvalidRequestID", message: "Invalid request ID" };
+const UNKNOWN_ID: Refusal = Refusal {
+    status: 400,
+    error_type: "InvalidRequestID",
+    message: "Invalid request ID",
+};
 pub(crate) const BAD_MODE: Refusal = Refusal {
     status: 400,
     error_type: "InvalidFunctionResponseMode",
@@ -61,8 +72,11 @@ pub(crate) const TOO_LARGE: Refusal = Refusal {
     message: "Exceeded maximum allowed payload size (6291556 bytes).",
 };
 
-pub(crate) const NOT_FOUND: Refusal =
-    Refusal { status: 404, error_type: "NotFound", message: "404 page not found" };
+pub(crate) const NOT_FOUND: Refusal = Refusal {
+    status: 404,
+    error_type: "NotFound",
+    message: "404 page not found",
+};
 
 pub(crate) struct State {
     slots: usize,
@@ -151,9 +165,15 @@ impl State {
         {
             return Ok(Some((again.event.bytes(), again.event.closes())));
         }
-        let Some((id, event)) = self.queue.pop_front() else { return Ok(None) };
+        let Some((id, event)) = self.queue.pop_front() else {
+            return Ok(None);
+        };
         let delivery = (event.bytes(), event.closes());
-        self.running.push(Running { id, event, since: Instant::now() });
+        self.running.push(Running {
+            id,
+            event,
+            since: Instant::now(),
+        });
         Ok(Some(delivery))
     }
 
@@ -194,14 +214,20 @@ impl State {
 
     /// When an event was delivered; `None` while it waits, and once it is answered.
     pub(crate) fn delivered(&self, id: &str) -> Option<Instant> {
-        self.running.iter().find(|running| running.id == id).map(|running| running.since)
+        self.running
+            .iter()
+            .find(|running| running.id == id)
+            .map(|running| running.since)
     }
 
     /// The complete answer to an event.
     pub(crate) fn answer(&self, id: &str) -> Option<&Request> {
         self.requests.values().find(|request| {
             request.progress == Progress::Taken
-                && request.endpoint.answered_id().is_some_and(|of| percent_decoded(of) == id)
+                && request
+                    .endpoint
+                    .answered_id()
+                    .is_some_and(|of| percent_decoded(of) == id)
         })
     }
 }

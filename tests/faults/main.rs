@@ -80,15 +80,28 @@ fn faults_of_restore_error_have_the_outcome_of_the_table() {
 #[test]
 fn table_and_plays_name_the_same_faults() {
     let listed: Vec<_> = table::rows().into_iter().map(|row| row.id).collect();
-    let played: Vec<_> =
-        At::ALL.into_iter().flat_map(plays::faults).map(|fault| fault.id).collect();
+    let played: Vec<_> = At::ALL
+        .into_iter()
+        .flat_map(plays::faults)
+        .map(|fault| fault.id)
+        .collect();
     let rows: BTreeSet<_> = listed.iter().collect();
     let plays: BTreeSet<_> = played.iter().collect();
-    assert_eq!((rows.len(), plays.len()), (listed.len(), played.len()), "a name stands twice");
+    assert_eq!(
+        (rows.len(), plays.len()),
+        (listed.len(), played.len()),
+        "a name stands twice"
+    );
     let unplayed: Vec<_> = rows.difference(&plays).collect();
     let unlisted: Vec<_> = plays.difference(&rows).collect();
-    assert!(unplayed.is_empty(), "rows of FAULTS.md that no play has: {unplayed:?}");
-    assert!(unlisted.is_empty(), "plays that FAULTS.md does not list: {unlisted:?}");
+    assert!(
+        unplayed.is_empty(),
+        "rows of FAULTS.md that no play has: {unplayed:?}"
+    );
+    assert!(
+        unlisted.is_empty(),
+        "plays that FAULTS.md does not list: {unlisted:?}"
+    );
 }
 
 /// Plays the faults of one endpoint, several at a time, and reports all that differ at once.
@@ -107,14 +120,22 @@ fn play_all(at: At) {
                     let played = catch_unwind(AssertUnwindSafe(|| play(fault, row)));
                     let outcome = played.unwrap_or_else(|_| Err("panicked, see above".to_owned()));
                     if let Err(why) = outcome {
-                        failures.lock().unwrap().push(format!("{}: {why}", fault.id));
+                        failures
+                            .lock()
+                            .unwrap()
+                            .push(format!("{}: {why}", fault.id));
                     }
                 }
             });
         }
     });
     let failures = failures.into_inner().unwrap();
-    assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} differ:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }
 
 fn play(fault: &Fault, row: &Row) -> Result<(), String> {
@@ -159,7 +180,11 @@ fn start(fault: &Fault) -> Scene {
     let handler = match fault.at {
         At::InitError => "absent",
         At::RestoreError => {
-            folder.write("function.sh", "handler() { :; }\nafter_restore() { return 1; }\n", 0o644);
+            folder.write(
+                "function.sh",
+                "handler() { :; }\nafter_restore() { return 1; }\n",
+                0o644,
+            );
             "function.handler"
         }
         _ => Kind::Executable.write(&folder, HANDLER),
@@ -192,7 +217,11 @@ fn read_request_at_fault(scene: &mut Scene, fault: &Fault) {
         At::RestoreNext => request.path == "/2018-06-01/runtime/restore/next",
         At::RestoreError => request.path == "/2018-06-01/runtime/restore/error",
     };
-    assert!(is_expected, "not the request to answer: {} {}", request.method, request.path);
+    assert!(
+        is_expected,
+        "not the request to answer: {} {}",
+        request.method, request.path
+    );
 }
 
 /// From here on the API does all right, with one more event. The exit code, if the bootstrap ends.
@@ -216,11 +245,19 @@ fn be_healthy(scene: &mut Scene) -> Option<i32> {
 /// The columns of a row as they came out.
 fn outcome(scene: &Scene, fault: &Fault, ended: Option<i32>) -> Row {
     let seen = scene.folder.read("seen");
-    let stray = seen.lines().find(|line| ![fault.event, SENTINEL].contains(line));
-    assert_eq!(stray, None, "an event that was never sent whole reached the handler");
+    let stray = seen
+        .lines()
+        .find(|line| ![fault.event, SENTINEL].contains(line));
+    assert_eq!(
+        stray, None,
+        "an event that was never sent whole reached the handler"
+    );
     let answers_to = |wanted: &str| -> Vec<String> {
         let answers = scene.requests.iter().filter_map(|request| request.answer());
-        answers.filter(|(id, _)| *id == wanted).map(|(_, what)| what.to_owned()).collect()
+        answers
+            .filter(|(id, _)| *id == wanted)
+            .map(|(_, what)| what.to_owned())
+            .collect()
     };
     let sentinel = answers_to("sentinel");
     let then = match ended {
@@ -240,16 +277,29 @@ fn outcome(scene: &Scene, fault: &Fault, ended: Option<i32>) -> Row {
     }
     Row {
         id: fault.id.clone(),
-        handler_runs: seen.lines().filter(|line| *line == fault.event).count().to_string(),
-        answers: if answers.is_empty() { "none".to_owned() } else { answers.join(", ") },
+        handler_runs: seen
+            .lines()
+            .filter(|line| *line == fault.event)
+            .count()
+            .to_string(),
+        answers: if answers.is_empty() {
+            "none".to_owned()
+        } else {
+            answers.join(", ")
+        },
         then,
-        log: scene.log_lines().into_iter().map(|line| plain(&line)).collect(),
+        log: scene
+            .log_lines()
+            .into_iter()
+            .map(|line| plain(&line))
+            .collect(),
     }
 }
 
 /// A log line without its prefix and what differs from run to run.
 fn plain(line: &str) -> String {
-    line.replacen("bootstrap: ", "", 1).replacen("RequestId: faulty ", "", 1)
+    line.replacen("bootstrap: ", "", 1)
+        .replacen("RequestId: faulty ", "", 1)
 }
 
 fn compare(row: &Row, came: &Row) -> Result<(), String> {
@@ -259,9 +309,18 @@ fn compare(row: &Row, came: &Row) -> Result<(), String> {
     };
     let lines_left = came.log.len().checked_sub(parts.len());
     let same_length = lines_left.is_some_and(|left| left == 0 || (left == 1 && may_go_on));
-    let same_log =
-        same_length && parts.iter().zip(&came.log).all(|(part, line)| line.contains(part));
-    let columns = |row: &Row| (row.handler_runs.clone(), row.answers.clone(), row.then.clone());
+    let same_log = same_length
+        && parts
+            .iter()
+            .zip(&came.log)
+            .all(|(part, line)| line.contains(part));
+    let columns = |row: &Row| {
+        (
+            row.handler_runs.clone(),
+            row.answers.clone(),
+            row.then.clone(),
+        )
+    };
     if same_log && columns(row) == columns(came) {
         return Ok(());
     }
@@ -284,7 +343,10 @@ fn play_splits(fault: &Fault, row: &Row, reply: &[u8]) -> Result<(), String> {
     }
     let connections = scene.connections;
     let ended = be_healthy(&mut scene);
-    assert_eq!(connections, 1, "a split reply is no reason for a new connection");
+    assert_eq!(
+        connections, 1,
+        "a split reply is no reason for a new connection"
+    );
     let mut came = outcome(&scene, fault, ended);
     // The row speaks of one event: each of them must have come out alike.
     let times = reply.len() - 1;
@@ -309,7 +371,11 @@ fn no_event_yet_is_asked_again_after_a_pause_on_the_same_connection() {
         scene.send(b"HTTP/1.1 204 No Content\r\n\r\n");
         let asked = scene.expect_next().at;
         // Clocks of two threads: a millisecond is left for reading them.
-        assert!(asked - answered >= Duration::from_millis(49), "{:?}", asked - answered);
+        assert!(
+            asked - answered >= Duration::from_millis(49),
+            "{:?}",
+            asked - answered
+        );
     }
     assert_eq!(scene.connections, 1);
 }
@@ -347,11 +413,18 @@ fn api_that_does_not_listen_at_start_ends_the_process_with_one_line() {
     let folder = Scratch::new();
     let handler = Kind::Executable.write(&folder, HANDLER);
     // A port that was free a moment ago; nothing listens there.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
     let environment = [("AWS_LAMBDA_RUNTIME_API", port.as_str())];
     let mut scene = Scene::start_in(folder, handler, &environment, &[]);
     assert_eq!(scene.exit_code(), 1);
     let lines = scene.log_lines();
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].starts_with("bootstrap: FATAL GET /runtime/invocation/next: "), "{lines:?}");
+    assert!(
+        lines[0].starts_with("bootstrap: FATAL GET /runtime/invocation/next: "),
+        "{lines:?}"
+    );
 }

@@ -84,7 +84,10 @@ const FAILING: &str = r#"{"faulty":"fail"}"#;
 const LARGE: &str = r#"{"faulty":"large"}"#;
 
 pub(crate) fn faults(at: At) -> Vec<Fault> {
-    let mut list = List { at, faults: Vec::new() };
+    let mut list = List {
+        at,
+        faults: Vec::new(),
+    };
     match at {
         At::Next => {
             next_statuses(&mut list);
@@ -126,7 +129,13 @@ impl List {
             At::Next | At::Response | At::InitError => (EVENT, &[]),
         };
         let id = format!("{}-{id}", self.at.prefix());
-        self.faults.push(Fault { id, at: self.at, event, environment, play });
+        self.faults.push(Fault {
+            id,
+            at: self.at,
+            event,
+            environment,
+            play,
+        });
     }
 
     fn reply(&mut self, id: &str, reply: impl Into<Vec<u8>>) {
@@ -172,8 +181,13 @@ fn next_statuses(list: &mut List) {
         list.reply(&format!("status-{status}"), reply);
     }
     list.reply("status-204", "HTTP/1.1 204 No Content\r\n\r\n");
-    list.reply("status-204-with-length", "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n");
-    for status in [300, 301, 304, 400, 403, 404, 410, 413, 429, 500, 502, 503, 599, 999] {
+    list.reply(
+        "status-204-with-length",
+        "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
+    );
+    for status in [
+        300, 301, 304, 400, 403, 404, 410, 413, 429, 500, 502, 503, 599, 999,
+    ] {
         // Also what would be an event if its status allowed.
         let reply = next_with("").replacen("200 OK", &format!("{status} Whatever"), 1);
         list.reply(&format!("status-{status}"), reply);
@@ -197,11 +211,17 @@ fn next_framing(list: &mut List) {
         ("leading-zeros", "000000000000000000000000000012"),
     ];
     for (id, length) in lengths {
-        list.reply(&format!("length-{id}"), next(&format!("Content-Length: {length}\r\n"), EVENT));
+        list.reply(
+            &format!("length-{id}"),
+            next(&format!("Content-Length: {length}\r\n"), EVENT),
+        );
     }
     list.reply("length-without-space", next("Content-Length:12\r\n", EVENT));
     list.reply("length-in-capitals", next("CONTENT-LENGTH: 12\r\n", EVENT));
-    list.reply("length-between-tabs", next("Content-Length:\t12\t\r\n", EVENT));
+    list.reply(
+        "length-between-tabs",
+        next("Content-Length:\t12\t\r\n", EVENT),
+    );
     list.reply("length-twice", next_with(EVENT_LENGTH));
     list.reply("length-twice-different", next_with("Content-Length: 3\r\n"));
     list.reply_then_close("unframed", next("", EVENT));
@@ -221,9 +241,18 @@ fn next_framing(list: &mut List) {
         list.reply(&format!("coding-{id}"), reply);
     }
     list.reply("coding-twice", next(&[CHUNKED, CHUNKED].concat(), body));
-    list.reply("coding-and-length", next(&[CHUNKED, EVENT_LENGTH].concat(), body));
-    list.reply("length-and-coding", next(&[EVENT_LENGTH, CHUNKED].concat(), body));
-    list.reply("coding-http-1-0", next_chunked(body).replacen("1.1", "1.0", 1));
+    list.reply(
+        "coding-and-length",
+        next(&[CHUNKED, EVENT_LENGTH].concat(), body),
+    );
+    list.reply(
+        "length-and-coding",
+        next(&[EVENT_LENGTH, CHUNKED].concat(), body),
+    );
+    list.reply(
+        "coding-http-1-0",
+        next_chunked(body).replacen("1.1", "1.0", 1),
+    );
 
     let after = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
     list.reply("reply-after-reply", [&next_with(""), after].concat());
@@ -250,33 +279,78 @@ fn next_chunks(list: &mut List) {
         ("space-after", "c "),
     ];
     for (id, size) in sizes {
-        list.reply(&format!("chunk-size-{id}"), next_chunked(&[size, rest].concat()));
+        list.reply(
+            &format!("chunk-size-{id}"),
+            next_chunked(&[size, rest].concat()),
+        );
     }
     // The limit counts the line with its CR LF: "c;", the filling, CR LF.
     let filled = |length: usize| format!("c;{}", "x".repeat(length - 4));
-    list.reply("chunk-size-256-bytes", next_chunked(&[&filled(256), rest].concat()));
-    list.reply("chunk-size-257-bytes", next_chunked(&[&filled(257), rest].concat()));
+    list.reply(
+        "chunk-size-256-bytes",
+        next_chunked(&[&filled(256), rest].concat()),
+    );
+    list.reply(
+        "chunk-size-257-bytes",
+        next_chunked(&[&filled(257), rest].concat()),
+    );
     list.script("chunk-size-endless", |scene| {
         flood(scene, &next_chunked("c;"), &"x".repeat(65536));
     });
-    list.reply("chunk-size-bare-lf", next_chunked("c\n{\"faulty\":1}\r\n0\r\n\r\n"));
-    list.reply("chunk-size-bare-cr", next_chunked("c\r{\"faulty\":1}\r\n0\r\n\r\n"));
-    list.reply("chunk-size-double-cr", next_chunked("c\r\r\n{\"faulty\":1}\r\n0\r\n\r\n"));
-    list.reply("chunk-end-missing", next_chunked("c\r\n{\"faulty\":1}0\r\n\r\n"));
-    list.reply("chunk-end-bare-lf", next_chunked("c\r\n{\"faulty\":1}\n0\r\n\r\n"));
-    list.reply("chunk-end-other", next_chunked("c\r\n{\"faulty\":1}XY0\r\n\r\n"));
-    list.reply("chunk-shorter-than-size", next_chunked("d\r\n{\"faulty\":1}\r\n0\r\n\r\n"));
-    list.reply("chunk-longer-than-size", next_chunked("b\r\n{\"faulty\":1}\r\n0\r\n\r\n"));
-    list.reply("chunks-of-one-byte", chunked_event("faulty", "", EVENT.as_bytes(), 1));
+    list.reply(
+        "chunk-size-bare-lf",
+        next_chunked("c\n{\"faulty\":1}\r\n0\r\n\r\n"),
+    );
+    list.reply(
+        "chunk-size-bare-cr",
+        next_chunked("c\r{\"faulty\":1}\r\n0\r\n\r\n"),
+    );
+    list.reply(
+        "chunk-size-double-cr",
+        next_chunked("c\r\r\n{\"faulty\":1}\r\n0\r\n\r\n"),
+    );
+    list.reply(
+        "chunk-end-missing",
+        next_chunked("c\r\n{\"faulty\":1}0\r\n\r\n"),
+    );
+    list.reply(
+        "chunk-end-bare-lf",
+        next_chunked("c\r\n{\"faulty\":1}\n0\r\n\r\n"),
+    );
+    list.reply(
+        "chunk-end-other",
+        next_chunked("c\r\n{\"faulty\":1}XY0\r\n\r\n"),
+    );
+    list.reply(
+        "chunk-shorter-than-size",
+        next_chunked("d\r\n{\"faulty\":1}\r\n0\r\n\r\n"),
+    );
+    list.reply(
+        "chunk-longer-than-size",
+        next_chunked("b\r\n{\"faulty\":1}\r\n0\r\n\r\n"),
+    );
+    list.reply(
+        "chunks-of-one-byte",
+        chunked_event("faulty", "", EVENT.as_bytes(), 1),
+    );
     list.script("chunks-over-limit-together", |scene| {
         scene.expect_next();
         let body = vec![b'x'; PAYLOAD_LIMIT + 1];
         // What the bootstrap no longer takes cannot be sent.
         scene.try_send(&chunked_event("faulty", "", &body, 1_000_000));
     });
-    list.reply("last-chunk-zeros", next_chunked("c\r\n{\"faulty\":1}\r\n000\r\n\r\n"));
-    list.reply_then_close("last-chunk-missing", next_chunked("c\r\n{\"faulty\":1}\r\n"));
-    list.reply_then_close("last-line-missing", next_chunked("c\r\n{\"faulty\":1}\r\n0\r\n"));
+    list.reply(
+        "last-chunk-zeros",
+        next_chunked("c\r\n{\"faulty\":1}\r\n000\r\n\r\n"),
+    );
+    list.reply_then_close(
+        "last-chunk-missing",
+        next_chunked("c\r\n{\"faulty\":1}\r\n"),
+    );
+    list.reply_then_close(
+        "last-line-missing",
+        next_chunked("c\r\n{\"faulty\":1}\r\n0\r\n"),
+    );
 
     let trailed =
         |trailers: &str| next_chunked(&format!("c\r\n{{\"faulty\":1}}\r\n0\r\n{trailers}\r\n"));
@@ -322,7 +396,10 @@ fn next_heads(list: &mut List) {
     list.reply("version-1-0", next_with("").replacen("1.1", "1.0", 1));
     list.reply("other-protocol", "SSH-2.0-OpenSSH_9.6\r\n");
     list.reply("other-first-byte", "\x16");
-    list.reply("request-echoed", "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n");
+    list.reply(
+        "request-echoed",
+        "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n",
+    );
 
     let lines = [
         ("line-without-colon", "Nothing here"),
@@ -340,16 +417,25 @@ fn next_heads(list: &mut List) {
         ("value-empty", "Name:"),
         ("value-utf-8", "Name: schön"),
         ("value-nul", "Name: va\0lue"),
-        ("value-nul-in-context", "Lambda-Runtime-Client-Context: a\0b"),
+        (
+            "value-nul-in-context",
+            "Lambda-Runtime-Client-Context: a\0b",
+        ),
     ];
     for (id, line) in lines {
         list.reply(&format!("header-{id}"), next_with(&format!("{line}\r\n")));
     }
     let mut latin_1 = next_with("Name: sch?n\r\n").into_bytes();
-    let place = latin_1.iter().position(|&byte| byte == b'?').expect("a mark");
+    let place = latin_1
+        .iter()
+        .position(|&byte| byte == b'?')
+        .expect("a mark");
     latin_1[place] = 0xf6;
     list.reply("header-value-latin-1", latin_1);
-    list.reply("head-bare-lf-throughout", next_with("").replace("\r\n", "\n"));
+    list.reply(
+        "head-bare-lf-throughout",
+        next_with("").replace("\r\n", "\n"),
+    );
 
     // The id and the length are two.
     list.reply("headers-256", next_with(&"A: b\r\n".repeat(254)));
@@ -371,7 +457,9 @@ fn next_heads(list: &mut List) {
     list.script("header-endless", |scene| {
         flood(scene, "HTTP/1.1 200 OK\r\nA: ", &"x".repeat(65536));
     });
-    list.script("reason-endless", |scene| flood(scene, "HTTP/1.1 200 ", &"x".repeat(65536)));
+    list.script("reason-endless", |scene| {
+        flood(scene, "HTTP/1.1 200 ", &"x".repeat(65536))
+    });
 }
 
 fn next_interim_replies(list: &mut List) {
@@ -381,7 +469,9 @@ fn next_interim_replies(list: &mut List) {
     list.reply("interim-103-with-headers", [hints, &next_with("")].concat());
     list.reply("interim-16", [interim.repeat(16), next_with("")].concat());
     list.reply("interim-17", [interim.repeat(17), next_with("")].concat());
-    list.script("interim-endless", |scene| flood(scene, "", &interim_flood()));
+    list.script("interim-endless", |scene| {
+        flood(scene, "", &interim_flood())
+    });
     list.reply_then_close("interim-alone", interim);
 }
 
@@ -394,15 +484,30 @@ fn next_context(list: &mut List) {
     list.reply("id-missing", without_id);
     list.reply("id-empty", next_with("").replacen("faulty\r\n", "\r\n", 1));
     list.reply("id-dots", next_with("").replacen("faulty\r\n", "..\r\n", 1));
-    list.reply("id-twice", next_with("LAMBDA-RUNTIME-AWS-REQUEST-ID: other\r\n"));
-    list.reply("deadline-twice", next_with(&"Lambda-Runtime-Deadline-Ms: 1\r\n".repeat(2)));
-    list.reply("deadline-word", next_with("Lambda-Runtime-Deadline-Ms: soon\r\n"));
-    list.reply("deadline-negative", next_with("Lambda-Runtime-Deadline-Ms: -1\r\n"));
+    list.reply(
+        "id-twice",
+        next_with("LAMBDA-RUNTIME-AWS-REQUEST-ID: other\r\n"),
+    );
+    list.reply(
+        "deadline-twice",
+        next_with(&"Lambda-Runtime-Deadline-Ms: 1\r\n".repeat(2)),
+    );
+    list.reply(
+        "deadline-word",
+        next_with("Lambda-Runtime-Deadline-Ms: soon\r\n"),
+    );
+    list.reply(
+        "deadline-negative",
+        next_with("Lambda-Runtime-Deadline-Ms: -1\r\n"),
+    );
     list.reply(
         "deadline-overflow",
         next_with("Lambda-Runtime-Deadline-Ms: 18446744073709551616\r\n"),
     );
-    list.reply("deadline-huge", next_with("Lambda-Runtime-Deadline-Ms: 18446744073709551615\r\n"));
+    list.reply(
+        "deadline-huge",
+        next_with("Lambda-Runtime-Deadline-Ms: 18446744073709551615\r\n"),
+    );
     let long = "x".repeat(200_000);
     list.reply(
         "context-of-200-kb",
@@ -437,7 +542,10 @@ fn next_connections(list: &mut List) {
     let interim = [b"HTTP/1.1 100 Continue\r\n\r\n", with_length.as_slice()].concat();
     list.play("cut-length", Play::EveryCut(with_length.clone()));
     list.play("cut-chunked", Play::EveryCut(chunked.clone()));
-    list.play("reset-in-length", Play::EveryCutByReset(with_length.clone()));
+    list.play(
+        "reset-in-length",
+        Play::EveryCutByReset(with_length.clone()),
+    );
     list.play("reset-in-chunked", Play::EveryCutByReset(chunked.clone()));
     list.play("split-length", Play::EverySplit(with_length));
     list.play("split-chunked", Play::EverySplit(chunked));
@@ -458,9 +566,16 @@ fn next_connections(list: &mut List) {
 
     list.script("says-close-and-stays", |scene| {
         scene.expect_next();
-        scene.send(&event("faulty", "Connection: keep-alive, Close\r\n", EVENT.as_bytes()));
+        scene.send(&event(
+            "faulty",
+            "Connection: keep-alive, Close\r\n",
+            EVENT.as_bytes(),
+        ));
         let answer = take_answer(scene);
-        assert_eq!(answer, 2, "the connection was used although the reply said that it closes");
+        assert_eq!(
+            answer, 2,
+            "the connection was used although the reply said that it closes"
+        );
     });
     list.script_on("closed-while-idle", r#"{"faulty":"wait"}"#, |scene| {
         scene.expect_next();
@@ -494,7 +609,9 @@ fn answer_replies(list: &mut List) {
     for status in [200, 201, 202, 204, 299] {
         list.reply(&format!("status-{status}"), status_reply(status));
     }
-    for status in [300, 301, 304, 400, 401, 403, 404, 409, 410, 413, 429, 431, 499] {
+    for status in [
+        300, 301, 304, 400, 401, 403, 404, 409, 410, 413, 429, 431, 499,
+    ] {
         list.reply(&format!("status-{status}"), status_reply(status));
     }
     for status in [500, 502, 503, 504, 599, 999] {
@@ -520,23 +637,45 @@ fn answer_replies(list: &mut List) {
 
 /// A complete reply as the Runtime API gives it.
 fn status_reply(status: u16) -> String {
-    let body = if status == 204 || status == 304 { "" } else { "{\"errorType\":\"Any\"}" };
-    format!("HTTP/1.1 {status} Whatever\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    let body = if status == 204 || status == 304 {
+        ""
+    } else {
+        "{\"errorType\":\"Any\"}"
+    };
+    format!(
+        "HTTP/1.1 {status} Whatever\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 /// Replies to a POST that are no good.
 fn broken_replies(list: &mut List) {
     let replies = [
         ("garbage", "SSH-2.0-OpenSSH_9.6\r\n"),
-        ("length-twice", "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n"),
-        ("length-plus", "HTTP/1.1 202 Accepted\r\nContent-Length: +3\r\n\r\nOK\n"),
+        (
+            "length-twice",
+            "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
+        ),
+        (
+            "length-plus",
+            "HTTP/1.1 202 Accepted\r\nContent-Length: +3\r\n\r\nOK\n",
+        ),
         (
             "length-and-coding",
             "HTTP/1.1 202 Accepted\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
         ),
-        ("header-folded", "HTTP/1.1 202 Accepted\r\nA: b\r\n c\r\nContent-Length: 0\r\n\r\n"),
-        ("body-over-64-kib", "HTTP/1.1 202 Accepted\r\nContent-Length: 65537\r\n\r\n"),
-        ("chunk-bad", "HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+        (
+            "header-folded",
+            "HTTP/1.1 202 Accepted\r\nA: b\r\n c\r\nContent-Length: 0\r\n\r\n",
+        ),
+        (
+            "body-over-64-kib",
+            "HTTP/1.1 202 Accepted\r\nContent-Length: 65537\r\n\r\n",
+        ),
+        (
+            "chunk-bad",
+            "HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        ),
         ("unframed", "HTTP/1.1 202 Accepted\r\n\r\n"),
         (
             "twice",
@@ -553,10 +692,22 @@ fn broken_replies(list: &mut List) {
     let closed = [
         ("cut-in-status-line", "HTTP/1.1 20"),
         ("cut-in-headers", "HTTP/1.1 202 Accepted\r\nContent-Le"),
-        ("cut-in-body", "HTTP/1.1 202 Accepted\r\nContent-Length: 16\r\n\r\n{\"status\""),
-        ("closed-after-reply", "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"),
-        ("says-close", "HTTP/1.1 202 Accepted\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"),
-        ("http-1-0", "HTTP/1.0 202 Accepted\r\nContent-Length: 0\r\n\r\n"),
+        (
+            "cut-in-body",
+            "HTTP/1.1 202 Accepted\r\nContent-Length: 16\r\n\r\n{\"status\"",
+        ),
+        (
+            "closed-after-reply",
+            "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n",
+        ),
+        (
+            "says-close",
+            "HTTP/1.1 202 Accepted\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        ),
+        (
+            "http-1-0",
+            "HTTP/1.0 202 Accepted\r\nContent-Length: 0\r\n\r\n",
+        ),
     ];
     for (id, reply) in closed {
         list.reply_then_close(id, reply);
@@ -630,7 +781,10 @@ fn register_replies(list: &mut List) {
     for status in [200, 400, 403, 500] {
         list.reply(&format!("status-{status}"), reply(status));
     }
-    list.reply("id-missing", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+    list.reply(
+        "id-missing",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    );
     list.reply("garbage", "SSH-2.0-OpenSSH_9.6\r\n");
     list.reply_then_close("cut", "HTTP/1.1 200 OK\r\nLambda-Ext");
     list.script("closed-before-reply", |scene| {
@@ -707,9 +861,16 @@ fn open_gate(scene: &Scene) {
     let path = scene.folder.path().join("gate");
     let until = Instant::now() + PATIENCE;
     let mut gate = loop {
-        match OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(&path) {
+        match OpenOptions::new()
+            .write(true)
+            .custom_flags(O_NONBLOCK)
+            .open(&path)
+        {
             Ok(gate) => break gate,
-            Err(error) => assert!(Instant::now() < until, "no handler at the other end: {error}"),
+            Err(error) => assert!(
+                Instant::now() < until,
+                "no handler at the other end: {error}"
+            ),
         }
         thread::sleep(Duration::from_millis(1));
     };

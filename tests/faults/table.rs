@@ -20,15 +20,29 @@ pub(crate) struct Row {
 /// `<br>` between lines).
 pub(crate) fn rows() -> Vec<Row> {
     let text = include_str!("../../FAULTS.md");
-    text.lines().filter(|line| line.starts_with("| `")).flat_map(rows_of).collect()
+    text.lines()
+        .filter(|line| line.starts_with("| `"))
+        .flat_map(rows_of)
+        .collect()
 }
 
 fn rows_of(line: &str) -> Vec<Row> {
-    let inner = line.strip_prefix('|').and_then(|line| line.strip_suffix('|'));
-    let cells: Vec<&str> = inner.expect("a row ends in a bar").split('|').map(str::trim).collect();
-    let [ids, _, runs, answers, then, log] = cells[..] else { panic!("not six columns: {line}") };
-    let log: Vec<_> =
-        if log == "–" { Vec::new() } else { log.split("<br>").map(unquoted).collect() };
+    let inner = line
+        .strip_prefix('|')
+        .and_then(|line| line.strip_suffix('|'));
+    let cells: Vec<&str> = inner
+        .expect("a row ends in a bar")
+        .split('|')
+        .map(str::trim)
+        .collect();
+    let [ids, _, runs, answers, then, log] = cells[..] else {
+        panic!("not six columns: {line}")
+    };
+    let log: Vec<_> = if log == "–" {
+        Vec::new()
+    } else {
+        log.split("<br>").map(unquoted).collect()
+    };
     let row = |id| Row {
         id: unquoted(id),
         handler_runs: runs.to_owned(),

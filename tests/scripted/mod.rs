@@ -5,7 +5,10 @@
 //! in both would cancel itself out. It never waits without a bound, and never sleeps for a fixed
 //! time where there is a condition to wait for.
 
-#![allow(dead_code, reason = "each test crate that includes this file uses a part of it")]
+#![allow(
+    dead_code,
+    reason = "each test crate that includes this file uses a part of it"
+)]
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -34,14 +37,19 @@ pub(crate) const ACCEPTED: &[u8] = b"HTTP/1.1 202 Accepted\r\nContent-Type: appl
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !holds() {
-        assert!(Instant::now() < end, "waited {PATIENCE:?} in vain until {what}");
+        assert!(
+            Instant::now() < end,
+            "waited {PATIENCE:?} in vain until {what}"
+        );
         thread::sleep(Duration::from_millis(1));
     }
 }
 
 /// Milliseconds since 1970, as deadlines are written.
 pub(crate) fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("a clock after 1970");
     u64::try_from(now.as_millis()).expect("a clock before the year 500,000,000")
 }
 
@@ -129,7 +137,11 @@ impl Kind {
                 "app"
             }
             Kind::Bash | Kind::PosixShell => {
-                let interpreter = if self == Kind::Bash { "/bin/bash" } else { "/bin/sh" };
+                let interpreter = if self == Kind::Bash {
+                    "/bin/bash"
+                } else {
+                    "/bin/sh"
+                };
                 let script = format!("#!{interpreter}\nhandler() {{\n{body}\n}}\n");
                 folder.write("function.sh", &script, 0o644);
                 "function.handler"
@@ -166,9 +178,16 @@ impl Request {
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let mut found = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        let mut found = self
+            .headers
+            .iter()
+            .filter(|(n, _)| n.eq_ignore_ascii_case(name));
         let value = found.next().map(|(_, value)| value.as_str());
-        assert!(found.next().is_none(), "{name} was sent twice: {:?}", self.headers);
+        assert!(
+            found.next().is_none(),
+            "{name} was sent twice: {:?}",
+            self.headers
+        );
         value
     }
 
@@ -187,14 +206,19 @@ pub(crate) fn read_request(stream: &mut TcpStream, connection: usize) -> Option<
         }
         if read_some(stream, &mut received) == 0 {
             let text = String::from_utf8_lossy(&received);
-            assert!(received.is_empty(), "the connection ended inside a request head: {text:?}");
+            assert!(
+                received.is_empty(),
+                "the connection ended inside a request head: {text:?}"
+            );
             return None;
         }
     };
     let head = String::from_utf8(received.drain(..head_end).collect()).expect("a head in UTF-8");
     let mut lines = head.trim_end_matches("\r\n").split("\r\n");
     let first: Vec<&str> = lines.next().expect("a request line").split(' ').collect();
-    let [method, path, "HTTP/1.1"] = first[..] else { panic!("bad request line: {first:?}") };
+    let [method, path, "HTTP/1.1"] = first[..] else {
+        panic!("bad request line: {first:?}")
+    };
     let headers: Vec<_> = lines.map(field).collect();
     let mut request = Request {
         method: method.to_owned(),
@@ -205,13 +229,23 @@ pub(crate) fn read_request(stream: &mut TcpStream, connection: usize) -> Option<
         connection,
         at: Instant::now(),
     };
-    assert!(request.header("host").is_some(), "a request without Host: {head:?}");
-    match (request.header("content-length"), request.header("transfer-encoding")) {
+    assert!(
+        request.header("host").is_some(),
+        "a request without Host: {head:?}"
+    );
+    match (
+        request.header("content-length"),
+        request.header("transfer-encoding"),
+    ) {
         (Some(length), None) => {
             let length: usize = length.parse().expect("a length");
             received.reserve(length);
             while received.len() < length {
-                assert_ne!(read_some(stream, &mut received), 0, "a request body was cut short");
+                assert_ne!(
+                    read_some(stream, &mut received),
+                    0,
+                    "a request body was cut short"
+                );
             }
             let rest = received.split_off(length);
             request.body = std::mem::replace(&mut received, rest);
@@ -236,7 +270,11 @@ fn read_chunks(stream: &mut TcpStream, received: &mut Vec<u8>, request: &mut Req
             assert_ne!(read_some(stream, received), 0, "a chunk was cut short");
         }
         request.body.extend(received.drain(..size));
-        assert_eq!(received.drain(..2).collect::<Vec<_>>(), b"\r\n", "the end of a chunk");
+        assert_eq!(
+            received.drain(..2).collect::<Vec<_>>(),
+            b"\r\n",
+            "the end of a chunk"
+        );
     }
     loop {
         let line = read_line(stream, received);
@@ -314,7 +352,12 @@ impl Scene {
 
     /// A handler without further settings.
     pub(crate) fn with(kind: Kind, body: &str) -> Scene {
-        Scene::start(&Setup { kind, body, environment: &[], under: &[] })
+        Scene::start(&Setup {
+            kind,
+            body,
+            environment: &[],
+            under: &[],
+        })
     }
 
     pub(crate) fn start_in(
@@ -324,7 +367,9 @@ impl Scene {
         under: &[&str],
     ) -> Scene {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        listener.set_nonblocking(true).expect("a listener that does not block");
+        listener
+            .set_nonblocking(true)
+            .expect("a listener that does not block");
         let address = listener.local_addr().expect("its address");
         let log = fs::File::create(folder.path().join("log")).expect("a log file");
         let bootstrap = env!("CARGO_BIN_EXE_bootstrap");
@@ -364,10 +409,16 @@ impl Scene {
     /// The lines of the bootstrap itself: `bootstrap: LEVEL …`.
     pub(crate) fn log_lines(&self) -> Vec<String> {
         let is_own = |line: &&str| {
-            let level = line.strip_prefix("bootstrap: ").and_then(|rest| rest.split(' ').next());
+            let level = line
+                .strip_prefix("bootstrap: ")
+                .and_then(|rest| rest.split(' ').next());
             level.is_some_and(|level| ["INFO", "WARN", "ERROR", "FATAL"].contains(&level))
         };
-        self.log().lines().filter(is_own).map(str::to_owned).collect()
+        self.log()
+            .lines()
+            .filter(is_own)
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The next request, on the open connection or on a new one. `None`: the bootstrap ended.
@@ -378,7 +429,10 @@ impl Scene {
             if let Some(mut stream) = self.open.take() {
                 if let Some(request) = read_request(&mut stream, self.connections) {
                     self.open = Some(stream);
-                    self.requests.push(Request { body: Vec::new(), ..request.clone() });
+                    self.requests.push(Request {
+                        body: Vec::new(),
+                        ..request.clone()
+                    });
                     return Some(request);
                 }
             } else if !self.accept() {
@@ -387,7 +441,10 @@ impl Scene {
                     return None;
                 }
                 let log = self.log();
-                assert!(Instant::now() < end, "no request within {PATIENCE:?}; log: {log}");
+                assert!(
+                    Instant::now() < end,
+                    "no request within {PATIENCE:?}; log: {log}"
+                );
                 thread::sleep(Duration::from_micros(200));
             }
         }
@@ -395,12 +452,18 @@ impl Scene {
 
     /// Takes a connection if one is there.
     pub(crate) fn accept(&mut self) -> bool {
-        let Some(listener) = &self.listener else { return false };
+        let Some(listener) = &self.listener else {
+            return false;
+        };
         match listener.accept() {
             Ok((stream, _)) => {
                 stream.set_nonblocking(false).expect("a stream that blocks");
-                stream.set_read_timeout(Some(PATIENCE)).expect("a bound on reads");
-                stream.set_write_timeout(Some(PATIENCE)).expect("a bound on writes");
+                stream
+                    .set_read_timeout(Some(PATIENCE))
+                    .expect("a bound on reads");
+                stream
+                    .set_write_timeout(Some(PATIENCE))
+                    .expect("a bound on writes");
                 stream.set_nodelay(true).expect("pieces sent as they are");
                 self.open = Some(stream);
                 self.connections += 1;
@@ -415,8 +478,14 @@ impl Scene {
     #[track_caller]
     pub(crate) fn expect_next(&mut self) -> Request {
         let request = self.request();
-        let Some(request) = request else { panic!("ended before /next; log: {}", self.log()) };
-        assert!(request.is_next(), "expected GET /next, got {request:?}; log: {}", self.log());
+        let Some(request) = request else {
+            panic!("ended before /next; log: {}", self.log())
+        };
+        assert!(
+            request.is_next(),
+            "expected GET /next, got {request:?}; log: {}",
+            self.log()
+        );
         request
     }
 
@@ -424,7 +493,9 @@ impl Scene {
     #[track_caller]
     pub(crate) fn expect_answer(&mut self, id: &str, what: &str) -> Request {
         let request = self.request();
-        let Some(request) = request else { panic!("ended, no answer to {id}: {}", self.log()) };
+        let Some(request) = request else {
+            panic!("ended, no answer to {id}: {}", self.log())
+        };
         let answer = request.answer();
         let log = self.log();
         let start: String = request.text().chars().take(2_000).collect();
@@ -473,7 +544,9 @@ impl Scene {
     /// peer runnable. When it sleeps again, it has taken all and waits for more.
     #[track_caller]
     fn wait_until_taken(&mut self) {
-        wait_until("the bootstrap has read what was sent", || state(self.pid()) != Some('R'));
+        wait_until("the bootstrap has read what was sent", || {
+            state(self.pid()) != Some('R')
+        });
     }
 
     /// Ends the connection as a server does.
@@ -483,13 +556,17 @@ impl Scene {
 
     /// Ends one direction: the bootstrap reads an end, yet can still send.
     pub(crate) fn half_close(&mut self) {
-        self.stream().shutdown(Shutdown::Write).expect("one direction closed");
+        self.stream()
+            .shutdown(Shutdown::Write)
+            .expect("one direction closed");
     }
 
     /// Waits for a connection that comes in place of the one that was closed.
     #[track_caller]
     pub(crate) fn wait_for_connection(&mut self) {
-        wait_until("a connection comes", || self.open.is_some() || self.accept());
+        wait_until("a connection comes", || {
+            self.open.is_some() || self.accept()
+        });
     }
 
     /// Puts the connection aside, open and unread; the next request comes on another.
@@ -568,7 +645,9 @@ impl Scene {
     /// Listens at the same port again.
     pub(crate) fn listen_again(&mut self) {
         let listener = TcpListener::bind(self.address).expect("the same port");
-        listener.set_nonblocking(true).expect("a listener that does not block");
+        listener
+            .set_nonblocking(true)
+            .expect("a listener that does not block");
         self.listener = Some(listener);
     }
 
@@ -584,11 +663,17 @@ impl Scene {
     pub(crate) fn exit_code(&mut self) -> i32 {
         let end = Instant::now() + PATIENCE;
         while !self.has_ended() {
-            assert!(Instant::now() < end, "still running after {PATIENCE:?}: {}", self.log());
+            assert!(
+                Instant::now() < end,
+                "still running after {PATIENCE:?}: {}",
+                self.log()
+            );
             thread::sleep(Duration::from_micros(200));
         }
         let status = self.ended.expect("a status");
-        status.code().unwrap_or_else(|| -status.signal().expect("a signal"))
+        status
+            .code()
+            .unwrap_or_else(|| -status.signal().expect("a signal"))
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -599,12 +684,17 @@ impl Scene {
     /// carry its folder in their environment, also when they left its group and session.
     pub(crate) fn processes(&self) -> Vec<u32> {
         let mark = format!("FOLDER={}\0", self.folder.path().display());
-        pids().filter(|pid| environment_has(*pid, mark.as_bytes())).collect()
+        pids()
+            .filter(|pid| environment_has(*pid, mark.as_bytes()))
+            .collect()
     }
 
     /// The same without the bootstrap and the warm shell that it keeps.
     pub(crate) fn command_lines(&self) -> Vec<String> {
-        let others = self.processes().into_iter().filter(|&pid| pid != self.pid());
+        let others = self
+            .processes()
+            .into_iter()
+            .filter(|&pid| pid != self.pid());
         others.map(command_line).collect()
     }
 
@@ -627,14 +717,18 @@ impl Drop for Scene {
 
 /// A pipe with a name: whoever opens it to read waits until another opens it to write.
 pub(crate) fn make_fifo(path: &Path) {
-    let status = Command::new("mkfifo").arg(path).status().expect("mkfifo(1)");
+    let status = Command::new("mkfifo")
+        .arg(path)
+        .status()
+        .expect("mkfifo(1)");
     assert!(status.success(), "mkfifo: {status}");
 }
 
 /// Sends a signal by name. `std` can only kill, and only a child.
 pub(crate) fn signal(name: &str, pid: u32) {
     let mut kill = Command::new("kill");
-    kill.args([&format!("-{name}"), &pid.to_string()]).stderr(Stdio::null());
+    kill.args([&format!("-{name}"), &pid.to_string()])
+        .stderr(Stdio::null());
     // A process that ended in the meantime is none to worry about: no look at the status.
     kill.status().expect("kill(1)");
 }
@@ -648,7 +742,9 @@ fn head_length(bytes: &[u8]) -> Option<usize> {
 fn request_length(bytes: &[u8]) -> Option<usize> {
     let head = head_length(bytes)?;
     let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
-    let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    let length = text
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
     Some(head + length.unwrap_or(0))
 }
 
@@ -672,35 +768,53 @@ fn environment_has(pid: u32, mark: &[u8]) -> bool {
 /// A process's words, with spaces between.
 pub(crate) fn command_line(pid: u32) -> String {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).replace('\0', " ").trim_end().to_owned()
+    String::from_utf8_lossy(&bytes)
+        .replace('\0', " ")
+        .trim_end()
+        .to_owned()
 }
 
 /// A number from `/proc/PID/status`, in KiB where it is a size.
 pub(crate) fn status_number(pid: u32, field: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a living process");
-    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     let number = line.and_then(|line| line.split_whitespace().next());
-    number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no {field}: {status}"))
+    number
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_else(|| panic!("no {field}: {status}"))
 }
 
 /// Processor time that a process has used, in the kernel's ticks of 10 ms.
 pub(crate) fn ticks(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a living process");
     // The name may hold spaces and parentheses; what follows its last one does not.
-    let fields: Vec<&str> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
+    let fields: Vec<&str> = stat
+        .rsplit_once(')')
+        .expect("a name")
+        .1
+        .split_whitespace()
+        .collect();
     let number = |index: usize| fields[index].parse::<u64>().expect("a number of ticks");
     number(11) + number(12)
 }
 
 /// Descriptors that a process has open.
 pub(crate) fn descriptors(pid: u32) -> usize {
-    fs::read_dir(format!("/proc/{pid}/fd")).expect("a living process").count()
+    fs::read_dir(format!("/proc/{pid}/fd"))
+        .expect("a living process")
+        .count()
 }
 
 /// Where a process stands with a tool that this machine may lack: `None` when it is there.
 pub(crate) fn missing(words: &[&str]) -> Option<String> {
     let mut command = Command::new(words[0]);
-    command.args(&words[1..]).stdout(Stdio::null()).stderr(Stdio::piped()).stdin(Stdio::null());
+    command
+        .args(&words[1..])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .stdin(Stdio::null());
     match command.output() {
         Ok(output) if output.status.success() => None,
         Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),

@@ -63,8 +63,17 @@ pub(crate) struct Event {
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Event { context, body, ending, fault } = self;
-        write!(f, "{context:?} of {} bytes, {ending:?}, {fault:?}", body.len())
+        let Event {
+            context,
+            body,
+            ending,
+            fault,
+        } = self;
+        write!(
+            f,
+            "{context:?} of {} bytes, {ending:?}, {fault:?}",
+            body.len()
+        )
     }
 }
 
@@ -93,7 +102,12 @@ impl Draw {
                 break (context, ending);
             }
         };
-        Event { context, body: self.body(), ending, fault: self.fault() }
+        Event {
+            context,
+            body: self.body(),
+            ending,
+            fault: self.fault(),
+        }
     }
 
     /// In a thousand.
@@ -128,7 +142,9 @@ impl Draw {
         };
         let mut state = self.below(usize::MAX);
         let mut byte = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             // Printable: bash writes a line of log for a NUL in an argument.
             b' ' + u8::try_from(state >> 57).expect("7 bits") % 95
         };

@@ -44,10 +44,26 @@ struct Lane {
 }
 
 const LANES: [Lane; 4] = [
-    Lane { name: "executable", kind: Kind::Executable, is_streaming: false },
-    Lane { name: "executable, streaming", kind: Kind::Executable, is_streaming: true },
-    Lane { name: "bash function", kind: Kind::Bash, is_streaming: false },
-    Lane { name: "POSIX shell function", kind: Kind::PosixShell, is_streaming: false },
+    Lane {
+        name: "executable",
+        kind: Kind::Executable,
+        is_streaming: false,
+    },
+    Lane {
+        name: "executable, streaming",
+        kind: Kind::Executable,
+        is_streaming: true,
+    },
+    Lane {
+        name: "bash function",
+        kind: Kind::Bash,
+        is_streaming: false,
+    },
+    Lane {
+        name: "POSIX shell function",
+        kind: Kind::PosixShell,
+        is_streaming: false,
+    },
 ];
 
 #[test]
@@ -66,12 +82,19 @@ fn every_event_is_answered_once_and_nothing_is_left_behind() {
             scope.spawn(move || run_lane(lane, total / LANES.len(), draw));
         }
     });
-    println!("{total} events in {:.1} s, each answered once", begin.elapsed().as_secs_f64());
+    println!(
+        "{total} events in {:.1} s, each answered once",
+        begin.elapsed().as_secs_f64()
+    );
 }
 
 fn number_in(variable: &str) -> Option<usize> {
     let value = std::env::var(variable).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{variable} is {value:?}, which is no number")))
+    Some(
+        value
+            .parse()
+            .unwrap_or_else(|_| panic!("{variable} is {value:?}, which is no number")),
+    )
 }
 
 fn run_lane(lane: Lane, events: usize, mut draw: Draw) {
@@ -87,16 +110,29 @@ fn run_lane(lane: Lane, events: usize, mut draw: Draw) {
             *counts.entry(format!("API: {:?}", event.fault)).or_insert(0) += 1;
             serve(&mut scene, lane, number, &event, &mut draw);
             // Enough to see how an event came to go wrong, and no more.
-            scene.requests.drain(..scene.requests.len().saturating_sub(10));
+            scene
+                .requests
+                .drain(..scene.requests.len().saturating_sub(10));
         }
         let after = measure(&mut scene, lane);
         println!(
             "{}, life {life}: {before} -> {after}, {} connections",
             lane.name, scene.connections
         );
-        assert!(after.resident_kib <= before.resident_kib + GROWTH_KIB, "{before} -> {after}");
-        assert!(after.shell_kib <= before.shell_kib + GROWTH_KIB, "{before} -> {after}");
-        assert_eq!(after.held(), before.held(), "{}: {before} -> {after}", lane.name);
+        assert!(
+            after.resident_kib <= before.resident_kib + GROWTH_KIB,
+            "{before} -> {after}"
+        );
+        assert!(
+            after.shell_kib <= before.shell_kib + GROWTH_KIB,
+            "{before} -> {after}"
+        );
+        assert_eq!(
+            after.held(),
+            before.held(),
+            "{}: {before} -> {after}",
+            lane.name
+        );
         end_life(&mut scene, life);
     }
     println!("{}: {number} events: {counts:?}", lane.name);
@@ -108,9 +144,17 @@ fn start(lane: Lane) -> Scene {
     let temporary = folder.path().join("tmp");
     fs::create_dir(&temporary).expect("a folder for temporary files");
     let temporary = temporary.to_str().expect("a path in UTF-8").to_owned();
-    let mode = if lane.is_streaming { "streaming" } else { "buffered" };
-    let environment =
-        [MARGIN, NO_LEARNING, ("TMPDIR", temporary.as_str()), ("BOOTSTRAP_RESPONSE_MODE", mode)];
+    let mode = if lane.is_streaming {
+        "streaming"
+    } else {
+        "buffered"
+    };
+    let environment = [
+        MARGIN,
+        NO_LEARNING,
+        ("TMPDIR", temporary.as_str()),
+        ("BOOTSTRAP_RESPONSE_MODE", mode),
+    ];
     Scene::start_in(folder, handler, &environment, &[])
 }
 
@@ -154,7 +198,9 @@ fn measure(scene: &mut Scene, lane: Lane) -> Held {
     scene.expect_next();
     // What a shell function left behind may live for a moment.
     let kept = if lane.kind == Kind::Executable { 1 } else { 2 };
-    wait_until("everyone but the warm shell is gone", || scene.processes().len() == kept);
+    wait_until("everyone but the warm shell is gone", || {
+        scene.processes().len() == kept
+    });
     let pid = scene.pid();
     let shell = scene.processes().into_iter().find(|other| *other != pid);
     let held = Held {
@@ -184,17 +230,27 @@ fn serve(scene: &mut Scene, lane: Lane, number: usize, event: &Event, draw: &mut
         // The API did not take the answer: it delivers the event again.
         scene.deliver(&reply(&id, event, draw));
     }
-    let mut answer = scene.request().unwrap_or_else(|| panic!("ended in {id}: {}", scene.log()));
+    let mut answer = scene
+        .request()
+        .unwrap_or_else(|| panic!("ended in {id}: {}", scene.log()));
     if answer.is_next() && event.fault == ApiFault::ClosesAfterEvent {
         // The answer was on its way when the connection ended. The API, which does not have it,
         // delivers the event again.
         scene.send(&reply(&id, event, draw));
-        answer = scene.request().unwrap_or_else(|| panic!("ended in {id}: {}", scene.log()));
+        answer = scene
+            .request()
+            .unwrap_or_else(|| panic!("ended in {id}: {}", scene.log()));
     }
     let Some((answered, what)) = answer.answer() else {
         let requests = scene.requests.iter();
-        let history: Vec<_> = requests.map(|r| (r.connection, &r.method, &r.path)).collect();
-        panic!("{} {id} {event}: no answer but {history:?}; {}", lane.name, scene.log())
+        let history: Vec<_> = requests
+            .map(|r| (r.connection, &r.method, &r.path))
+            .collect();
+        panic!(
+            "{} {id} {event}: no answer but {history:?}; {}",
+            lane.name,
+            scene.log()
+        )
     };
     assert_eq!(answered, id, "{}: another event was answered", lane.name);
     let is_right = match event.ending {
@@ -206,7 +262,12 @@ fn serve(scene: &mut Scene, lane: Lane, number: usize, event: &Event, draw: &mut
         }
     };
     let text: String = answer.text().chars().take(300).collect();
-    assert!(is_right, "{} {id} {event}: {what} {text}; {}", lane.name, scene.log());
+    assert!(
+        is_right,
+        "{} {id} {event}: {what} {text}; {}",
+        lane.name,
+        scene.log()
+    );
     accept(scene, event.fault);
 }
 
@@ -308,8 +369,14 @@ fn end_life(scene: &mut Scene, life: usize) {
         }
     }
     assert_eq!(scene.exit_code(), 1, "life {life}: {}", scene.log());
-    assert!(scene.request().is_none(), "life {life}: something was sent after the end");
+    assert!(
+        scene.request().is_none(),
+        "life {life}: something was sent after the end"
+    );
     let begin = Instant::now();
     wait_until("nobody is left", || scene.processes().is_empty());
-    assert!(begin.elapsed() < Duration::from_secs(5), "life {life}: somebody was left behind");
+    assert!(
+        begin.elapsed() < Duration::from_secs(5),
+        "life {life}: somebody was left behind"
+    );
 }

@@ -50,7 +50,10 @@ impl Traced {
             file.display(),
             program.display()
         );
-        Traced { lambda: setup.launched_by(&launcher).start(), folder }
+        Traced {
+            lambda: setup.launched_by(&launcher).start(),
+            folder,
+        }
     }
 
     /// Ends it as Lambda does if it goes on, waits for everyone of it, and reads the trace.
@@ -73,7 +76,10 @@ impl Traced {
         });
         let text = fs::read_to_string(folder.path().join("trace")).expect("a trace");
         let calls = trace::of_the_bootstrap(&trace::read(&text));
-        Trace { calls, port: lambda.api.address.port() }
+        Trace {
+            calls,
+            port: lambda.api.address.port(),
+        }
     }
 }
 
@@ -94,14 +100,22 @@ fn wait_until(what: &str, holds: impl Fn() -> bool) {
 
 /// The artefact of this machine, or why nothing can be traced.
 fn artefact() -> Result<PathBuf, String> {
-    let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
-    let dist = env::var_os("ZEROSTRAP_DIST")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("dist"), PathBuf::from);
+    let arch = if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "x86_64"
+    };
+    let dist = env::var_os("ZEROSTRAP_DIST").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("dist"),
+        PathBuf::from,
+    );
     let path = dist.join(arch).join("bootstrap");
     let name = path.display();
     let bytes = fs::read(&path).map_err(|error| format!("{name}: {error}; run make"))?;
     let commit = env!("ZEROSTRAP_COMMIT");
-    let is_current = bytes.windows(commit.len().max(1)).any(|part| part == commit.as_bytes());
+    let is_current = bytes
+        .windows(commit.len().max(1))
+        .any(|part| part == commit.as_bytes());
     if !commit.is_empty() && !is_current {
         return Err(format!("{name}: not of the commit {commit}; run make"));
     }
@@ -111,7 +125,9 @@ fn artefact() -> Result<PathBuf, String> {
 /// Why strace cannot be used here, if so.
 fn no_tracer() -> Option<String> {
     let mut strace = Command::new("strace");
-    strace.args(["-D", "-f", "-qq", "-o", "/dev/null", "true"]).stdin(Stdio::null());
+    strace
+        .args(["-D", "-f", "-qq", "-o", "/dev/null", "true"])
+        .stdin(Stdio::null());
     match strace.stdout(Stdio::null()).output() {
         Ok(output) if output.status.success() && output.stderr.is_empty() => None,
         Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
@@ -133,7 +149,10 @@ fn traceable(test: &str) -> Option<PathBuf> {
 /// Both kinds of handler with the same text.
 fn both(text: &str) -> [(Folder, &'static str); 2] {
     let script = format!("#!/bin/sh\nhandler() {{\n{text}\n}}\n");
-    [(Folder::with_app(text), "app"), (Folder::with_script(&script), "function.handler")]
+    [
+        (Folder::with_app(text), "app"),
+        (Folder::with_script(&script), "function.handler"),
+    ]
 }
 
 /// One scenario: how the bootstrap is started, and what happens then.
@@ -151,7 +170,12 @@ fn with_handlers() -> Vec<Scenario> {
     let mut add = |name, text: &str, change: fn(Setup) -> Setup, play: fn(&Lambda)| {
         for (folder, handler) in both(text) {
             let setup = change(Setup::new(folder.path(), handler));
-            scenarios.push(Scenario { name, setup, play, _folder: folder });
+            scenarios.push(Scenario {
+                name,
+                setup,
+                play,
+                _folder: folder,
+            });
         }
     };
     add(
@@ -184,17 +208,32 @@ fn with_handlers() -> Vec<Scenario> {
         },
     );
     let streaming = |setup: Setup| setup.env("BOOTSTRAP_RESPONSE_MODE", "streaming");
-    add("streams", "cat; [ \"$(cat /proc/self/stat | wc -c)\" -gt 0 ]", streaming, |lambda| {
-        lambda.call("streamed");
-        lambda.call("");
-    });
-    add("a stream that fails", "echo part; exit 3", streaming, |lambda| {
-        lambda.call("");
-    });
+    add(
+        "streams",
+        "cat; [ \"$(cat /proc/self/stat | wc -c)\" -gt 0 ]",
+        streaming,
+        |lambda| {
+            lambda.call("streamed");
+            lambda.call("");
+        },
+    );
+    add(
+        "a stream that fails",
+        "echo part; exit 3",
+        streaming,
+        |lambda| {
+            lambda.call("");
+        },
+    );
     let json = |setup: Setup| setup.env("AWS_LAMBDA_LOG_FORMAT", "JSON");
-    add("the log as JSON", "echo words >&2; cat; exit 3", json, |lambda| {
-        lambda.call("failed");
-    });
+    add(
+        "the log as JSON",
+        "echo words >&2; cat; exit 3",
+        json,
+        |lambda| {
+            lambda.call("failed");
+        },
+    );
     add(
         "an overrun",
         "sleep 600",
@@ -214,25 +253,45 @@ fn with_handlers() -> Vec<Scenario> {
         },
     );
     let slots = |setup: Setup| {
-        let options = Options { slots: 2, ..Options::default() };
-        setup.options(options).env("AWS_LAMBDA_MAX_CONCURRENCY", "2")
+        let options = Options {
+            slots: 2,
+            ..Options::default()
+        };
+        setup
+            .options(options)
+            .env("AWS_LAMBDA_MAX_CONCURRENCY", "2")
     };
     add("two slots", "cat", slots, |lambda| {
         lambda.call("one");
         lambda.call("two");
     });
     let graceful = |setup: Setup| setup.env("BOOTSTRAP_GRACEFUL_SHUTDOWN", "1");
-    add("an extension, ended while an event runs", "sleep 600", graceful, |lambda| {
-        let id = lambda.api.push(Event::new("cut"));
-        lambda.wait_delivered(&id);
-        wait_until("the handler runs", || {
-            let names = lambda.processes().into_iter().map(|pid| format!("/proc/{pid}/comm"));
-            names.filter_map(|name| fs::read_to_string(name).ok()).any(|name| name == "sleep\n")
-        });
-    });
+    add(
+        "an extension, ended while an event runs",
+        "sleep 600",
+        graceful,
+        |lambda| {
+            let id = lambda.api.push(Event::new("cut"));
+            lambda.wait_delivered(&id);
+            wait_until("the handler runs", || {
+                let names = lambda
+                    .processes()
+                    .into_iter()
+                    .map(|pid| format!("/proc/{pid}/comm"));
+                names
+                    .filter_map(|name| fs::read_to_string(name).ok())
+                    .any(|name| name == "sleep\n")
+            });
+        },
+    );
     let snapshot = |setup: Setup| {
-        let options = Options { restore: true, ..Options::default() };
-        setup.options(options).env("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")
+        let options = Options {
+            restore: true,
+            ..Options::default()
+        };
+        setup
+            .options(options)
+            .env("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")
     };
     add("a snapshot", "cat", snapshot, |lambda| {
         lambda.call("restored");
@@ -240,9 +299,16 @@ fn with_handlers() -> Vec<Scenario> {
     let answers_204 = |setup: Setup| {
         let script = Box::new(|request: &emulator::record::Request, count| {
             let is_first = request.endpoint == Endpoint::Next && count == 0;
-            if is_first { Action::Status(204) } else { Action::Usual }
+            if is_first {
+                Action::Status(204)
+            } else {
+                Action::Usual
+            }
         });
-        setup.options(Options { script, ..Options::default() })
+        setup.options(Options {
+            script,
+            ..Options::default()
+        })
     };
     add("no event yet", "cat", answers_204, |lambda| {
         lambda.call("event");
@@ -258,25 +324,47 @@ fn that_end() -> Vec<Scenario> {
         let play = |lambda: &Lambda| {
             lambda.wait_exit();
         };
-        scenarios.push(Scenario { name, setup, play, _folder: folder });
+        scenarios.push(Scenario {
+            name,
+            setup,
+            play,
+            _folder: folder,
+        });
     };
-    add("no handler", Folder::new(), "missing.handler", |setup| setup);
-    add("a broken script", Folder::with_script("("), "function.handler", |setup| setup);
+    add("no handler", Folder::new(), "missing.handler", |setup| {
+        setup
+    });
+    add(
+        "a broken script",
+        Folder::with_script("("),
+        "function.handler",
+        |setup| setup,
+    );
     add("a bad setting", Folder::new(), "app", |setup| {
         setup.env("BOOTSTRAP_RESPONSE_MODE", "wrong")
     });
-    add("an address of nobody", Folder::with_app(""), "app", |setup| {
-        setup.env("AWS_LAMBDA_RUNTIME_API", "nobody.invalid:9")
-    });
+    add(
+        "an address of nobody",
+        Folder::with_app(""),
+        "app",
+        |setup| setup.env("AWS_LAMBDA_RUNTIME_API", "nobody.invalid:9"),
+    );
     let program = Folder::new();
     let content = fs::read(env::current_exe().expect("this test's file")).expect("its content");
     program.executable("app", content);
-    add("--check of a linked program", program, "app", |setup| setup.argument("--check"));
-    let script = "#!/usr/bin/env bash\nhandler() { :; }\n";
-    add("--check of a function", Folder::with_script(script), "function.handler", |setup| {
+    add("--check of a linked program", program, "app", |setup| {
         setup.argument("--check")
     });
-    add("--version", Folder::new(), "app", |setup| setup.argument("--version"));
+    let script = "#!/usr/bin/env bash\nhandler() { :; }\n";
+    add(
+        "--check of a function",
+        Folder::with_script(script),
+        "function.handler",
+        |setup| setup.argument("--check"),
+    );
+    add("--version", Folder::new(), "app", |setup| {
+        setup.argument("--version")
+    });
     scenarios
 }
 
@@ -288,16 +376,25 @@ fn listed() -> Vec<Vec<String>> {
     let names = rows.map(|row| row.split('|').next().unwrap_or_default());
     let words = |cell: &str| {
         let words = cell.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+        words
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect()
     };
     let rows: Vec<Vec<String>> = names.map(words).collect();
-    assert!(rows.len() > 20, "SYSCALLS.md has a table of calls: {rows:?}");
+    assert!(
+        rows.len() > 20,
+        "SYSCALLS.md has a table of calls: {rows:?}"
+    );
     rows
 }
 
 /// What of a trace breaks a rule that is not about the names of calls.
 fn broken_rules(trace: &Trace) -> Vec<String> {
-    let api = format!("sin_port=htons({}), sin_addr=inet_addr(\"127.0.0.1\")", trace.port);
+    let api = format!(
+        "sin_port=htons({}), sin_addr=inet_addr(\"127.0.0.1\")",
+        trace.port
+    );
     let mut broken = Vec::new();
     for Call { name, text, .. } in &trace.calls {
         let rule = match name.as_str() {
@@ -339,13 +436,21 @@ fn bootstrap_makes_no_system_call_that_is_not_listed() {
     let names: BTreeSet<&str> = listed.iter().flatten().map(String::as_str).collect();
     let mut seen: BTreeMap<String, (usize, String)> = BTreeMap::new();
     let mut findings = Vec::new();
-    for Scenario { name: scenario, setup, play, _folder } in
-        with_handlers().into_iter().chain(that_end())
+    for Scenario {
+        name: scenario,
+        setup,
+        play,
+        _folder,
+    } in with_handlers().into_iter().chain(that_end())
     {
         let traced = Traced::start(setup, &program);
         play(&traced.lambda);
         let trace = traced.end();
-        assert!(trace.calls.len() > 5, "{scenario}: a trace of {} calls", trace.calls.len());
+        assert!(
+            trace.calls.len() > 5,
+            "{scenario}: a trace of {} calls",
+            trace.calls.len()
+        );
         let broken = broken_rules(&trace);
         findings.extend(broken.iter().map(|broken| format!("{scenario}: {broken}")));
         for Call { name, text, .. } in trace.calls {
@@ -358,7 +463,10 @@ fn bootstrap_makes_no_system_call_that_is_not_listed() {
     for (name, (count, example)) in &seen {
         println!("{count:6} {name:16} {example}");
     }
-    for row in listed.iter().filter(|row| row.iter().all(|name| !seen.contains_key(name))) {
+    for row in listed
+        .iter()
+        .filter(|row| row.iter().all(|name| !seen.contains_key(name)))
+    {
         findings.push(format!("in SYSCALLS.md and never made: {row:?}"));
     }
     findings.truncate(40);
@@ -368,20 +476,28 @@ fn bootstrap_makes_no_system_call_that_is_not_listed() {
 #[test]
 fn bootstrap_asks_for_its_first_event_after_few_system_calls() {
     let test = "bootstrap_asks_for_its_first_event_after_few_system_calls";
-    let Some(program) = traceable(test) else { return };
+    let Some(program) = traceable(test) else {
+        return;
+    };
     // A static executable as the handler: the artefact is one, and no event comes.
     let folder = Folder::new();
     folder.executable("app", fs::read(&program).expect("the artefact"));
     let traced = Traced::start(Setup::app(&folder), &program);
     traced.lambda.wait_idle();
     let trace = traced.end();
-    let until_asked = trace.calls.iter().position(|call| call.text.contains("GET /2018-06-01/"));
+    let until_asked = trace
+        .calls
+        .iter()
+        .position(|call| call.text.contains("GET /2018-06-01/"));
     let count = until_asked.expect("a request for the next event") + 1;
     println!("{count} system calls from exec to the first request, at most {START_LIMIT}:");
     for call in &trace.calls[..count] {
         println!("    {}", call.text);
     }
-    assert!(count <= START_LIMIT, "{count} system calls, at most {START_LIMIT}");
+    assert!(
+        count <= START_LIMIT,
+        "{count} system calls, at most {START_LIMIT}"
+    );
 }
 
 /// SYSCALLS.md lists them one by one: 24 and 21, and one more where the handler's output and the
@@ -389,32 +505,54 @@ fn bootstrap_asks_for_its_first_event_after_few_system_calls() {
 #[test]
 fn event_in_a_process_takes_few_system_calls() {
     let test = "event_in_a_process_takes_few_system_calls";
-    let Some(program) = traceable(test) else { return };
+    let Some(program) = traceable(test) else {
+        return;
+    };
     for ((folder, handler), limit) in both("exec cat").into_iter().zip([25, 22]) {
         let traced = Traced::start(Setup::new(folder.path(), handler), &program);
         for _ in 0..EVENTS {
             assert_eq!(traced.lambda.call("event").body, b"event");
         }
         let Trace { calls, .. } = traced.end();
-        let own: Vec<&Call> = calls.iter().filter(|call| call.pid == calls[0].pid).collect();
+        let own: Vec<&Call> = calls
+            .iter()
+            .filter(|call| call.pid == calls[0].pid)
+            .collect();
         let rounds = rounds(&own);
-        let fewest = rounds.iter().min_by_key(|round| round.len()).expect("a round");
+        let fewest = rounds
+            .iter()
+            .min_by_key(|round| round.len())
+            .expect("a round");
         println!("{handler}: {} system calls: {fewest:?}", fewest.len());
-        assert!(fewest.len() <= limit, "{handler}: at most {limit}: {fewest:?}");
+        assert!(
+            fewest.len() <= limit,
+            "{handler}: at most {limit}: {fewest:?}"
+        );
         // Where the machine is slow, more moments are waited for one by one.
-        let many = rounds[1..].iter().filter(|round| round.len() > limit + 4).count();
+        let many = rounds[1..]
+            .iter()
+            .filter(|round| round.len() > limit + 4)
+            .count();
         assert!(many * 2 < EVENTS, "{handler}: {rounds:?}");
     }
 }
 
 /// The calls from one request for an event to the next one, for [`EVENTS`] events.
 fn rounds<'a>(calls: &[&'a Call]) -> Vec<Vec<&'a str>> {
-    let asks = |call: &&Call| call.text.contains("GET /2018-06-01/runtime/invocation/next");
+    let asks = |call: &&Call| {
+        call.text
+            .contains("GET /2018-06-01/runtime/invocation/next")
+    };
     let start = calls.iter().position(asks).expect("a request for an event");
     let rounds = calls[start..].chunk_by(|_, next| !asks(next));
-    let rounds: Vec<Vec<&str>> =
-        rounds.map(|round| round.iter().map(|call| kind(call)).collect()).collect();
-    assert!(rounds.len() >= EVENTS, "{} events in the trace", rounds.len());
+    let rounds: Vec<Vec<&str>> = rounds
+        .map(|round| round.iter().map(|call| kind(call)).collect())
+        .collect();
+    assert!(
+        rounds.len() >= EVENTS,
+        "{} events in the trace",
+        rounds.len()
+    );
     rounds[..EVENTS].to_vec()
 }
 
@@ -428,7 +566,10 @@ fn function_in_process_takes_four_system_calls_an_event() {
         return;
     }
     if !program.exists() {
-        println!("skipped: {test}: {} is not built; run cargo test", program.display());
+        println!(
+            "skipped: {test}: {} is not built; run cargo test",
+            program.display()
+        );
         return;
     }
     let folder = Folder::new();
@@ -460,16 +601,32 @@ fn kind(call: &Call) -> &str {
 fn broken_rules_are_found() {
     let broken = |text: &str| {
         let name = text.split('(').next().expect("a name").to_owned();
-        let calls = vec![Call { pid: 1, name, text: text.to_owned() }];
+        let calls = vec![Call {
+            pid: 1,
+            name,
+            text: text.to_owned(),
+        }];
         broken_rules(&Trace { calls, port: 9 }).len()
     };
     let api = "sin_port=htons(9), sin_addr=inet_addr(\"127.0.0.1\")";
-    assert_eq!(broken(&format!("connect(3, {{sa_family=AF_INET, {api}}}, 16) = 0")), 0);
-    assert_eq!(broken("connect(3, {sa_family=AF_INET, sin_port=htons(53)}, 16) = 0"), 1);
+    assert_eq!(
+        broken(&format!("connect(3, {{sa_family=AF_INET, {api}}}, 16) = 0")),
+        0
+    );
+    assert_eq!(
+        broken("connect(3, {sa_family=AF_INET, sin_port=htons(53)}, 16) = 0"),
+        1
+    );
     assert_eq!(broken("openat(AT_FDCWD, \"a\", O_RDONLY|O_CLOEXEC) = 3"), 0);
     assert_eq!(broken("openat(AT_FDCWD, \"a\", O_RDONLY) = 3"), 1);
     assert_eq!(broken("open(\"a\", O_WRONLY|O_CLOEXEC) = 3"), 1);
-    assert_eq!(broken("socket(AF_UNIX, SOCK_STREAM|SOCK_CLOEXEC, 0) = 3"), 1);
+    assert_eq!(
+        broken("socket(AF_UNIX, SOCK_STREAM|SOCK_CLOEXEC, 0) = 3"),
+        1
+    );
     assert_eq!(broken("listen(3, 128) = 0"), 1);
-    assert_eq!(broken("mmap(NULL, 1, PROT_READ|PROT_WRITE|PROT_EXEC, 0, 0) = 0"), 1);
+    assert_eq!(
+        broken("mmap(NULL, 1, PROT_READ|PROT_WRITE|PROT_EXEC, 0, 0) = 0"),
+        1
+    );
 }

@@ -28,20 +28,31 @@ pub(crate) fn read(trace: &str) -> Vec<Call> {
     let mut calls: Vec<Call> = Vec::new();
     let mut unfinished: HashMap<u32, usize> = HashMap::new();
     for line in trace.lines() {
-        let Some((pid, text)) = line.split_once(' ') else { continue };
-        let (Ok(pid), text) = (pid.parse(), text.trim_start()) else { continue };
+        let Some((pid, text)) = line.split_once(' ') else {
+            continue;
+        };
+        let (Ok(pid), text) = (pid.parse(), text.trim_start()) else {
+            continue;
+        };
         if let Some(rest) = text.strip_prefix("<... ") {
             let call = unfinished.remove(&pid).map(|index| &mut calls[index]);
             let call = call.unwrap_or_else(|| panic!("the end of a call without a start: {line}"));
-            call.text.push_str(rest.split_once(" resumed>").expect("a resumed call").1);
+            call.text
+                .push_str(rest.split_once(" resumed>").expect("a resumed call").1);
         } else if !text.starts_with("---") && !text.starts_with("+++") {
-            let (name, _) = text.split_once('(').unwrap_or_else(|| panic!("no call: {line}"));
+            let (name, _) = text
+                .split_once('(')
+                .unwrap_or_else(|| panic!("no call: {line}"));
             let start = text.strip_suffix(" <unfinished ...>");
             if start.is_some() {
                 unfinished.insert(pid, calls.len());
             }
             let text = start.unwrap_or(text).to_owned();
-            calls.push(Call { pid, name: name.to_owned(), text });
+            calls.push(Call {
+                pid,
+                name: name.to_owned(),
+                text,
+            });
         }
     }
     calls
@@ -50,14 +61,21 @@ pub(crate) fn read(trace: &str) -> Vec<Call> {
 /// The calls of the bootstrap, from after its own execve, which is the trace's first call.
 pub(crate) fn of_the_bootstrap(calls: &[Call]) -> Vec<Call> {
     let first = calls.first().expect("a trace with a call");
-    assert_eq!((first.name.as_str(), first.result()), ("execve", Some(0)), "{}", first.text);
+    assert_eq!(
+        (first.name.as_str(), first.result()),
+        ("execve", Some(0)),
+        "{}",
+        first.text
+    );
     // A child's first call may stand before the return of the clone that made it, so that all
     // clones are looked at first.
     let mut parents = HashMap::new();
     let mut programs: HashMap<u32, usize> = HashMap::new();
     for (index, call) in calls.iter().enumerate().skip(1) {
-        let child =
-            call.result().and_then(|child| u32::try_from(child).ok()).filter(|pid| *pid > 0);
+        let child = call
+            .result()
+            .and_then(|child| u32::try_from(child).ok())
+            .filter(|pid| *pid > 0);
         match call.name.as_str() {
             "clone" | "clone3" | "fork" | "vfork" => {
                 if let Some(child) = child {
@@ -87,7 +105,10 @@ pub(crate) fn of_the_bootstrap(calls: &[Call]) -> Vec<Call> {
         }
     };
     let numbered = calls.iter().enumerate().skip(1);
-    numbered.filter(|(index, call)| is_own(call, *index)).map(|(_, call)| call.clone()).collect()
+    numbered
+        .filter(|(index, call)| is_own(call, *index))
+        .map(|(_, call)| call.clone())
+        .collect()
 }
 
 #[test]
@@ -110,6 +131,9 @@ fn calls_of_children_count_until_they_execute_a_program() {
 ";
     let calls = read(trace);
     assert_eq!(calls[1].text, "clone(child_stack=0x1, flags=CLONE_VM) = 11");
-    let own: Vec<_> = of_the_bootstrap(&calls).into_iter().map(|call| call.name).collect();
+    let own: Vec<_> = of_the_bootstrap(&calls)
+        .into_iter()
+        .map(|call| call.name)
+        .collect();
     assert_eq!(own, ["clone", "dup2", "execve", "execve", "fork", "poll"]);
 }

@@ -37,10 +37,16 @@ pub(crate) fn code_below(folder: &str) -> Vec<File> {
             let path = entry.expect("its entry").path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|end| end == "rs" || end == "sh") {
+            } else if path
+                .extension()
+                .is_some_and(|end| end == "rs" || end == "sh")
+            {
                 let relative = path.strip_prefix(root()).expect("a path below the root");
                 let relative = relative.to_str().expect("a name in UTF-8").to_owned();
-                found.push(File { text: read(&relative), path: relative });
+                found.push(File {
+                    text: read(&relative),
+                    path: relative,
+                });
             }
         }
     }
@@ -55,8 +61,9 @@ pub(crate) fn tracked() -> Option<Vec<PathBuf>> {
         .args(["-c", "safe.directory=*", "ls-files", "-z"])
         .current_dir(root())
         .output();
-    let output =
-        output.ok().filter(|output| root().join(".git").exists() && !output.stdout.is_empty());
+    let output = output
+        .ok()
+        .filter(|output| root().join(".git").exists() && !output.stdout.is_empty());
     let Some(output) = output else {
         println!("skipped: rules about tracked files: there is no git, or no repository");
         return None;

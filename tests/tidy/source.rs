@@ -19,7 +19,11 @@ const UNSAFE_FILE: &str = "src/bootstrap/sys.rs";
 
 /// Lines of code with their numbers: no blanks, no comments, no unit tests.
 pub(crate) fn code_lines(file: &File) -> impl Iterator<Item = (usize, &str)> {
-    let comment = if file.path.ends_with(".rs") { "//" } else { "#" };
+    let comment = if file.path.ends_with(".rs") {
+        "//"
+    } else {
+        "#"
+    };
     let lines = (1..).zip(file.text.lines());
     let lines = lines.take_while(|(_, line)| !line.starts_with("#[cfg(test)]"));
     lines.filter(move |(_, line)| {
@@ -45,15 +49,24 @@ fn functions(file: &File) -> Vec<(String, usize, usize)> {
         if !qualifiers.split_whitespace().all(qualifies) {
             continue;
         }
-        let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        let name: String = rest
+            .chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect();
         let end = format!("{}}}", &line[..line.len() - code.len()]);
         let body = &lines[index..];
         // A declaration ends in a semicolon before any body begins.
-        let first_end = body.iter().position(|line| line.ends_with(';') || line.contains('{'));
+        let first_end = body
+            .iter()
+            .position(|line| line.ends_with(';') || line.contains('{'));
         let has_body = first_end.is_some_and(|at| body[at].contains('{'));
         let on_one_line = first_end.is_some_and(|at| body[at].ends_with('}'));
         if has_body && !on_one_line {
-            let length = body.iter().position(|line| *line == end).expect("a closing brace") + 1;
+            let length = body
+                .iter()
+                .position(|line| *line == end)
+                .expect("a closing brace")
+                + 1;
             found.push((name, index + 1, length));
         }
     }
@@ -92,7 +105,11 @@ struct Ban {
 
 const SRC: &[&str] = &["src/"];
 const HTTP: &[&str] = &["src/http/"];
-const BINARY: &[&str] = &["src/bootstrap/main.rs", "src/bootstrap/sys.rs", "src/bootstrap/handler/"];
+const BINARY: &[&str] = &[
+    "src/bootstrap/main.rs",
+    "src/bootstrap/sys.rs",
+    "src/bootstrap/handler/",
+];
 
 const PANICS: &str = "return an error: a panic ends the process in the middle of an event";
 const PRINTS: &str = "log::write: it knows the log's form and does not panic on a closed one";
@@ -111,7 +128,12 @@ const fn ban(
     except: &'static [&'static str],
     instead: &'static str,
 ) -> Ban {
-    Ban { word, within, except, instead }
+    Ban {
+        word,
+        within,
+        except,
+        instead,
+    }
 }
 
 const BANS: &[Ban] = &[
@@ -132,7 +154,12 @@ const BANS: &[Ban] = &[
     ban("std::process::Command", BINARY, &[], CHILDREN),
     ban("Command::new", SRC, &[], CHILDREN),
     ban("thread::", BINARY, &[], THREADS),
-    ban("use std::{", HTTP, &[], "a line each: this list looks for whole paths"),
+    ban(
+        "use std::{",
+        HTTP,
+        &[],
+        "a line each: this list looks for whole paths",
+    ),
     ban("std::net", HTTP, &[], PURE),
     ban("std::io", HTTP, &[], PURE),
     ban("std::fs", HTTP, &[], PURE),
@@ -152,13 +179,27 @@ const BANS: &[Ban] = &[
     ban(
         "env::var",
         SRC,
-        &["src/settings.rs", "src/bootstrap/handler/program.rs", "src/bootstrap/handler/child.rs"],
+        &[
+            "src/settings.rs",
+            "src/bootstrap/handler/program.rs",
+            "src/bootstrap/handler/child.rs",
+        ],
         "a field of Settings: the environment is read once, in one place",
     ),
-    ban("unsafe", SRC, &[UNSAFE_FILE], "a function of src/bootstrap/sys.rs"),
+    ban(
+        "unsafe",
+        SRC,
+        &[UNSAFE_FILE],
+        "a function of src/bootstrap/sys.rs",
+    ),
     ban("#[allow(", SRC, &[], LINTS),
     ban("#![allow(", SRC, &[UNSAFE_FILE], LINTS),
-    ban("/*", &["src/"], &[], "//: the line count knows no other comments"),
+    ban(
+        "/*",
+        &["src/"],
+        &[],
+        "//: the line count knows no other comments",
+    ),
 ];
 
 /// Words that comments must not hold either.
@@ -175,14 +216,19 @@ fn banned(file: &File) -> Vec<String> {
             // `unsafe_code` is the name of a lint, which forbids.
             if line.replace("unsafe_code", "").contains(ban.word) {
                 let Ban { word, instead, .. } = ban;
-                findings
-                    .push(format!("{}:{number}: no {word} here; instead: {instead}", file.path));
+                findings.push(format!(
+                    "{}:{number}: no {word} here; instead: {instead}",
+                    file.path
+                ));
             }
         }
     }
     for (number, line) in (1..).zip(file.text.lines()) {
         for word in UNFINISHED_WORDS.iter().filter(|word| line.contains(*word)) {
-            findings.push(format!("{}:{number}: {word}; instead: {UNFINISHED}", file.path));
+            findings.push(format!(
+                "{}:{number}: {word}; instead: {UNFINISHED}",
+                file.path
+            ));
         }
     }
     findings
@@ -194,56 +240,96 @@ fn packages(lock: &str) -> usize {
 }
 
 fn file(path: &str, text: &str) -> File {
-    File { path: path.to_owned(), text: text.to_owned() }
+    File {
+        path: path.to_owned(),
+        text: text.to_owned(),
+    }
 }
 
 #[test]
 fn source_is_within_its_budget() {
-    let lines: usize = code_below("src").iter().map(|file| code_lines(file).count()).sum();
+    let lines: usize = code_below("src")
+        .iter()
+        .map(|file| code_lines(file).count())
+        .sum();
     println!("src: {lines} lines of code; the budget is {CODE_BUDGET}");
-    assert!(lines <= CODE_BUDGET, "src has {lines} lines of code: leave something out");
+    assert!(
+        lines <= CODE_BUDGET,
+        "src has {lines} lines of code: leave something out"
+    );
 }
 
 #[test]
 fn no_file_and_no_function_is_long() {
     let files = code_below("src");
     let count: usize = files.iter().map(|file| functions(file).len()).sum();
-    assert!(count > 100, "only {count} functions were found: the reader of this test is broken");
+    assert!(
+        count > 100,
+        "only {count} functions were found: the reader of this test is broken"
+    );
     let find = |file| too_long(file, FILE_LIMIT, FUNCTION_LIMIT);
     assert_none(&files.iter().flat_map(find).collect::<Vec<_>>());
 }
 
 #[test]
 fn no_banned_call_is_made() {
-    assert_none(&code_below("src").iter().flat_map(banned).collect::<Vec<_>>());
+    assert_none(
+        &code_below("src")
+            .iter()
+            .flat_map(banned)
+            .collect::<Vec<_>>(),
+    );
 }
 
 #[test]
 fn unsafe_is_forbidden_outside_its_file() {
-    assert!(read("src/lib.rs").contains("\n#![forbid(unsafe_code)]\n"), "src/lib.rs");
+    assert!(
+        read("src/lib.rs").contains("\n#![forbid(unsafe_code)]\n"),
+        "src/lib.rs"
+    );
     let manifest = read("Cargo.toml");
-    for lint in ["unsafe_code", "unsafe_op_in_unsafe_fn", "undocumented_unsafe_blocks"] {
+    for lint in [
+        "unsafe_code",
+        "unsafe_op_in_unsafe_fn",
+        "undocumented_unsafe_blocks",
+    ] {
         let line = format!("\n{lint} = \"deny\"\n");
         assert!(manifest.contains(&line), "Cargo.toml does not deny {lint}");
     }
     // Both crates refuse to compile what could panic.
     for start in ["src/lib.rs", "src/bootstrap/main.rs"] {
-        for lint in
-            ["unwrap_used", "expect_used", "panic", "indexing_slicing", "arithmetic_side_effects"]
-        {
+        for lint in [
+            "unwrap_used",
+            "expect_used",
+            "panic",
+            "indexing_slicing",
+            "arithmetic_side_effects",
+        ] {
             let denied = |line: &str| {
                 line.starts_with("#![deny(") && line.contains(&format!("clippy::{lint}"))
             };
-            assert!(read(start).lines().any(denied), "{start} does not deny clippy::{lint}");
+            assert!(
+                read(start).lines().any(denied),
+                "{start} does not deny clippy::{lint}"
+            );
         }
     }
 }
 
 #[test]
 fn lock_file_has_one_package() {
-    assert_eq!(packages(&read("Cargo.lock")), 1, "the program has no dependency");
+    assert_eq!(
+        packages(&read("Cargo.lock")),
+        1,
+        "the program has no dependency"
+    );
     let manifest = read("Cargo.toml");
-    for section in ["[dependencies", "[dev-dependencies", "[build-dependencies", "[target."] {
+    for section in [
+        "[dependencies",
+        "[dev-dependencies",
+        "[build-dependencies",
+        "[target.",
+    ] {
         assert!(!manifest.contains(section), "Cargo.toml has {section}");
     }
 }
@@ -252,18 +338,30 @@ fn lock_file_has_one_package() {
 fn version_stands_in_one_place_and_in_the_change_log() {
     let version = env!("CARGO_PKG_VERSION");
     let heading = format!("\n## {version}");
-    assert!(read("CHANGELOG.md").contains(&heading), "CHANGELOG.md has no heading for {version}");
+    assert!(
+        read("CHANGELOG.md").contains(&heading),
+        "CHANGELOG.md has no heading for {version}"
+    );
     // The three numbers in quotes: only the manifest and the lock file may say them.
     let quoted = format!("\"{version}\"");
-    for file in ["src", "deploy", "examples"].into_iter().flat_map(code_below) {
+    for file in ["src", "deploy", "examples"]
+        .into_iter()
+        .flat_map(code_below)
+    {
         let File { path, text } = file;
-        assert!(!text.contains(&quoted), "{path} repeats the version: take CARGO_PKG_VERSION");
+        assert!(
+            !text.contains(&quoted),
+            "{path} repeats the version: take CARGO_PKG_VERSION"
+        );
     }
 }
 
 #[test]
 fn licence_is_there_and_is_that_of_the_manifest() {
-    assert!(read("Cargo.toml").contains("\nlicense = \"MIT\"\n"), "Cargo.toml");
+    assert!(
+        read("Cargo.toml").contains("\nlicense = \"MIT\"\n"),
+        "Cargo.toml"
+    );
     assert!(read("LICENSE").starts_with("MIT License"), "LICENSE");
     assert!(!root().join("COPYING").exists(), "a second licence");
 }
@@ -273,7 +371,10 @@ fn lines_are_counted_without_blanks_comments_and_tests() {
     let text =
         "//! Of.\n\nfn one() {\n    // Why.\n    two(); // x\n}\n\n#[cfg(test)]\nmod tests {}\n";
     assert_eq!(code_lines(&file("src/a.rs", text)).count(), 3);
-    assert_eq!(code_lines(&file("src/a.sh", "# Of.\n\nset -e\n")).count(), 1);
+    assert_eq!(
+        code_lines(&file("src/a.sh", "# Of.\n\nset -e\n")).count(),
+        1
+    );
 }
 
 #[test]
@@ -290,7 +391,11 @@ fn long_files_and_long_functions_are_found() {
 fn every_banned_word_is_found_where_it_is_banned() {
     for ban in BANS {
         let within = ban.within[0];
-        let path = if within.ends_with('/') { format!("{within}x.rs") } else { within.to_owned() };
+        let path = if within.ends_with('/') {
+            format!("{within}x.rs")
+        } else {
+            within.to_owned()
+        };
         let text = format!("    {}\n", ban.word);
         assert_ne!(banned(&file(&path, &text)), [""; 0], "{}", ban.word);
         let comment = format!("// {}\n", ban.word);
@@ -302,5 +407,8 @@ fn every_banned_word_is_found_where_it_is_banned() {
     for word in UNFINISHED_WORDS {
         assert_eq!(banned(&file("src/a.rs", &format!("// {word}\n"))).len(), 1);
     }
-    assert_eq!(packages("[[package]]\nname = \"a\"\n\n[[package]]\nname = \"b\"\n"), 2);
+    assert_eq!(
+        packages("[[package]]\nname = \"a\"\n\n[[package]]\nname = \"b\"\n"),
+        2
+    );
 }

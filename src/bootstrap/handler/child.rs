@@ -57,7 +57,10 @@ pub(crate) fn variables(invocation: &Invocation) -> impl Iterator<Item = CString
             Ok(_) => "is over 128 KiB",
             Err(_) => "has a NUL",
         };
-        let name = variable.split(|&byte| byte == b'=').next().unwrap_or_default();
+        let name = variable
+            .split(|&byte| byte == b'=')
+            .next()
+            .unwrap_or_default();
         let name = String::from_utf8_lossy(name);
         let message = format!("{name} is not in the handler's environment: its value {why}");
         log::write(Level::Warn, Some(invocation), &message);
@@ -101,7 +104,11 @@ impl Process {
             _ => inherited.as_fd(),
         };
         let (pid, descriptor) = sys::spawn(arguments, environment, [stdin, stdout, stderr])?;
-        Ok(Process { pid, descriptor, log: Pump::new(log.map(|(reader, _)| reader)) })
+        Ok(Process {
+            pid,
+            descriptor,
+            log: Pump::new(log.map(|(reader, _)| reader)),
+        })
     }
 
     /// Signals everyone in the group: the leader, and what it left behind.
@@ -116,7 +123,11 @@ impl Process {
     pub(crate) fn collect(&mut self) -> io::Result<ExitStatus> {
         let [has_ended] = sys::poll([Some(self.descriptor.as_fd())], Some(KILL_TIMEOUT))?;
         let pid = std::mem::take(&mut self.pid);
-        if has_ended && pid > 0 { sys::wait(pid) } else { Err(io::ErrorKind::TimedOut.into()) }
+        if has_ended && pid > 0 {
+            sys::wait(pid)
+        } else {
+            Err(io::ErrorKind::TimedOut.into())
+        }
     }
 
     /// Ends everyone in the group, and collects the process.

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use zerostrap::{Answered, Failure, Handler, Invocation, Reply, Settings, log};
 
-use super::output::Buffer;
 use super::child::{self, Event, Process};
 use super::execution::Run;
+use super::output::Buffer;
 use crate::sys;
 
 /// A handler that is a file.
@@ -27,7 +27,13 @@ impl<'a> Executable<'a> {
     pub(crate) fn new(settings: &'a Settings, path: &Path) -> Executable<'a> {
         let (path, environment) = (super::path_string(path), Vec::new());
         let (event, buffer) = (Event::default(), Buffer::default());
-        Executable { settings, path, environment, event, buffer }
+        Executable {
+            settings,
+            path,
+            environment,
+            event,
+            buffer,
+        }
     }
 
     fn start(&mut self, invocation: &Invocation) -> io::Result<(Process, PipeReader)> {
@@ -38,7 +44,12 @@ impl<'a> Executable<'a> {
             sys::prepare_signals();
             self.environment = child::base_environment();
         }
-        let (log, writer) = if log::is_json() { Some(io::pipe()?) } else { None }.unzip();
+        let (log, writer) = if log::is_json() {
+            Some(io::pipe()?)
+        } else {
+            None
+        }
+        .unzip();
         let base = self.environment.len();
         self.environment.extend(child::variables(invocation));
         let (streams, log) = ([event.as_fd(), stdout.as_fd()], log.zip(writer.as_ref()));

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use zerostrap::{Answered, Failure, Invocation, Reply, Settings};
 
-use super::output::{Buffer, Output, PART, PIPE_LIMIT, Way};
 use super::child::Process;
+use super::output::{Buffer, Output, PART, PIPE_LIMIT, Way};
 use crate::sys;
 
 /// Why an event cannot go on.
@@ -75,7 +75,16 @@ impl<'r> Run<'r> {
         let margin = time.map_or(Duration::ZERO, |(margin, left)| margin.min(half(left)));
         let stop_at = time.and_then(|_| invocation.deadline()?.checked_sub(margin));
         let (words, writer) = shell.unzip();
-        Run { settings, invocation, process, pipe: Some(pipe), words, writer, stop_at, margin }
+        Run {
+            settings,
+            invocation,
+            process,
+            pipe: Some(pipe),
+            words,
+            writer,
+            stop_at,
+            margin,
+        }
     }
 
     /// Sees the event to its end and answers it.
@@ -86,7 +95,13 @@ impl<'r> Run<'r> {
             false => Way::Buffered(reply),
         };
         let drops_newlines = self.words.is_some();
-        let mut output = Output { way, buffer, length: 0, drops_newlines, nuls: 0 };
+        let mut output = Output {
+            way,
+            buffer,
+            length: 0,
+            drops_newlines,
+            nuls: 0,
+        };
         let failure = match self.end(&mut output) {
             Ok(status) if status.success() => None,
             Ok(status) => Some(failure(status, &output)),
@@ -126,7 +141,9 @@ impl<'r> Run<'r> {
     fn wait(&mut self, output: &mut Output<'_>) -> Result<Option<ExitStatus>, Stop> {
         loop {
             let now = SystemTime::now();
-            let left = self.stop_at.map(|at| at.duration_since(now).unwrap_or_default());
+            let left = self
+                .stop_at
+                .map(|at| at.duration_since(now).unwrap_or_default());
             if left == Some(Duration::ZERO) {
                 return Err(Stop::AtDeadline);
             }
@@ -143,7 +160,9 @@ impl<'r> Run<'r> {
             }
             if word && let Some(words) = &mut self.words {
                 let status = zerostrap::http::number(read_word(words)?.as_bytes(), 10);
-                return Ok(status.and_then(|status| u8::try_from(status).ok()).map(of_shell));
+                return Ok(status
+                    .and_then(|status| u8::try_from(status).ok())
+                    .map(of_shell));
             }
             if pipe {
                 self.take(output)?;
@@ -187,12 +206,15 @@ impl<'r> Run<'r> {
             let left = grace.saturating_sub(begun.elapsed());
             let process = Some(self.process.descriptor.as_fd()).filter(|_| !ended);
             let waited_for = [process, self.pipe.as_ref().map(AsFd::as_fd)];
-            let Ok([process, pipe]) = sys::poll(waited_for, Some(left)) else { break };
+            let Ok([process, pipe]) = sys::poll(waited_for, Some(left)) else {
+                break;
+            };
             if left.is_zero() {
                 break;
             }
             ended |= process;
-            self.pipe.take_if(|output| pipe && output.read(&mut [0; 4_096]).unwrap_or(0) == 0);
+            self.pipe
+                .take_if(|output| pipe && output.read(&mut [0; 4_096]).unwrap_or(0) == 0);
         }
     }
 
@@ -207,7 +229,9 @@ impl<'r> Run<'r> {
 
     /// One read of the output, which must be readable.
     fn take(&mut self, output: &mut Output<'_>) -> Result<usize, Stop> {
-        let Some(pipe) = &mut self.pipe else { return Ok(0) };
+        let Some(pipe) = &mut self.pipe else {
+            return Ok(0);
+        };
         let length = output.take(pipe)?;
         if output.length == PART {
             // The first read found the pipe full.

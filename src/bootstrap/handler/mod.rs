@@ -1,12 +1,12 @@
 //! From `_HANDLER` to something that answers events.
 
-mod executable;
-mod stderr;
-mod output;
 mod child;
-mod program;
+mod executable;
 mod execution;
+mod output;
+mod program;
 mod shell;
+mod stderr;
 
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
@@ -31,14 +31,18 @@ pub(crate) fn start(settings: &Settings) -> Result<Box<dyn Handler + '_>, Failur
     }
     let (shown, file) = (handler.to_string_lossy(), file.display());
     let Some((stem, name)) = split(handler) else {
-        return no_such(format!("handler '{shown}': no file {file}, and not SCRIPT.FUNCTION"));
+        return no_such(format!(
+            "handler '{shown}': no file {file}, and not SCRIPT.FUNCTION"
+        ));
     };
     let mut script = settings.task_root.join(stem).into_os_string();
     script.push(".sh");
     let script = PathBuf::from(script);
     if !script.is_file() {
         let script = script.display();
-        return no_such(format!("handler '{shown}': neither a file {file} nor a script {script}"));
+        return no_such(format!(
+            "handler '{shown}': neither a file {file} nor a script {script}"
+        ));
     }
     Ok(Box::new(shell::Shell::start(settings, script, name)?))
 }
@@ -48,7 +52,9 @@ pub(crate) fn start(settings: &Settings) -> Result<Box<dyn Handler + '_>, Failur
 fn split(handler: &OsStr) -> Option<(&OsStr, &str)> {
     let mut parts = handler.as_bytes().rsplitn(2, |&byte| byte == b'.');
     let name = std::str::from_utf8(parts.next()?).ok()?;
-    let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let is_word = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let begins = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
     Some((OsStr::from_bytes(parts.next()?), name)).filter(|_| is_word && begins)
 }

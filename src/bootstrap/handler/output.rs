@@ -78,7 +78,9 @@ impl Output<'_> {
         let length = pipe.read(space)?;
         let before = self.length;
         self.length = before.saturating_add(length);
-        let Way::Streaming(stream) = &mut self.way else { return self.keep().map(|()| length) };
+        let Way::Streaming(stream) = &mut self.way else {
+            return self.keep().map(|()| length);
+        };
         let part = space.get(..length).unwrap_or_default();
         let looked_at = part.iter().take(PRELUDE_LIMIT.saturating_sub(before));
         self.nuls = looked_at.fold(self.nuls, |nuls, &byte| match (nuls, byte) {
@@ -92,8 +94,15 @@ impl Output<'_> {
 
     /// Newlines past the limit may be dropped yet; after them only newlines may come.
     fn keep(&mut self) -> Result<(), Stop> {
-        let excess = self.buffer.bytes.get(PAYLOAD_LIMIT..self.length).unwrap_or_default();
-        if !excess.iter().all(|&byte| byte == b'\n' && self.drops_newlines) {
+        let excess = self
+            .buffer
+            .bytes
+            .get(PAYLOAD_LIMIT..self.length)
+            .unwrap_or_default();
+        if !excess
+            .iter()
+            .all(|&byte| byte == b'\n' && self.drops_newlines)
+        {
             let size = format!("{} bytes or more", PAYLOAD_LIMIT.saturating_add(1));
             return Err(Stop::Because(too_large(&size)));
         }
@@ -103,7 +112,9 @@ impl Output<'_> {
 
     /// What was taken and not sent.
     pub(crate) fn kept(&self) -> &[u8] {
-        let Way::Buffered(_) = self.way else { return &[] };
+        let Way::Buffered(_) = self.way else {
+            return &[];
+        };
         let mut kept = self.buffer.bytes.get(..self.length).unwrap_or_default();
         while let (true, [rest @ .., b'\n']) = (self.drops_newlines, kept) {
             kept = rest;
@@ -113,7 +124,9 @@ impl Output<'_> {
 
     /// Becomes readable when the Runtime API ends a streamed response by itself.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        let Way::Streaming(stream) = &self.way else { return None };
+        let Way::Streaming(stream) = &self.way else {
+            return None;
+        };
         stream.descriptor()
     }
 

@@ -15,8 +15,11 @@ use crate::sys;
 /// Where another tool moved these, the kernel is the first to say what is wrong with them.
 const START: usize = 4_096;
 
-const MACHINE: (usize, &str) =
-    if cfg!(target_arch = "aarch64") { (183, "arm64") } else { (62, "x86_64") };
+const MACHINE: (usize, &str) = if cfg!(target_arch = "aarch64") {
+    (183, "arm64")
+} else {
+    (62, "x86_64")
+};
 
 /// Checks mode, form, machine and interpreter. `false`: there is no file of that name.
 ///
@@ -24,7 +27,10 @@ const MACHINE: (usize, &str) =
 /// `Runtime.HandlerNotExecutable` with the file, the reason, and the mend.
 pub(crate) fn check(path: &Path) -> Result<bool, Failure> {
     let refuse = |why: String| {
-        Failure::new("Runtime.HandlerNotExecutable", format!("{} {why}", path.display()))
+        Failure::new(
+            "Runtime.HandlerNotExecutable",
+            format!("{} {why}", path.display()),
+        )
     };
     let cannot_read = |error: io::Error| refuse(format!("cannot be read: {error}"));
     let mut file = match sys::open(&super::path_string(path)) {
@@ -38,7 +44,9 @@ pub(crate) fn check(path: &Path) -> Result<bool, Failure> {
     }
     if metadata.permissions().mode() & 0o111 == 0 {
         let shown = path.display();
-        return Err(refuse(format!("is not executable; run chmod +x {shown} before packing")));
+        return Err(refuse(format!(
+            "is not executable; run chmod +x {shown} before packing"
+        )));
     }
     let mut start = [0; START];
     let length = file.read(&mut start).map_err(cannot_read)?;
@@ -52,24 +60,32 @@ pub(crate) fn check(path: &Path) -> Result<bool, Failure> {
 
 /// What follows `#!` on the first line, if that is how the file starts.
 pub(crate) fn interpreter_line(start: &[u8]) -> Option<&[u8]> {
-    start.strip_prefix(b"#!")?.split(|&byte| byte == b'\n').next()
+    start
+        .strip_prefix(b"#!")?
+        .split(|&byte| byte == b'\n')
+        .next()
 }
 
 /// The words of such a line.
 pub(crate) fn words(line: &[u8]) -> impl Iterator<Item = &Path> {
-    let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let words = line
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty());
     words.map(|word| Path::new(OsStr::from_bytes(word)))
 }
 
 /// Whether a file can be found and has an x bit.
 pub(crate) fn is_executable(path: &Path) -> bool {
-    path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+    path.metadata()
+        .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
 /// The first executable of that name in `PATH`; a whole path stands for itself.
 pub(crate) fn find(name: &Path) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| is_executable(file))
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| is_executable(file))
 }
 
 fn check_script(line: &[u8]) -> Result<(), String> {
@@ -79,7 +95,9 @@ fn check_script(line: &[u8]) -> Result<(), String> {
     let interpreter = words(line).next().unwrap_or(Path::new(""));
     if !is_executable(interpreter) {
         let missing = interpreter.display();
-        return Err(format!("names the interpreter '{missing}', which is not there"));
+        return Err(format!(
+            "names the interpreter '{missing}', which is not there"
+        ));
     }
     Ok(())
 }
@@ -99,7 +117,9 @@ fn check_elf(start: &[u8]) -> Result<(), String> {
     match loader(start) {
         Some(loader) if !is_executable(loader) => {
             let loader = loader.display();
-            Err(format!("needs the loader {loader}, which is not there; link it statically"))
+            Err(format!(
+                "needs the loader {loader}, which is not there; link it statically"
+            ))
         }
         _ => Ok(()),
     }
@@ -111,12 +131,19 @@ fn loader(start: &[u8]) -> Option<&Path> {
     let mut headers = (0..number(start, 56, 2)?)
         .map_while(|index| start.get(table.checked_add(size.checked_mul(index)?)?..));
     let header = headers.find(|header| number(header, 0, 4) == Some(3))?;
-    let path = start.get(number(header, 8, 8)?..)?.get(..number(header, 32, 8)?)?;
+    let path = start
+        .get(number(header, 8, 8)?..)?
+        .get(..number(header, 32, 8)?)?;
     Some(Path::new(OsStr::from_bytes(path.strip_suffix(b"\0")?)))
 }
 
 /// A little-endian number of so many bytes at an offset.
 fn number(bytes: &[u8], at: usize, length: usize) -> Option<usize> {
     let bytes = bytes.get(at..)?.get(..length)?;
-    Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte)))
+    Some(
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |number, byte| number << 8 | usize::from(*byte)),
+    )
 }

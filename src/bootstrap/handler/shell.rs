@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 use zerostrap::{Answered, Failure, Handler, Invocation, Reply, Settings};
 
-use super::output::Buffer;
 use super::child::{self, Event, Process};
-use super::program;
 use super::execution::{self, Run};
+use super::output::Buffer;
+use super::program;
 use crate::sys;
 
 /// The shell's side of the conversation.
@@ -60,7 +60,14 @@ impl<'a> Shell<'a> {
         sys::prepare_signals();
         let warm = Warm::start(&script, function)?;
         let (event, buffer) = (Event::default(), Buffer::default());
-        Ok(Shell { settings, script, function, warm, event, buffer })
+        Ok(Shell {
+            settings,
+            script,
+            function,
+            warm,
+            event,
+            buffer,
+        })
     }
 
     /// Hands the event to the warm shell, which opens it, and the output's end, by the numbers of
@@ -86,7 +93,10 @@ impl<'a> Shell<'a> {
 
     /// Runs a function in the warm shell itself, if the script defines it.
     fn hook(&mut self, name: &str, error_type: &'static str) -> Result<(), Failure> {
-        let asked = self.warm.commands.write_all(format!("hook {name}\n").as_bytes());
+        let asked = self
+            .warm
+            .commands
+            .write_all(format!("hook {name}\n").as_bytes());
         let result = asked.and_then(|()| self.warm.word());
         let why = match result.as_deref() {
             Ok("0") => return Ok(()),
@@ -107,13 +117,22 @@ impl Handler for Shell<'_> {
         let (pipe, writer, _event) = match self.give(invocation) {
             Ok(given) => given,
             Err(failure) => {
-                let message =
-                    format!("{} cannot be run: {}", self.script.display(), failure.message());
+                let message = format!(
+                    "{} cannot be run: {}",
+                    self.script.display(),
+                    failure.message()
+                );
                 return reply.fail(&Failure::new("Runtime.HandlerStartFailed", message));
             }
         };
         let Warm { process, words, .. } = &mut self.warm;
-        let run = Run::new(self.settings, invocation, process, pipe, Some((words, writer)));
+        let run = Run::new(
+            self.settings,
+            invocation,
+            process,
+            pipe,
+            Some((words, writer)),
+        );
         run.answer(reply, &mut self.buffer)
     }
 
@@ -161,7 +180,11 @@ impl Warm {
             Err(error) => format!("cannot be sourced: {error}"),
         };
         let text = String::from_utf8_lossy(&last_words);
-        let last = text.trim_ascii_end().rsplit('\n').next().unwrap_or_default();
+        let last = text
+            .trim_ascii_end()
+            .rsplit('\n')
+            .next()
+            .unwrap_or_default();
         Err(failed(format!("{why}; last words: {last}")).with_trace(&last_words))
     }
 
@@ -176,11 +199,27 @@ impl Warm {
         let [program, function, log_fd, context_fd] = [PROGRAM, function, &log_fd, &context_fd]
             .map(|text| CString::new(text).unwrap_or_default());
         let (path, script) = (super::path_string(shell), super::path_string(script));
-        let arguments =
-            [&path, c"-c", &program, c"bootstrap", &script, &function, &log_fd, &context_fd];
+        let arguments = [
+            &path,
+            c"-c",
+            &program,
+            c"bootstrap",
+            &script,
+            &function,
+            &log_fd,
+            &context_fd,
+        ];
         let (streams, log) = ([stdin.as_fd(), stdout.as_fd()], Some((log, &log_writer)));
         let process = Process::spawn(&arguments, &child::base_environment(), streams, log)?;
-        Ok((Warm { process, commands, words, context }, log_writer))
+        Ok((
+            Warm {
+                process,
+                commands,
+                words,
+                context,
+            },
+            log_writer,
+        ))
     }
 
     /// Gives the shell an event: its variables first, then the line that makes it begin.
@@ -214,7 +253,10 @@ impl Warm {
 /// `Runtime.HandlerNotExecutable`: the named one is not there.
 fn interpreter(script: &Path) -> Result<PathBuf, Failure> {
     let refuse = |why: String| {
-        Failure::new("Runtime.HandlerNotExecutable", format!("{}: {why}", script.display()))
+        Failure::new(
+            "Runtime.HandlerNotExecutable",
+            format!("{}: {why}", script.display()),
+        )
     };
     let mut first = [0; FIRST_LINE];
     let read = sys::open(&super::path_string(script)).and_then(|mut file| file.read(&mut first));
@@ -224,8 +266,13 @@ fn interpreter(script: &Path) -> Result<PathBuf, Failure> {
     let is_env = |word: &&Path| word.file_name() == Some(OsStr::new("env"));
     let is_shell = |word: &&Path| SHELLS.iter().any(|shell| word.ends_with(shell));
     let named = words.find(|word| !is_env(word)).filter(is_shell);
-    let wanted = named.map_or([Path::new("bash"), Path::new("/bin/sh")], |named| [named; 2]);
+    let wanted = named.map_or([Path::new("bash"), Path::new("/bin/sh")], |named| {
+        [named; 2]
+    });
     let [shell, _] = wanted.map(Path::display);
     let missing = || refuse(format!("it runs in the shell {shell}, which is not there"));
-    wanted.into_iter().find_map(program::find).ok_or_else(missing)
+    wanted
+        .into_iter()
+        .find_map(program::find)
+        .ok_or_else(missing)
 }

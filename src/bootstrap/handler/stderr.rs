@@ -29,7 +29,10 @@ pub(crate) struct Pump {
 
 impl Pump {
     pub(crate) fn new(pipe: Option<PipeReader>) -> Pump {
-        Pump { pipe, ..Pump::default() }
+        Pump {
+            pipe,
+            ..Pump::default()
+        }
     }
 
     /// For waiting on it.
@@ -40,7 +43,10 @@ impl Pump {
     /// Takes what the pipe holds, once, and tells how much. It must be readable.
     pub(crate) fn take(&mut self, invocation: Option<&Invocation>) -> usize {
         let mut space = [0; 4_096];
-        let length = self.pipe.as_mut().map_or(0, |pipe| pipe.read(&mut space).unwrap_or(0));
+        let length = self
+            .pipe
+            .as_mut()
+            .map_or(0, |pipe| pipe.read(&mut space).unwrap_or(0));
         let bytes = space.get(..length).unwrap_or_default();
         if invocation.is_none() {
             self.tail.extend_from_slice(bytes);
@@ -83,7 +89,8 @@ impl Pump {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             let text = piece.strip_suffix(b"\n").unwrap_or(piece);
             let room = LINE_LIMIT.saturating_add(1).saturating_sub(self.line.len());
-            self.line.extend_from_slice(text.get(..room).unwrap_or(text));
+            self.line
+                .extend_from_slice(text.get(..room).unwrap_or(text));
             if text.len() < piece.len() && !self.line.is_empty() {
                 if self.line.len() > LINE_LIMIT {
                     self.line.truncate(LINE_LIMIT);
