@@ -8,17 +8,14 @@ use zerostrap::Failure;
 
 fn main() -> ExitCode {
     let served = AtomicU64::new(0);
-    zerostrap::run(|invocation, event| {
+    zerostrap::run(|context, event| {
         if event.is_empty() {
             return Err(Failure::new("Function.EmptyEvent", "send a JSON document"));
         }
         let count = served.fetch_add(1, Ordering::Relaxed);
-        let tenant = invocation
-            .tenant_id()
-            .map(String::from_utf8_lossy)
-            .unwrap_or_default();
-        let left = invocation.time_left().unwrap_or_default().as_millis();
-        let id = invocation.request_id();
+        let tenant = context.tenant_id().unwrap_or_default();
+        let left = context.remaining_time().unwrap_or_default().as_millis();
+        let id = context.request_id();
         let response =
             format!("{{\"id\":{id:?},\"tenant\":{tenant:?},\"left\":{left},\"before\":{count}}}");
         Ok(response.into_bytes())

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use zerostrap::{Answered, Failure, Handler, Invocation, Reply};
+use zerostrap::{Answered, Context, Failure, Handler, Responder};
 
 /// Sends an event back, a line at a time.
 #[derive(Default)]
@@ -16,9 +16,9 @@ impl Handler for Lines {
         self.event.extend_from_slice(part);
     }
 
-    fn handle(&mut self, invocation: &Invocation, reply: Reply<'_>) -> Answered {
+    fn handle(&mut self, context: &Context, responder: Responder<'_>) -> Answered {
         let event = std::mem::take(&mut self.event);
-        let mut stream = reply.stream("text/plain", invocation.deadline());
+        let mut stream = responder.stream("text/plain", context.deadline());
         for line in event.split_inclusive(|&byte| byte == b'\n') {
             if let Err(error) = stream.write_all(line) {
                 return stream.fail(&Failure::from(error));

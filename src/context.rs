@@ -1,180 +1,222 @@
 //! An event's context: from the headers of `/next` to the handler's environment.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::http::{head::Head, number};
+use crate::api::endpoint;
+use crate::api::error::ApiError;
+use crate::http::head::Head;
+use crate::number;
 
-const REQUEST_ID: &str = "Lambda-Runtime-Aws-Request-Id";
+/// Variables that only an event may set: a runtime that finds them in its own environment must not
+/// pass them on, or a handler would take an old value for its event's.
+pub const EVENT_VARIABLES: [&str; 9] = [
+    "_X_AMZN_TRACE_ID",
+    "LAMBDA_RUNTIME_TRACE_ID",
+    "LAMBDA_RUNTIME_AWS_REQUEST_ID",
+    "LAMBDA_RUNTIME_DEADLINE_MS",
+    "LAMBDA_RUNTIME_INVOCATION_ID",
+    "LAMBDA_RUNTIME_INVOKED_FUNCTION_ARN",
+    "LAMBDA_RUNTIME_AWS_TENANT_ID",
+    "LAMBDA_RUNTIME_CLIENT_CONTEXT",
+    "LAMBDA_RUNTIME_COGNITO_IDENTITY",
+];
 
-/// Variables that only an event may set: a runtime that finds them in its own environment must
-/// not pass them on, or a handler would take a stale value for its event's. With spaces between.
-pub const EVENT_VARIABLES: &str = "_X_AMZN_TRACE_ID LAMBDA_RUNTIME_TRACE_ID \
-    LAMBDA_RUNTIME_AWS_REQUEST_ID LAMBDA_RUNTIME_DEADLINE_MS LAMBDA_RUNTIME_INVOCATION_ID \
-    LAMBDA_RUNTIME_INVOKED_FUNCTION_ARN LAMBDA_RUNTIME_AWS_TENANT_ID \
-    LAMBDA_RUNTIME_CLIENT_CONTEXT LAMBDA_RUNTIME_COGNITO_IDENTITY";
-
-/// The context of one event. Everything but the request id is optional.
-pub struct Invocation {
+/// What Lambda says of one event (AWS, Runtime API, "Next invocation").
+///
+/// Text that is not UTF-8 has its invalid bytes replaced by U+FFFD. A header that is empty counts
+/// as absent.
+pub struct Context {
     head: Head,
     deadline: Option<SystemTime>,
 }
 
-impl Invocation {
-    /// Whether a `/next` reply has the headers of an event: each once, and a usable request id.
-    pub(crate) fn check(head: &Head) -> Result<(), &'static str> {
+impl Context {
+    /// Reads the headers of a `/next` reply.
+    ///
+    /// A deadline that is no number, or already past, counts as absent: cargo lambda sends one of
+    /// 1970.
+    ///
+    /// # Errors
+    /// A header that describes the event appears twice, or there is no usable request id.
+    pub(crate) fn from_head(head: &Head) -> Result<Context, ApiError> {
         for (name, _) in head.headers().filter(|(name, _)| describes_event(name)) {
-            head.get(name)
-                .map_err(|_| "a header that describes the event stands twice")?;
+            head.get(name)?;
         }
-        match head.get(REQUEST_ID)?.unwrap_or_default() {
-            b"" | b"." | b".." => Err("the event has no usable Lambda-Runtime-Aws-Request-Id"),
-            _ => Ok(()),
+        let id = head.get(endpoint::REQUEST_ID)?.unwrap_or_default();
+        // The id becomes a segment of a path, where a dot or two would change the path.
+        if matches!(id, b"" | b"." | b"..") {
+            return Err(ApiError::MissingHeader(endpoint::REQUEST_ID));
         }
-    }
-
-    /// Keeps such headers. A deadline that is no number, or already past, counts as absent: cargo
-    /// lambda sends one of 1970.
-    pub(crate) fn new(head: Head) -> Invocation {
-        let mut event = Invocation {
-            head,
+        let mut context = Context {
+            head: head.clone(),
             deadline: None,
         };
-        let deadline = event
-            .get("Lambda-Runtime-Deadline-Ms")
-            .and_then(|ms| number(ms, 10));
-        let deadline = deadline.and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms)));
-        event.deadline = deadline.filter(|at| *at > SystemTime::now());
-        event
+        context.deadline = context
+            .header(endpoint::DEADLINE_MS)
+            .and_then(number::decimal)
+            .and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms)))
+            .filter(|deadline| *deadline > SystemTime::now());
+        Ok(context)
     }
 
-    /// The id that Lambda gave the event. Bytes that are no UTF-8 are replaced.
+    /// Returns the id that Lambda gave the event.
     pub fn request_id(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(self.get(REQUEST_ID).unwrap_or_default())
+        self.text(endpoint::REQUEST_ID).unwrap_or_default()
     }
 
-    /// When Lambda stops waiting for the answer; `None` when unknown or past on arrival.
+    /// Returns when Lambda stops waiting for the answer. `None`: unknown, or past on arrival.
     pub fn deadline(&self) -> Option<SystemTime> {
         self.deadline
     }
 
-    /// Time left until the deadline, zero once it is past; `None` when it is unknown.
-    pub fn time_left(&self) -> Option<Duration> {
-        Some(
-            self.deadline?
-                .duration_since(SystemTime::now())
-                .unwrap_or_default(),
-        )
+    /// Returns the time until the deadline, zero once it is past. `None`: the deadline is unknown.
+    pub fn remaining_time(&self) -> Option<Duration> {
+        let left = self.deadline?.duration_since(SystemTime::now());
+        Some(left.unwrap_or_default())
     }
 
-    /// The ARN by which the function was invoked, version or alias included.
-    pub fn function_arn(&self) -> Option<&[u8]> {
-        self.get("Lambda-Runtime-Invoked-Function-Arn")
+    /// Returns the ARN by which the function was invoked, version or alias included.
+    pub fn invoked_function_arn(&self) -> Option<Cow<'_, str>> {
+        self.text(endpoint::FUNCTION_ARN)
     }
 
-    /// The X-Ray trace header.
-    pub fn trace_id(&self) -> Option<&[u8]> {
-        self.get("Lambda-Runtime-Trace-Id")
+    /// Returns the X-Ray trace header.
+    pub fn trace_id(&self) -> Option<Cow<'_, str>> {
+        self.text(endpoint::TRACE_ID)
     }
 
-    /// The caller's client context, JSON text as Lambda passes it.
-    pub fn client_context(&self) -> Option<&[u8]> {
-        self.get("Lambda-Runtime-Client-Context")
+    /// Returns the caller's client context, JSON text as Lambda passes it.
+    pub fn client_context(&self) -> Option<Cow<'_, str>> {
+        self.text(endpoint::CLIENT_CONTEXT)
     }
 
-    /// The caller's Cognito identity, JSON text as Lambda passes it.
-    pub fn cognito_identity(&self) -> Option<&[u8]> {
-        self.get("Lambda-Runtime-Cognito-Identity")
+    /// Returns the caller's Cognito identity, JSON text as Lambda passes it.
+    pub fn identity(&self) -> Option<Cow<'_, str>> {
+        self.text(endpoint::COGNITO_IDENTITY)
     }
 
-    /// The tenant, for functions with tenant isolation.
-    pub fn tenant_id(&self) -> Option<&[u8]> {
-        self.get("Lambda-Runtime-Aws-Tenant-Id")
+    /// Returns the tenant, for functions with tenant isolation.
+    pub fn tenant_id(&self) -> Option<Cow<'_, str>> {
+        self.text(endpoint::TENANT_ID)
     }
 
-    /// What a handler's environment says of the event: `NAME=value` for each header, and for the
-    /// trace header a second time under X-Ray's name. Values may hold any byte but CR and LF. A
-    /// header is left out whose name has anything that a shell would not take in a variable's.
-    pub fn variables(&self) -> impl Iterator<Item = Vec<u8>> {
-        let trace = self
-            .trace_id()
-            .map(|id| [b"_X_AMZN_TRACE_ID=", id].concat());
-        let described = self.head.headers().filter(|(name, value)| {
-            let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
-            describes_event(name) && name.iter().all(is_word) && !value.is_empty()
-        });
-        let upper = |byte: &u8| {
-            if *byte == b'-' {
-                b'_'
-            } else {
-                byte.to_ascii_uppercase()
-            }
-        };
-        let variables = described.map(move |(name, value)| {
-            let name: Vec<u8> = name.iter().map(upper).collect();
-            [&name, b"=".as_slice(), value].concat()
-        });
-        variables.chain(trace)
-    }
-
-    /// The request id as one segment of a path: all but RFC 3986's unreserved is `%XX`. Lambda's ids
-    /// have nothing else.
-    pub(crate) fn path_segment(&self) -> Cow<'_, [u8]> {
-        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
-        let escape = |it: &u8| {
-            if is_plain(it) {
-                vec![*it]
-            } else {
-                format!("%{it:02X}").into()
-            }
-        };
-        let id = self.get(REQUEST_ID).unwrap_or_default();
-        if id.iter().all(is_plain) {
-            id.into()
-        } else {
-            id.iter().flat_map(escape).collect()
-        }
-    }
-
-    /// The value of a header. One that is empty counts as absent: Managed Instances sends some so.
-    pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
+    /// Returns the event's part of a handler's environment: a name and a value for each header, and
+    /// for the trace header a second time under X-Ray's name.
+    ///
+    /// Values may hold any byte but CR and LF. Headers whose names hold anything but letters,
+    /// digits and `-` are left out: they would not be valid names of shell variables.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (Vec<u8>, &[u8])> {
+        let trace_id = self
+            .header(endpoint::TRACE_ID)
+            .map(|id| (b"_X_AMZN_TRACE_ID".to_vec(), id));
         self.head
-            .get(name)
-            .ok()
-            .flatten()
-            .filter(|value| !value.is_empty())
+            .headers()
+            .filter(|(name, value)| describes_event(name) && is_plain(name) && !value.is_empty())
+            .map(|(name, value)| (variable_name(name), value))
+            .chain(trace_id)
+    }
+
+    /// Returns the request id as one segment of a path: every byte that RFC 3986 §2.3 does not call
+    /// unreserved is written as `%XX`. Lambda's own ids need none of that.
+    pub(crate) fn path_segment(&self) -> Cow<'_, [u8]> {
+        let id = self.header(endpoint::REQUEST_ID).unwrap_or_default();
+        if id.iter().all(is_unreserved) {
+            return Cow::Borrowed(id);
+        }
+        let mut segment = Vec::new();
+        for byte in id {
+            match is_unreserved(byte) {
+                true => segment.push(*byte),
+                false => segment.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+            }
+        }
+        Cow::Owned(segment)
+    }
+
+    /// Returns the value of a header. One that is empty counts as absent: Managed Instances sends
+    /// some so.
+    pub(crate) fn header(&self, name: &str) -> Option<&[u8]> {
+        let value = self.head.get(name).ok().flatten()?;
+        Some(value).filter(|value| !value.is_empty())
+    }
+
+    fn text(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.header(name).map(String::from_utf8_lossy)
     }
 }
 
-/// By its name (AWS, Runtime API, "Next invocation").
+/// Shows the request id alone: the other headers hold what callers sent.
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("request_id", &self.request_id())
+            .finish_non_exhaustive()
+    }
+}
+
 fn describes_event(name: &[u8]) -> bool {
-    let (prefix, rest) = name.split_at_checked(15).unwrap_or_default();
-    prefix.eq_ignore_ascii_case(b"lambda-runtime-") && !rest.is_empty()
+    let (start, rest) = name
+        .split_at_checked(endpoint::EVENT_PREFIX.len())
+        .unwrap_or_default();
+    start.eq_ignore_ascii_case(endpoint::EVENT_PREFIX) && !rest.is_empty()
+}
+
+fn is_plain(name: &[u8]) -> bool {
+    name.iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+}
+
+/// `Lambda-Runtime-Trace-Id` becomes `LAMBDA_RUNTIME_TRACE_ID`.
+fn variable_name(header: &[u8]) -> Vec<u8> {
+    let mut name = header.to_ascii_uppercase();
+    for byte in &mut name {
+        if *byte == b'-' {
+            *byte = b'_';
+        }
+    }
+    name
+}
+
+fn is_unreserved(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(byte)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Invocation;
+    use super::Context;
     use crate::http::head::Head;
 
-    #[test]
-    fn each_accessor_gives_the_header_of_its_name() {
+    fn context(headers: &str) -> Context {
         let mut head = Head::default();
-        let block = "HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: id\r\n\
-            Lambda-Runtime-Invoked-Function-Arn: arn\r\nLambda-Runtime-Trace-Id: trace\r\n\
-            Lambda-Runtime-Client-Context: context\r\nLambda-Runtime-Aws-Tenant-Id: tenant\r\n\
-            Lambda-Runtime-Cognito-Identity: identity\r\nLambda-Runtime-Empty:\r\n\r\n";
-        assert_eq!(head.take(block.as_bytes()), Ok(block.len()));
-        assert_eq!(Invocation::check(&head), Ok(()));
-        let event = Invocation::new(head);
-        assert_eq!(event.request_id(), "id");
-        assert_eq!(event.function_arn(), Some(&b"arn"[..]));
-        assert_eq!(event.trace_id(), Some(&b"trace"[..]));
-        assert_eq!(event.client_context(), Some(&b"context"[..]));
-        assert_eq!(event.tenant_id(), Some(&b"tenant"[..]));
-        assert_eq!(event.cognito_identity(), Some(&b"identity"[..]));
-        // Empty counts as absent.
-        assert_eq!(event.get("Lambda-Runtime-Empty"), None);
-        assert_eq!((event.deadline(), event.time_left()), (None, None));
+        let block =
+            format!("HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: id\r\n{headers}\r\n");
+        assert_eq!(head.push(block.as_bytes()), Ok(block.len()));
+        Context::from_head(&head).expect("an event's context")
+    }
+
+    #[test]
+    fn each_accessor_returns_the_header_of_its_name() {
+        let context = context(
+            "Lambda-Runtime-Invoked-Function-Arn: arn\r\nLambda-Runtime-Trace-Id: trace\r\n\
+             Lambda-Runtime-Client-Context: context\r\nLambda-Runtime-Aws-Tenant-Id: tenant\r\n\
+             Lambda-Runtime-Cognito-Identity: identity\r\nLambda-Runtime-Empty:\r\n",
+        );
+        assert_eq!(context.request_id(), "id");
+        assert_eq!(context.invoked_function_arn().as_deref(), Some("arn"));
+        assert_eq!(context.trace_id().as_deref(), Some("trace"));
+        assert_eq!(context.client_context().as_deref(), Some("context"));
+        assert_eq!(context.tenant_id().as_deref(), Some("tenant"));
+        assert_eq!(context.identity().as_deref(), Some("identity"));
+        assert_eq!(context.header("Lambda-Runtime-Empty"), None);
+        assert_eq!(context.deadline(), None);
+        assert_eq!(context.remaining_time(), None);
+    }
+
+    #[test]
+    fn debug_shows_no_value_but_the_request_id() {
+        let context = context("Lambda-Runtime-Client-Context: secret\r\n");
+        assert_eq!(format!("{context:?}"), "Context { request_id: \"id\", .. }");
     }
 }

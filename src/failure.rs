@@ -1,10 +1,10 @@
 //! A failed event, or a failed init: the error document and the error type.
 //!
 //! In: a type, a message, a trace, perhaps the handler's own document. Out: one document under its
-//! limit. It must never give Lambda a type that is not of Lambda's form.
+//! limit. It must never send Lambda a type that is not of Lambda's form.
 
-use crate::context::Invocation;
-use crate::json;
+use crate::context::Context;
+use crate::json::{self, Object};
 use crate::log::{self, Level};
 
 /// Most bytes of an error document.
@@ -13,14 +13,102 @@ use crate::log::{self, Level};
 /// far below both and far above what a person reads.
 pub const ERROR_DOCUMENT_LIMIT: usize = 262_144;
 
-/// Most bytes of a message, and of the stack trace. Escaping makes six of one at the worst, so that
-/// both fit the document's limit whatever they hold.
+/// Most bytes of an error type, in the header and in the log.
+pub const ERROR_TYPE_LIMIT: usize = 128;
+
+/// Most bytes of a message, and of the stack trace. Escaping makes six bytes of one at the worst,
+/// so that both fit the document's limit whatever they hold.
 const TEXT_LIMIT: usize = 20_000;
 
-/// Why a handler could not answer an event, as the function's caller is told.
+/// Every error type that zerostrap itself reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorType {
+    /// No handler is set, or the script, executable or function does not exist.
+    NoSuchHandler,
+    /// The handler's file cannot be executed here.
+    HandlerNotExecutable,
+    /// The script failed while it was sourced.
+    HandlerInitFailed,
+    /// A setting has a value that it may not have.
+    ConfigInvalid,
+    /// An event's handler could not be started.
+    HandlerStartFailed,
+    /// The system does not say how the handler ended.
+    HandlerLost,
+    /// The hook `before_snapshot` failed.
+    BeforeSnapshotError,
+    /// The hook `after_restore` failed.
+    AfterRestoreError,
+    /// The handler ended with a status other than 0.
+    ExitNonZero,
+    /// A signal ended the handler.
+    KilledBySignal,
+    /// The handler was not done in time.
+    TimedOut,
+    /// The response is over the limit.
+    ResponseSizeTooLarge,
+    /// The Runtime API stopped accepting a streamed response.
+    StreamRefused,
+    /// A streamed response could not be sent.
+    StreamFailed,
+    /// A Rust function panicked.
+    Panicked,
+    /// An error of a Rust function that has no type of its own.
+    Error,
+    /// A type that is not of Lambda's form.
+    Unknown,
+}
+
+impl ErrorType {
+    /// Every type, in the order of the reference page.
+    pub const ALL: [ErrorType; 17] = [
+        ErrorType::NoSuchHandler,
+        ErrorType::HandlerNotExecutable,
+        ErrorType::HandlerInitFailed,
+        ErrorType::ConfigInvalid,
+        ErrorType::HandlerStartFailed,
+        ErrorType::HandlerLost,
+        ErrorType::BeforeSnapshotError,
+        ErrorType::AfterRestoreError,
+        ErrorType::ExitNonZero,
+        ErrorType::KilledBySignal,
+        ErrorType::TimedOut,
+        ErrorType::ResponseSizeTooLarge,
+        ErrorType::StreamRefused,
+        ErrorType::StreamFailed,
+        ErrorType::Panicked,
+        ErrorType::Error,
+        ErrorType::Unknown,
+    ];
+
+    /// Returns the type as Lambda and its callers see it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ErrorType::NoSuchHandler => "Runtime.NoSuchHandler",
+            ErrorType::HandlerNotExecutable => "Runtime.HandlerNotExecutable",
+            ErrorType::HandlerInitFailed => "Runtime.HandlerInitFailed",
+            ErrorType::ConfigInvalid => "Runtime.ConfigInvalid",
+            ErrorType::HandlerStartFailed => "Runtime.HandlerStartFailed",
+            ErrorType::HandlerLost => "Runtime.HandlerLost",
+            ErrorType::BeforeSnapshotError => "Runtime.BeforeSnapshotError",
+            ErrorType::AfterRestoreError => "Runtime.AfterRestoreError",
+            ErrorType::ExitNonZero => "Function.ExitNonZero",
+            ErrorType::KilledBySignal => "Function.KilledBySignal",
+            ErrorType::TimedOut => "Function.TimedOut",
+            ErrorType::ResponseSizeTooLarge => "Function.ResponseSizeTooLarge",
+            ErrorType::StreamRefused => "Function.StreamRefused",
+            ErrorType::StreamFailed => "Function.StreamFailed",
+            ErrorType::Panicked => "Function.Panicked",
+            ErrorType::Error => "Function.Error",
+            ErrorType::Unknown => "Function.Unknown",
+        }
+    }
+}
+
+/// Why a handler could not answer an event, as the function's caller sees it.
 ///
 /// It becomes `{"errorType":…,"errorMessage":…,"stackTrace":[…]}`.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     error_type: String,
     message: String,
@@ -30,90 +118,88 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure with a type and a message that says what failed, where, and what to do.
+    /// Creates a failure with a type of the function's own and a message that says what failed,
+    /// where, and what to do.
     ///
     /// `error_type` should be `Function.` or `Runtime.` and a word in letters: another one goes
     /// into the document as it is, and to Lambda's own metrics as `Function.Unknown`.
     pub fn new(error_type: &'static str, message: impl Into<String>) -> Failure {
-        let (error_type, message) = (error_type.to_owned(), message.into());
         Failure {
-            error_type,
-            message,
+            error_type: error_type.to_owned(),
+            message: message.into(),
             trace: Vec::new(),
             document: None,
         }
     }
 
-    /// Makes the lines of `text` the stack trace, of a long one those in its last 20,000 bytes.
+    /// Creates a failure of one of zerostrap's own types.
+    pub(crate) fn of(error_type: ErrorType, message: impl Into<String>) -> Failure {
+        Failure::new(error_type.as_str(), message)
+    }
+
+    /// Makes the lines of `text` the stack trace; of a long text those in its last 20,000 bytes.
     pub fn with_trace(mut self, text: &[u8]) -> Failure {
-        self.trace = text
-            .get(text.len().saturating_sub(TEXT_LIMIT)..)
-            .unwrap_or_default()
-            .to_vec();
+        let excess = text.len().saturating_sub(TEXT_LIMIT);
+        self.trace = text.get(excess..).unwrap_or_default().to_vec();
         self
     }
 
-    /// Takes `output` as the error document, if it is one: a JSON object of at most 262,144 bytes
-    /// with a string `errorType` or `errorMessage`. Else nothing changes.
-    pub fn with_document(mut self, output: &[u8]) -> Failure {
-        if output.len() <= ERROR_DOCUMENT_LIMIT
-            && let Some((error_type, message)) = json::object(output)
-            && error_type.or(message).is_some()
-        {
-            self.document = Some(output.to_vec());
-            if let Some(own) = error_type.filter(|own| is_error_type(own)) {
-                self.error_type = String::from_utf8_lossy(own).into_owned();
-            }
+    /// Takes `output` as the error document if it is one: a JSON object of at most
+    /// [`ERROR_DOCUMENT_LIMIT`] bytes with a string `errorType` or `errorMessage`. Returns whether
+    /// it is.
+    pub(crate) fn take_document(&mut self, output: &[u8]) -> bool {
+        if output.len() > ERROR_DOCUMENT_LIMIT {
+            return false;
         }
-        self
+        let Some(object) = Object::read(output) else {
+            return false;
+        };
+        if object.error_type.is_none() && object.error_message.is_none() {
+            return false;
+        }
+        if let Some(own) = object.error_type.filter(|own| is_error_type(own)) {
+            self.error_type = String::from_utf8_lossy(own).into_owned();
+        }
+        self.document = Some(output.to_vec());
+        true
     }
 
-    /// What went wrong, in a sentence.
+    /// Returns what went wrong, in a sentence.
     pub fn message(&self) -> &str {
         &self.message
     }
 
     /// Writes the failure's one log line.
-    pub(crate) fn log(&self, level: Level, invocation: Option<&Invocation>) {
-        log::write(
-            level,
-            invocation,
-            &format!("{}: {}", self.error_type(), self.message()),
-        );
+    pub(crate) fn log(&self, level: Level, context: Option<&Context>) {
+        let line = format!("{}: {}", self.error_type(), self.message());
+        log::write(level, context, &line);
     }
 
-    /// The type for the `Lambda-Runtime-Function-Error-Type` header: always of the form
-    /// `(Runtime|Function)\.[A-Z][a-zA-Z]+`, which Lambda passes on unchanged.
+    /// Returns the type for the `Lambda-Runtime-Function-Error-Type` header: always of the form
+    /// `(Runtime|Function)\.[A-Z][a-zA-Z]+` and at most [`ERROR_TYPE_LIMIT`] bytes long.
     pub fn error_type(&self) -> &str {
-        let is_good = is_error_type(self.error_type.as_bytes());
-        if is_good {
-            &self.error_type
-        } else {
-            "Function.Unknown"
+        match is_error_type(self.error_type.as_bytes()) {
+            true => &self.error_type,
+            false => ErrorType::Unknown.as_str(),
         }
     }
 
-    /// The error document, valid JSON of at most [`ERROR_DOCUMENT_LIMIT`] bytes.
-    pub fn to_json(&self) -> Vec<u8> {
+    /// Returns the error document, valid JSON of at most [`ERROR_DOCUMENT_LIMIT`] bytes.
+    pub(crate) fn to_json(&self) -> Vec<u8> {
         if let Some(document) = &self.document {
             return document.clone();
         }
+        let message = self.message.as_bytes();
+        let message = message.get(..TEXT_LIMIT).unwrap_or(message);
         let mut out = b"{".to_vec();
         json::push_member(&mut out, "errorType", self.error_type.as_bytes());
-        let message = self.message.as_bytes();
-        json::push_member(
-            &mut out,
-            "errorMessage",
-            message.get(..TEXT_LIMIT).unwrap_or(message),
-        );
+        json::push_member(&mut out, "errorMessage", message);
         json::push_string(&mut out, b"stackTrace");
         out.extend_from_slice(b":[");
-        for line in self
-            .trace
-            .split(|&byte| byte == b'\n')
-            .filter(|line| !line.is_empty())
-        {
-            json::push_string(&mut out, line);
+        for line in self.trace.split(|&byte| byte == b'\n') {
+            if !line.is_empty() {
+                json::push_string(&mut out, line);
+            }
         }
         out.extend_from_slice(b"]}");
         out
@@ -123,7 +209,7 @@ impl Failure {
 /// Any error of Rust fails the event with its own words, so that `?` works in a handler.
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Failure {
-        Failure::new("Function.Error", error.to_string())
+        Failure::of(ErrorType::Error, error.to_string())
     }
 }
 
@@ -132,13 +218,16 @@ fn is_error_type(name: &[u8]) -> bool {
     let word = name
         .strip_prefix(b"Runtime.")
         .or_else(|| name.strip_prefix(b"Function."));
-    matches!(word, Some([b'A'..=b'Z', rest @ ..])
-        if !rest.is_empty() && rest.iter().all(u8::is_ascii_alphabetic))
+    let Some([b'A'..=b'Z', rest @ ..]) = word else {
+        return false;
+    };
+    let is_short = name.len() <= ERROR_TYPE_LIMIT;
+    is_short && !rest.is_empty() && rest.iter().all(u8::is_ascii_alphabetic)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ERROR_DOCUMENT_LIMIT, Failure};
+    use super::{ERROR_DOCUMENT_LIMIT, ErrorType, Failure, is_error_type};
 
     #[test]
     fn document_of_anything_is_within_its_limit() {
@@ -148,6 +237,29 @@ mod tests {
             let length = failure.to_json().len();
             assert!(length <= ERROR_DOCUMENT_LIMIT, "{length} bytes");
             assert!(length > 120_000, "{length} bytes: nothing is left");
+        }
+    }
+
+    #[test]
+    fn error_type_has_the_form_that_lambda_takes() {
+        for known in ErrorType::ALL {
+            assert!(is_error_type(known.as_str().as_bytes()), "{known:?}");
+        }
+        let longest = format!("Function.{}", "A".repeat(119));
+        let too_long = format!("Function.{}", "A".repeat(120));
+        let table = [
+            ("Function.MyError", true),
+            ("Runtime.X", false),
+            ("Function.Xy", true),
+            ("Function.myError", false),
+            ("Function.My-Error", false),
+            ("Other.MyError", false),
+            ("MyError", false),
+            (&longest, true),
+            (&too_long, false),
+        ];
+        for (name, is_one) in table {
+            assert_eq!(is_error_type(name.as_bytes()), is_one, "{name}");
         }
     }
 }

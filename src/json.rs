@@ -2,7 +2,7 @@
 //!
 //! In: any bytes. Out: valid JSON, or whether it is some. It must never recurse without a bound.
 
-/// Deepest nesting that [`object`] follows; deeper text is taken as "not an object".
+/// Deepest nesting that [`Object::read`] follows; deeper text counts as no object.
 const DEPTH_LIMIT: usize = 64;
 
 /// Appends `text` as a JSON string, quotes included, after a comma unless it begins a list or is a
@@ -18,7 +18,9 @@ pub(crate) fn push_string(out: &mut Vec<u8>, text: &[u8]) {
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
-            _ if byte.is_ascii_control() => out.extend(format!("\\u{byte:04x}").into_bytes()),
+            _ if byte.is_ascii_control() => {
+                out.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
+            }
             _ => out.push(byte),
         }
     }
@@ -32,27 +34,48 @@ pub(crate) fn push_member(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     push_string(out, value);
 }
 
-/// A value as far as it is looked at: a string without its quotes, escapes left as they are. `None` is
-/// any other.
-type Value<'a> = Option<&'a [u8]>;
+/// What a JSON object says of an error.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Object<'a> {
+    /// Its member `errorType`, if that is a string: without its quotes, escapes left as they are.
+    pub error_type: Option<&'a [u8]>,
+    /// Its member `errorMessage`, in the same form.
+    pub error_message: Option<&'a [u8]>,
+}
 
-/// What is done with each member of a list: its name and value.
-type Each<'a, 'e> = &'e mut dyn FnMut(&[u8], Value<'a>);
+/// A value as far as it matters here.
+enum Value<'a> {
+    /// A string without its quotes, escapes left as they are.
+    String(&'a [u8]),
+    /// Any other value.
+    Other,
+}
 
-/// Recognises a text that is one JSON object (RFC 8259) with white space around it at most. What
-/// it says of an error: its members `errorType` and `errorMessage`.
-///
-/// `None` for anything else, also for text that is not UTF-8 or nests deeper than 64 levels.
-pub(crate) fn object(text: &[u8]) -> Option<(Value<'_>, Value<'_>)> {
-    std::str::from_utf8(text).ok()?;
-    let (mut error_type, mut message) = (None, None);
-    let text = token(skip_space(text), b'{')?;
-    let rest = list(text, b'}', DEPTH_LIMIT, &mut |name, string| match name {
-        b"errorType" => error_type = string,
-        b"errorMessage" => message = string,
-        _ => {}
-    })?;
-    rest.is_empty().then_some((error_type, message))
+/// What is done with each member of an object or an array: its name, empty in an array, and value.
+type Visit<'a, 'v> = &'v mut dyn FnMut(&'a [u8], Value<'a>);
+
+impl<'a> Object<'a> {
+    /// Recognises a text that is one JSON object (RFC 8259), with white space around it at most.
+    ///
+    /// Returns `None` for anything else, also for text that is not UTF-8 or nests deeper than 64
+    /// levels.
+    pub fn read(text: &'a [u8]) -> Option<Object<'a>> {
+        std::str::from_utf8(text).ok()?;
+        let mut object = Object::default();
+        let members = after(skip_space(text), b'{')?;
+        let rest = after_list(members, b'}', DEPTH_LIMIT, &mut |name, value| {
+            let string = match value {
+                Value::String(string) => Some(string),
+                Value::Other => None,
+            };
+            match name {
+                b"errorType" => object.error_type = string,
+                b"errorMessage" => object.error_message = string,
+                _ => {}
+            }
+        })?;
+        rest.is_empty().then_some(object)
+    }
 }
 
 fn skip_space(mut text: &[u8]) -> &[u8] {
@@ -62,51 +85,57 @@ fn skip_space(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// What follows `token` and white space, if `text` begins so.
-///
-/// The readers below are of the same kind: each returns what follows what it reads and white space;
-/// `None` if it is not there or not well formed.
-fn token(text: &[u8], token: u8) -> Option<&[u8]> {
+// Each function below returns what follows the thing that it reads, and the white space after that;
+// `None` if the thing is not there or not well formed.
+
+fn after(text: &[u8], token: u8) -> Option<&[u8]> {
     text.strip_prefix(&[token]).map(skip_space)
 }
 
-/// The members of an object or an array and its `end`, after its first byte. `each` is given each
-/// one's name and value.
-fn list<'a>(mut text: &'a [u8], end: u8, depth: usize, each: Each<'a, '_>) -> Option<&'a [u8]> {
-    let inner = depth.checked_sub(1)?;
-    if let Some(rest) = token(text, end) {
+/// Reads the members of an object or an array, and its end, after its first byte.
+fn after_list<'a>(
+    mut text: &'a [u8],
+    end: u8,
+    depth: usize,
+    visit: Visit<'a, '_>,
+) -> Option<&'a [u8]> {
+    let depth = depth.checked_sub(1)?;
+    if let Some(rest) = after(text, end) {
         return Some(rest);
     }
     loop {
         let mut name: &[u8] = b"";
         if end == b'}' {
-            (name, text) = string(text)?;
-            text = token(text, b':')?;
+            (name, text) = after_string(text)?;
+            text = after(text, b':')?;
         }
-        let (string, rest) = value(text, inner)?;
-        each(name, string);
-        match token(rest, b',') {
+        let (value, rest) = after_value(text, depth)?;
+        visit(name, value);
+        match after(rest, b',') {
             Some(rest) => text = rest,
-            None => return token(rest, end),
+            None => return after(rest, end),
         }
     }
 }
 
-fn value(text: &[u8], depth: usize) -> Option<(Value<'_>, &[u8])> {
+fn after_value(text: &[u8], depth: usize) -> Option<(Value<'_>, &[u8])> {
     let rest = match text {
-        [b'"', ..] => return string(text).map(|(string, rest)| (Some(string), rest)),
-        [b'{', rest @ ..] => list(skip_space(rest), b'}', depth, &mut |_, _| {}),
-        [b'[', rest @ ..] => list(skip_space(rest), b']', depth, &mut |_, _| {}),
-        [b't', rest @ ..] => rest.strip_prefix(b"rue"),
-        [b'f', rest @ ..] => rest.strip_prefix(b"alse"),
-        [b'n', rest @ ..] => rest.strip_prefix(b"ull"),
-        _ => number(text),
+        [b'"', ..] => {
+            let (string, rest) = after_string(text)?;
+            return Some((Value::String(string), rest));
+        }
+        [b'{', rest @ ..] => after_list(skip_space(rest), b'}', depth, &mut |_, _| {})?,
+        [b'[', rest @ ..] => after_list(skip_space(rest), b']', depth, &mut |_, _| {})?,
+        [b't', rest @ ..] => rest.strip_prefix(b"rue")?,
+        [b'f', rest @ ..] => rest.strip_prefix(b"alse")?,
+        [b'n', rest @ ..] => rest.strip_prefix(b"ull")?,
+        _ => after_number(text)?,
     };
-    Some((None, skip_space(rest?)))
+    Some((Value::Other, skip_space(rest)))
 }
 
-/// A string, which is given without its quotes.
-fn string(text: &[u8]) -> Option<(&[u8], &[u8])> {
+/// Reads a string, and returns it without its quotes, too.
+fn after_string(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let text = text.strip_prefix(b"\"")?;
     let mut rest = text;
     loop {
@@ -115,33 +144,113 @@ fn string(text: &[u8]) -> Option<(&[u8], &[u8])> {
                 let length = text.len().checked_sub(rest.len())?;
                 return Some((text.get(..length)?, skip_space(after)));
             }
-            // The digits are checked, and read as any others next.
-            [b'\\', b'u', hex @ ..] => hex
-                .get(..4)?
-                .iter()
-                .all(u8::is_ascii_hexdigit)
-                .then_some(hex)?,
-            [b'\\', escaped, rest @ ..] => b"\"\\/bfnrt".contains(escaped).then_some(rest)?,
+            [b'\\', b'u', a, b, c, d, rest @ ..] => {
+                let digits = [a, b, c, d];
+                digits
+                    .iter()
+                    .all(|digit| digit.is_ascii_hexdigit())
+                    .then_some(rest)?
+            }
+            [
+                b'\\',
+                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't',
+                rest @ ..,
+            ] => rest,
+            [b'\\', ..] => return None,
             [b' '..=b'\xff', rest @ ..] => rest,
             _ => return None,
         };
     }
 }
 
-fn number(text: &[u8]) -> Option<&[u8]> {
+fn after_number(text: &[u8]) -> Option<&[u8]> {
     let text = text.strip_prefix(b"-").unwrap_or(text);
-    let mut rest = text.strip_prefix(b"0").or_else(|| digits(text))?;
+    let mut rest = match text {
+        [b'0', rest @ ..] => rest,
+        _ => after_digits(text)?,
+    };
     if let [b'.', fraction @ ..] = rest {
-        rest = digits(fraction)?;
+        rest = after_digits(fraction)?;
     }
     if let [b'e' | b'E', b'+' | b'-', exponent @ ..] | [b'e' | b'E', exponent @ ..] = rest {
-        rest = digits(exponent)?;
+        rest = after_digits(exponent)?;
     }
     Some(rest)
 }
 
-/// One digit or more.
-fn digits(text: &[u8]) -> Option<&[u8]> {
+/// Reads one digit or more.
+fn after_digits(text: &[u8]) -> Option<&[u8]> {
     let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     text.get(count..).filter(|_| count > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Object, push_member, push_string};
+
+    #[test]
+    fn object_is_recognised_and_nothing_else() {
+        let table = [
+            ("{}", true),
+            (
+                " \t{ \"a\" : [ 1 , -0.5e+3 , true , null , \"x\" ] }\r\n",
+                true,
+            ),
+            (r#"{"a":"\u00e9\n\"\\/"}"#, true),
+            (r#"{"a":{"b":{}},"c":[]}"#, true),
+            ("", false),
+            ("[]", false),
+            ("1", false),
+            ("{", false),
+            ("{} {}", false),
+            (r#"{"a"}"#, false),
+            (r#"{"a":}"#, false),
+            (r#"{"a":1,}"#, false),
+            (r#"{a:1}"#, false),
+            (r#"{"a":01}"#, false),
+            (r#"{"a":1.}"#, false),
+            (r#"{"a":.5}"#, false),
+            (r#"{"a":1e}"#, false),
+            (r#"{"a":+1}"#, false),
+            (r#"{"a":tru}"#, false),
+            (r#"{"a":"\x"}"#, false),
+            (r#"{"a":"\u00g0"}"#, false),
+            ("{\"a\":\"\n\"}", false),
+            ("{\"a\":\"", false),
+        ];
+        for (text, is_object) in table {
+            let found = Object::read(text.as_bytes()).is_some();
+            assert_eq!(found, is_object, "{text}");
+        }
+        assert_eq!(Object::read(b"{\"a\":\"\xff\"}"), None);
+    }
+
+    #[test]
+    fn error_members_are_found_where_they_are_strings() {
+        let text = r#"{"errorType":"Function.My","x":{"errorMessage":"inner"},"errorMessage":1}"#;
+        let expected = Object {
+            error_type: Some(b"Function.My"),
+            error_message: None,
+        };
+        assert_eq!(Object::read(text.as_bytes()), Some(expected));
+    }
+
+    #[test]
+    fn nesting_is_followed_to_its_limit() {
+        let nested = |depth: usize| {
+            let inner = depth - 1;
+            format!("{{\"a\":{}{}}}", "[".repeat(inner), "]".repeat(inner))
+        };
+        assert!(Object::read(nested(64).as_bytes()).is_some());
+        assert!(Object::read(nested(65).as_bytes()).is_none());
+    }
+
+    #[test]
+    fn strings_are_escaped() {
+        let mut out = b"{".to_vec();
+        push_member(&mut out, "a", b"\"\\\n\r\t\x01\x7f\xff");
+        push_string(&mut out, b"b");
+        let expected = "{\"a\":\"\\\"\\\\\\n\\r\\t\\u0001\\u007f\u{fffd}\",\"b\"";
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+    }
 }

@@ -1,9 +1,10 @@
-//! A Lambda function that is its own `bootstrap`: the client of the Runtime API, and the loop.
+//! Write an AWS Lambda function in Rust as one small static binary: no dependencies, no async
+//! runtime.
 //!
 //! ```no_run
 //! fn main() -> std::process::ExitCode {
-//!     zerostrap::run(|invocation, event| {
-//!         eprintln!("{} bytes for {}", event.len(), invocation.request_id());
+//!     zerostrap::run(|context, event| {
+//!         eprintln!("{} bytes for {}", event.len(), context.request_id());
 //!         Ok(event.to_vec())
 //!     })
 //! }
@@ -17,11 +18,10 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-// In the order the data flows.
+// In the order of the data's flow.
 mod settings;
 
-#[doc(hidden)]
-pub mod http;
+mod http;
 
 /// In place of a socket while fuzzing.
 #[cfg(fuzzing)]
@@ -33,6 +33,7 @@ use std::net as stream;
 mod api;
 
 mod context;
+mod handler;
 mod runtime;
 
 mod responder;
@@ -40,30 +41,34 @@ mod responder;
 mod base64;
 mod failure;
 mod json;
-/// The log, for handlers that want its form and levels.
 pub mod log;
+mod number;
+
+#[doc(hidden)]
+pub mod internal;
 
 use std::process::ExitCode;
 
-pub use api::PAYLOAD_LIMIT;
-pub use api::address::Address;
-pub use context::{EVENT_VARIABLES, Invocation};
-pub use failure::{ERROR_DOCUMENT_LIMIT, Failure};
-pub use responder::{Answered, Reply, Stream, too_large};
-pub use runtime::{Handler, begin, report_init_error, serve, serve_slot};
-pub use settings::{DEADLINE_MARGIN_LIMIT_MS, SLOT_LIMIT, Settings};
+pub use context::Context;
+pub use failure::Failure;
+pub use handler::Handler;
+pub use responder::{Answered, Responder, Stream};
+pub use runtime::serve;
+pub use settings::Settings;
+
+/// Content type of a response, where `BOOTSTRAP_CONTENT_TYPE` sets no other.
+const CONTENT_TYPE: &str = "application/json";
 
 /// Serves events with a function, for ever.
 ///
-/// It is given an event's context and its bytes, and returns the response or a [`Failure`]; any
+/// It is passed an event's context and its bytes, and returns the response or a [`Failure`]; any
 /// error of Rust becomes one by `?`. Several slots call it at once, hence `Sync`: what they share
 /// is what it captures. Returns only when the Runtime API cannot be used, with the exit status.
-pub fn run(function: impl Fn(&Invocation, &[u8]) -> Result<Vec<u8>, Failure> + Sync) -> ExitCode {
+pub fn run(function: impl Fn(&Context, &[u8]) -> Result<Vec<u8>, Failure> + Sync) -> ExitCode {
     serve(|settings| {
-        let content_type = settings.content_type.clone();
         Ok(Function {
             function: &function,
-            content_type,
+            content_type: settings.content_type_or(CONTENT_TYPE).into_owned(),
             event: Vec::new(),
         })
     })
@@ -76,17 +81,17 @@ struct Function<'a, F> {
     event: Vec<u8>,
 }
 
-impl<F: Fn(&Invocation, &[u8]) -> Result<Vec<u8>, Failure>> Handler for Function<'_, F> {
+impl<F: Fn(&Context, &[u8]) -> Result<Vec<u8>, Failure>> Handler for Function<'_, F> {
     fn receive(&mut self, part: &[u8]) {
         self.event.extend_from_slice(part);
     }
 
-    fn handle(&mut self, invocation: &Invocation, reply: Reply<'_>) -> Answered {
-        let result = (self.function)(invocation, &self.event);
+    fn handle(&mut self, context: &Context, responder: Responder<'_>) -> Answered {
+        let result = (self.function)(context, &self.event);
         self.event.clear();
         match result {
-            Ok(response) => reply.respond(&self.content_type, &response),
-            Err(failure) => reply.fail(&failure),
+            Ok(response) => responder.respond(&self.content_type, &response),
+            Err(failure) => responder.fail(&failure),
         }
     }
 }

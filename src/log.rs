@@ -1,17 +1,20 @@
 //! The log: one line a call, text or JSON, on standard error.
 //!
-//! In: words of ours, and in JSON form a handler's lines. Out: lines. It must never be handed an event
-//! or a response, nor let a control character of an id split a line.
+//! `zerostrap::log` has the name of a crate that many programs use; there, `use zerostrap::log as
+//! lambda_log` keeps the two apart.
+// In: words of ours, and in JSON form a handler's lines. Out: lines. It must never be passed an event
+// or a response, nor let a control character of an id split a line.
 
+use std::fmt;
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::context::Invocation;
-use crate::json;
+use crate::context::Context;
+use crate::json::{self, Object};
 
 /// How much a line matters. Lambda's names (AWS, log level filtering).
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// The finest detail.
     Trace,
@@ -27,74 +30,97 @@ pub enum Level {
     Fatal,
 }
 
-/// The levels as they stand in the log and in `AWS_LAMBDA_LOG_LEVEL`, in their order.
-pub(crate) const LEVELS: &str = "TRACE, DEBUG, INFO, WARN, ERROR, FATAL";
+impl Level {
+    /// The levels and their names in the log and in `AWS_LAMBDA_LOG_LEVEL`.
+    pub(crate) const NAMES: [(&str, Level); 6] = [
+        ("TRACE", Level::Trace),
+        ("DEBUG", Level::Debug),
+        ("INFO", Level::Info),
+        ("WARN", Level::Warn),
+        ("ERROR", Level::Error),
+        ("FATAL", Level::Fatal),
+    ];
 
-static JSON: AtomicBool = AtomicBool::new(false);
-static LEAST: AtomicUsize = AtomicUsize::new(Level::Info as usize);
-
-/// Sets form and threshold, once, from the settings. The threshold is an index of [`LEVELS`].
-pub(crate) fn configure(json: bool, least: usize) {
-    JSON.store(json, Ordering::Relaxed);
-    LEAST.store(least, Ordering::Relaxed);
+    fn name(self) -> &'static str {
+        match self {
+            Level::Trace => "TRACE",
+            Level::Debug => "DEBUG",
+            Level::Info => "INFO",
+            Level::Warn => "WARN",
+            Level::Error => "ERROR",
+            Level::Fatal => "FATAL",
+        }
+    }
 }
 
-fn name(level: Level) -> &'static str {
-    LEVELS
-        .split(',')
-        .nth(level as usize)
-        .unwrap_or_default()
-        .trim_ascii_start()
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
-/// Whether lines are JSON objects (`AWS_LAMBDA_LOG_FORMAT=JSON`).
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+static THRESHOLD: AtomicU8 = AtomicU8::new(Level::Info as u8);
+
+/// Sets form and threshold, once, from the settings.
+pub(crate) fn configure(format: Format, threshold: Level) {
+    IS_JSON.store(format == Format::Json, Ordering::Relaxed);
+    THRESHOLD.store(threshold as u8, Ordering::Relaxed);
+}
+
+/// Returns whether lines are JSON objects (`AWS_LAMBDA_LOG_FORMAT=JSON`).
 pub fn is_json() -> bool {
-    JSON.load(Ordering::Relaxed)
+    IS_JSON.load(Ordering::Relaxed)
 }
 
-/// Writes one line about the runtime itself, or about `invocation`.
+/// Writes one line about the runtime itself, or about an event.
 ///
 /// In text: `bootstrap: LEVEL RequestId: ID MESSAGE`, control characters as spaces. In JSON the
 /// members are timestamp, level, requestId, tenantId and message, and lines below
 /// `AWS_LAMBDA_LOG_LEVEL` are left out. A log that cannot be written is not an error.
-pub fn write(level: Level, invocation: Option<&Invocation>, message: &str) {
+pub fn write(level: Level, context: Option<&Context>, message: &str) {
     if is_json() {
-        return pass(&object(level, invocation, message.as_bytes()));
+        write_raw(&object(level, context, message.as_bytes()));
+        return;
     }
-    let id = invocation.map(|invocation| format!("RequestId: {} ", invocation.request_id()));
-    let line = format!(
-        "bootstrap: {} {}{message}",
-        name(level),
-        id.unwrap_or_default()
-    );
-    pass(format!("{}\n", line.replace(char::is_control, " ")).as_bytes());
+    let id = match context {
+        Some(context) => format!("RequestId: {} ", context.request_id()),
+        None => String::new(),
+    };
+    let line = format!("bootstrap: {level} {id}{message}");
+    let line = line.replace(char::is_control, " ");
+    write_raw(format!("{line}\n").as_bytes());
 }
 
 /// Writes a line of a handler's standard error in JSON form: one that is a JSON object already
 /// passes as it is, another is wrapped at level INFO.
-pub fn wrap(invocation: Option<&Invocation>, line: &[u8]) {
-    pass(&match json::object(line) {
-        Some(_) => [line, b"\n"].concat(),
-        None => object(Level::Info, invocation, line),
-    });
+pub(crate) fn wrap(context: Option<&Context>, line: &[u8]) {
+    match Object::read(line) {
+        Some(_) => write_raw(&[line, b"\n"].concat()),
+        None => write_raw(&object(Level::Info, context, line)),
+    }
 }
 
-/// A line in JSON form; empty where its level is below the threshold.
-fn object(level: Level, invocation: Option<&Invocation>, message: &[u8]) -> Vec<u8> {
-    if (level as usize) < LEAST.load(Ordering::Relaxed) {
+/// Returns a line in JSON form; an empty one if its level is below the threshold.
+fn object(level: Level, context: Option<&Context>, message: &[u8]) -> Vec<u8> {
+    if (level as u8) < THRESHOLD.load(Ordering::Relaxed) {
         return Vec::new();
     }
     let mut out = b"{".to_vec();
-    json::push_member(
-        &mut out,
-        "timestamp",
-        timestamp(SystemTime::now()).as_bytes(),
-    );
-    json::push_member(&mut out, "level", name(level).as_bytes());
-    if let Some(invocation) = invocation {
-        json::push_member(&mut out, "requestId", invocation.request_id().as_bytes());
-        if let Some(tenant) = invocation.tenant_id() {
-            json::push_member(&mut out, "tenantId", tenant);
+    let now = timestamp(SystemTime::now());
+    json::push_member(&mut out, "timestamp", now.as_bytes());
+    json::push_member(&mut out, "level", level.name().as_bytes());
+    if let Some(context) = context {
+        json::push_member(&mut out, "requestId", context.request_id().as_bytes());
+        if let Some(tenant) = context.tenant_id() {
+            json::push_member(&mut out, "tenantId", tenant.as_bytes());
         }
     }
     json::push_member(&mut out, "message", message);
@@ -103,31 +129,39 @@ fn object(level: Level, invocation: Option<&Invocation>, message: &[u8]) -> Vec<
 }
 
 /// Writes bytes as they are, in one piece where the log takes them so.
-pub fn pass(bytes: &[u8]) {
+pub(crate) fn write_raw(bytes: &[u8]) {
     let _ = std::io::stderr().lock().write_all(bytes);
 }
 
-/// RFC 3339 in UTC with milliseconds.
+/// Returns a time in the form of RFC 3339, in UTC with milliseconds.
 fn timestamp(now: SystemTime) -> String {
     let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (seconds, millis) = (since_epoch.as_secs(), since_epoch.subsec_millis());
+    let seconds = since_epoch.as_secs();
     let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    let millis = since_epoch.subsec_millis();
     let time = format!("{hour:02}:{minute:02}:{second:02}.{millis:03}Z");
     let mut day = (seconds / 86_400).saturating_add(1);
-    for (year, month) in (1970..=9999).flat_map(|year| (1..=12).map(move |month| (year, month))) {
-        let length = match month {
-            2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-            2 => 28,
-            4 | 6 | 9 | 11 => 30,
-            _ => 31,
-        };
-        if day <= length {
-            return format!("{year}-{month:02}-{day:02}T{time}");
+    for year in 1970..=9999 {
+        for month in 1..=12 {
+            let length = days_in(month, year);
+            if day <= length {
+                return format!("{year}-{month:02}-{day:02}T{time}");
+            }
+            day = day.saturating_sub(length);
         }
-        day = day.saturating_sub(length);
     }
     // The form has no year after this one.
     "9999-12-31T23:59:59.999Z".to_owned()
+}
+
+fn days_in(month: u64, year: u64) -> u64 {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    match month {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
 }
 
 #[cfg(test)]

@@ -1,157 +1,145 @@
 //! The one answer to an event.
 //!
-//! A [`Reply`] is made for an event, cannot be copied, and is used up by answering; what comes out
-//! is an [`Answered`], which nothing else makes and which a [`crate::Handler`] must return. So the
-//! compiler refuses a handler that answers twice or not at all.
+//! A [`Responder`] is made for an event, cannot be copied, and is used up by answering; what comes
+//! out is an [`Answered`], which nothing else makes and which a [`crate::Handler`] must return. So
+//! the compiler refuses a handler that answers twice or not at all.
 
+use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::SystemTime;
 
-use crate::api::error::Outcome;
-use crate::api::{ERROR_BODY, ERROR_TYPE, PAYLOAD_LIMIT, RuntimeApi};
-use crate::context::Invocation;
-use crate::failure::Failure;
-use crate::http::request::{chunk_size_line, last_chunk};
+use crate::api::error::ApiError;
+use crate::api::{PAYLOAD_LIMIT, RuntimeApi};
+use crate::context::Context;
+use crate::failure::{ErrorType, Failure};
 use crate::log::Level;
 
-const RESPONSE: &str = "POST …/response";
-
 /// Proof that an event was answered, or that its answer cannot be delivered.
-#[must_use = "the loop must be told that the event was answered"]
-pub struct Answered(pub(crate) Outcome);
+#[must_use = "the loop must learn that the event was answered"]
+pub struct Answered(pub(crate) Result<(), ApiError>);
 
 /// The right to answer one event, once.
 #[must_use = "an event must be answered"]
-pub struct Reply<'a> {
+pub struct Responder<'a> {
     pub(crate) api: &'a mut RuntimeApi,
-    pub(crate) invocation: &'a Invocation,
+    pub(crate) context: &'a Context,
 }
 
-impl<'a> Reply<'a> {
+impl<'a> Responder<'a> {
     /// Answers with a whole response of 0 to 6,291,556 bytes; a longer one fails the event with
     /// `Function.ResponseSizeTooLarge`, as Lambda would.
     pub fn respond(self, content_type: &str, body: &[u8]) -> Answered {
         if body.len() > PAYLOAD_LIMIT {
-            return self.fail(&too_large(&format!("{} bytes", body.len())));
+            return self.fail(&response_too_large(body.len(), false));
         }
-        self.api.begin(RESPONSE, Some(self.invocation));
-        let reply = self.api.post(content_type, body);
-        Answered(self.api.conclude(reply, Some(self.invocation)))
+        Answered(self.api.respond(self.context, content_type, body))
     }
 
     /// Answers with a failure, and logs it.
     pub fn fail(self, failure: &Failure) -> Answered {
-        Answered(
-            self.api
-                .report("POST …/error", Some(self.invocation), failure),
-        )
+        Answered(self.api.fail(self.context, failure))
     }
 
-    /// Begins a streamed response: nothing is sent before its first byte.
+    /// Returns a streamed response. Nothing is sent before its first byte.
     ///
-    /// A write waits while the Runtime API takes no more; one that is not taken by `until` fails
+    /// A write waits while the Runtime API takes no more; one that is not taken by `limit` fails
     /// with [`io::ErrorKind::TimedOut`]. `None` waits for ever.
-    pub fn stream(self, content_type: &'a str, until: Option<SystemTime>) -> Stream<'a> {
+    pub fn stream(self, content_type: &'a str, limit: Option<SystemTime>) -> Stream<'a> {
         Stream {
-            reply: self,
+            responder: self,
             content_type,
-            until,
-            has_begun: false,
+            limit,
+            has_started: false,
+            has_reply: false,
         }
     }
 }
 
-/// The failure of a response over the limit; `size` says how long it is as far as known.
-pub fn too_large(size: &str) -> Failure {
-    let mend = "return a reference to the data, or stream the response";
-    let message = format!("the response is {size}, the limit is {PAYLOAD_LIMIT} bytes; {mend}");
-    Failure::new("Function.ResponseSizeTooLarge", message)
+/// Returns the failure of a response over the limit. `size` is its length in bytes, or if the rest
+/// is unknown the least that it has.
+pub fn response_too_large(size: usize, is_least: bool) -> Failure {
+    let or_more = if is_least { " or more" } else { "" };
+    let message = format!(
+        "the response is {size} bytes{or_more}, the limit is {PAYLOAD_LIMIT} bytes; return a \
+         reference to the data, or stream the response"
+    );
+    Failure::of(ErrorType::ResponseSizeTooLarge, message)
 }
 
 /// A response that is sent while it is made. Each write goes out at once, and waits while the
 /// Runtime API takes no more.
 #[must_use = "a streamed response must be finished or failed"]
 pub struct Stream<'a> {
-    reply: Reply<'a>,
+    responder: Responder<'a>,
     content_type: &'a str,
-    until: Option<SystemTime>,
-    /// The head of the response went out, or may have.
-    has_begun: bool,
+    limit: Option<SystemTime>,
+    /// Bytes of the response were sent, or may have been.
+    has_started: bool,
+    /// The Runtime API has accepted the response before its end.
+    has_reply: bool,
 }
 
 impl Stream<'_> {
     /// Ends the response; one without a byte is sent as an empty one.
     pub fn finish(mut self) -> Answered {
-        // What the handler had to be done by is past, the deadline is not.
-        self.until = self.reply.invocation.deadline();
-        match self.begin() {
-            Ok(()) => self.end(&last_chunk(&[])),
-            Err(error) => self.fail(&Failure::new("Function.StreamFailed", error.to_string())),
+        // The handler's own time limit no longer applies; only Lambda's deadline does.
+        self.limit = self.responder.context.deadline();
+        if let Err(error) = self.start() {
+            return self.fail(&Failure::of(ErrorType::StreamFailed, error.to_string()));
         }
+        self.end(None)
     }
 
     /// Fails the event: by an error document of its own while nothing was sent, in the trailers of
-    /// the response afterwards. A stream that the API no longer takes is cut.
+    /// the response afterwards. A stream that the API no longer takes stays cut.
     pub fn fail(self, failure: &Failure) -> Answered {
-        if !self.has_begun {
-            return self.reply.fail(failure);
+        if !self.has_started {
+            return self.responder.fail(failure);
         }
-        failure.log(Level::Error, Some(self.reply.invocation));
-        if self.descriptor().is_none() {
+        failure.log(Level::Error, Some(self.responder.context));
+        if self.responder.api.descriptor().is_none() {
             return Answered(Ok(()));
         }
-        self.end(&last_chunk(&[
-            (ERROR_TYPE, failure.error_type().as_bytes()),
-            (ERROR_BODY, &crate::base64::encode(&failure.to_json())),
-        ]))
+        self.end(Some(failure))
     }
 
-    /// Once the response has begun: becomes readable when the Runtime API ends it by itself.
+    /// Returns the connection of a response that has started and has no reply yet. It becomes
+    /// readable when the Runtime API replies early; then call [`Stream::receive_early_reply`].
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.reply
-            .api
-            .connection
-            .descriptor()
-            .filter(|_| self.has_begun)
+        if !self.has_started || self.has_reply {
+            return None;
+        }
+        self.responder.api.descriptor()
     }
 
-    /// Sends the head of the response (AWS, custom runtimes, "Implementing response streaming").
-    /// Both error trailers are announced, since only announced ones are heard.
-    fn begin(&mut self) -> io::Result<()> {
-        if self.has_begun {
+    /// Receives what came of an early reply. One that accepts the response is kept, and the
+    /// response goes on: cargo lambda replies right after the head.
+    ///
+    /// # Errors
+    /// The Runtime API refuses the response, or ended the connection.
+    pub fn receive_early_reply(&mut self) -> io::Result<()> {
+        match self.responder.api.receive_early_reply() {
+            Ok(is_complete) => self.has_reply = is_complete,
+            Err(error) => return Err(io::Error::other(error.to_string())),
+        }
+        Ok(())
+    }
+
+    fn start(&mut self) -> io::Result<()> {
+        if self.has_started {
             return Ok(());
         }
-        let Reply { api, invocation } = &mut self.reply;
-        api.begin(RESPONSE, Some(invocation));
-        api.request
-            .header("Content-Type", self.content_type.as_bytes());
-        api.request
-            .header("Lambda-Runtime-Function-Response-Mode", b"streaming");
-        api.request.header("Transfer-Encoding", b"chunked");
-        api.request.header(
-            "Trailer",
-            [ERROR_TYPE, ", ", ERROR_BODY].concat().as_bytes(),
-        );
-        api.connection.close_if_stale();
-        let sent = api
-            .connection
-            .send([api.request.finish(), b"", b""], self.until);
-        // Of what did not leave this process, nothing has begun.
-        self.has_begun = api.connection.written > 0;
-        sent.inspect_err(|_| api.connection.close())
+        let Responder { api, context } = &mut self.responder;
+        let started = api.start_stream(context, self.content_type, self.limit);
+        // If no byte was written, the response has not started.
+        self.has_started = api.has_written();
+        started.map_err(io::Error::from)
     }
 
-    /// A handler that was stopped before the deadline leaves the time to say so.
-    fn end(self, last_chunk: &[u8]) -> Answered {
-        let Reply { api, invocation } = self.reply;
-        let sent = api
-            .connection
-            .write([last_chunk, b"", b""], invocation.deadline());
-        let sent = sent.and_then(|()| api.connection.lift_limit());
-        // An API that ended the exchange early may have said why, also where writing failed.
-        let reply = api.connection.reply(sent);
-        Answered(api.conclude(reply, Some(invocation)))
+    fn end(self, failure: Option<&Failure>) -> Answered {
+        let Responder { api, context } = self.responder;
+        Answered(api.finish_stream(context, failure, self.has_reply))
     }
 }
 
@@ -160,20 +148,39 @@ impl io::Write for Stream<'_> {
         if part.is_empty() {
             return Ok(0);
         }
-        let chunk = [&chunk_size_line(part.len()), part, b"\r\n"];
-        let sent = self
-            .begin()
-            .and_then(|()| self.reply.api.connection.write(chunk, self.until));
-        if sent.is_err() {
-            // The API sees a response that is cut.
-            self.reply.api.connection.close();
+        if self.has_started && !self.has_reply && self.responder.api.has_early_reply() {
+            self.receive_early_reply()?;
         }
-        sent.map(|()| part.len())
+        self.start()?;
+        self.responder.api.write_chunk(part, self.limit)?;
+        Ok(part.len())
     }
 
-    /// Nothing to do: each write goes out at once.
+    /// Does nothing: each write goes out at once.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl fmt::Debug for Responder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Responder")
+            .field("context", self.context)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Stream<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("context", self.responder.context)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answered").finish_non_exhaustive()
     }
 }
 
@@ -188,10 +195,10 @@ mod tests {
     use std::net::TcpListener;
     use std::time::{Duration, SystemTime};
 
-    use super::Reply;
+    use super::Responder;
     use crate::api::RuntimeApi;
     use crate::api::address::Address;
-    use crate::context::Invocation;
+    use crate::context::Context;
     use crate::failure::Failure;
     use crate::http::head::Head;
 
@@ -218,14 +225,14 @@ mod tests {
         let mut client = RuntimeApi::new(&address.expect("an address"));
         let mut head = Head::default();
         let block = b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: late\r\n\r\n";
-        assert_eq!(head.take(block), Ok(block.len()));
-        let invocation = Invocation::new(head);
+        assert_eq!(head.push(block), Ok(block.len()));
+        let context = Context::from_head(&head).expect("an event");
         let past = SystemTime::now() - Duration::from_secs(1);
-        let reply = Reply {
+        let responder = Responder {
             api: &mut client,
-            invocation: &invocation,
+            context: &context,
         };
-        let mut stream = reply.stream("text/plain", Some(past));
+        let mut stream = responder.stream("text/plain", Some(past));
         let error = stream.write(b"late").expect_err("it is too late");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         let answered = stream.fail(&Failure::new("Function.TimedOut", "late"));

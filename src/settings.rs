@@ -1,37 +1,32 @@
-//! The environment, read once. The only file that reads a setting.
+//! The environment, read once. The only file that reads a setting of the library, and that knows
+//! how a setting is read.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
-use std::path::PathBuf;
-use std::time::Duration;
 
-use crate::failure::Failure;
-use crate::http;
-use crate::log;
+use crate::failure::{ErrorType, Failure};
+use crate::log::{self, Format, Level};
+use crate::number;
 
 /// Most events at once. Managed Instances allow 64 for each vCPU, on up to 32 vCPUs.
-pub const SLOT_LIMIT: usize = 2_048;
+const SLOT_LIMIT: u64 = 2_048;
 
-/// Longest margin before a deadline, in milliseconds.
-pub const DEADLINE_MARGIN_LIMIT_MS: u64 = 60_000;
+const FORMATS: [(&str, Format); 2] = [("Text", Format::Text), ("JSON", Format::Json)];
+const SWITCH: [(&str, bool); 2] = [("0", false), ("1", true)];
 
 /// What the environment asks for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Settings {
-    /// `_HANDLER`, or `HANDLER` where that is absent or empty.
-    pub handler: Option<OsString>,
-    /// `LAMBDA_TASK_ROOT`; the current folder where absent or empty.
-    pub task_root: PathBuf,
-    /// `BOOTSTRAP_RESPONSE_MODE` is `streaming`.
-    pub streaming: bool,
-    /// `BOOTSTRAP_CONTENT_TYPE`, or the response mode's default.
-    pub content_type: String,
-    /// `BOOTSTRAP_DEADLINE_MARGIN_MS`; `None` when 0: handlers are not stopped.
-    pub deadline_margin: Option<Duration>,
-    /// `BOOTSTRAP_GRACEFUL_SHUTDOWN` is 1.
-    pub graceful_shutdown: bool,
-    /// `AWS_LAMBDA_MAX_CONCURRENCY`; 1 where absent or not a number.
+    /// `BOOTSTRAP_CONTENT_TYPE`; `None` where it is not set.
+    pub content_type: Option<String>,
+    /// `AWS_LAMBDA_MAX_CONCURRENCY`: events at once, 1 to 2,048; 1 where it is absent or not a
+    /// number.
     pub concurrency: usize,
-    /// `AWS_LAMBDA_INITIALIZATION_TYPE` is `snap-start`.
-    pub snap_start: bool,
+    /// Whether `BOOTSTRAP_GRACEFUL_SHUTDOWN` is 1.
+    pub(crate) graceful_shutdown: bool,
+    /// Whether `AWS_LAMBDA_INITIALIZATION_TYPE` is `snap-start`.
+    pub(crate) snap_start: bool,
 }
 
 impl Settings {
@@ -40,30 +35,29 @@ impl Settings {
     /// # Errors
     /// `Runtime.ConfigInvalid` with the variable, its value, and what is allowed.
     pub fn from_environment() -> Result<Settings, Failure> {
-        let is_json = choice("AWS_LAMBDA_LOG_FORMAT", "Text", "Text, JSON")? == 1;
-        log::configure(
-            is_json,
-            choice("AWS_LAMBDA_LOG_LEVEL", "INFO", log::LEVELS)?,
-        );
-        let streaming = choice("BOOTSTRAP_RESPONSE_MODE", "buffered", "buffered, streaming")? == 1;
-        let margin = numeric(
-            "BOOTSTRAP_DEADLINE_MARGIN_MS",
-            "200",
-            0,
-            DEADLINE_MARGIN_LIMIT_MS,
-        )?;
+        let format = choice("AWS_LAMBDA_LOG_FORMAT", Format::Text, &FORMATS)?;
+        let threshold = choice("AWS_LAMBDA_LOG_LEVEL", Level::Info, &Level::NAMES)?;
+        log::configure(format, threshold);
+        let initialization_type = value("AWS_LAMBDA_INITIALIZATION_TYPE");
         Ok(Settings {
-            handler: value("_HANDLER").or_else(|| value("HANDLER")),
-            task_root: value("LAMBDA_TASK_ROOT")
-                .unwrap_or_else(|| ".".into())
-                .into(),
-            streaming,
-            content_type: content_type(streaming)?,
-            deadline_margin: (margin > 0).then(|| Duration::from_millis(margin)),
-            graceful_shutdown: choice("BOOTSTRAP_GRACEFUL_SHUTDOWN", "0", "0, 1")? == 1,
+            content_type: content_type()?,
             concurrency: concurrency()?,
-            snap_start: value("AWS_LAMBDA_INITIALIZATION_TYPE").is_some_and(|v| v == "snap-start"),
+            graceful_shutdown: choice("BOOTSTRAP_GRACEFUL_SHUTDOWN", false, &SWITCH)?,
+            snap_start: initialization_type.is_some_and(|kind| kind == "snap-start"),
         })
+    }
+
+    /// Returns whether the function is restored from a snapshot before its first event.
+    pub fn is_snap_start(&self) -> bool {
+        self.snap_start
+    }
+
+    /// Returns the content type of a response, `default` where none is set.
+    pub fn content_type_or(&self, default: &'static str) -> Cow<'static, str> {
+        match &self.content_type {
+            Some(content_type) => Cow::Owned(content_type.clone()),
+            None => Cow::Borrowed(default),
+        }
     }
 }
 
@@ -72,63 +66,84 @@ pub(crate) fn runtime_api() -> Option<String> {
     value("AWS_LAMBDA_RUNTIME_API")?.into_string().ok()
 }
 
-fn value(name: &str) -> Option<OsString> {
+/// Returns a variable that is set and not empty.
+pub fn value(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// A variable, or `default` where it is absent. Bytes that are no UTF-8 are replaced, by a character
-/// that no setting may have.
-fn text(name: &str, default: &'static str) -> std::borrow::Cow<'static, str> {
-    value(name).map_or(default.into(), |value| {
-        value.to_string_lossy().into_owned().into()
-    })
+/// Returns a variable as text. Bytes that are not UTF-8 are replaced, by a character that no
+/// setting may have.
+fn text(name: &str) -> Option<String> {
+    value(name).map(|value| value.to_string_lossy().into_owned())
 }
 
-fn invalid(name: &str, value: &str, allowed: &str) -> Failure {
-    let mend = "mend it in the function's configuration";
-    let message = format!("{name} is '{value}', allowed is {allowed}; {mend}");
-    Failure::new("Runtime.ConfigInvalid", message)
+/// Returns the failure of a variable whose value is not one of the `expected`.
+pub fn invalid(name: &str, value: &str, expected: &str) -> Failure {
+    let message = format!(
+        "{name} is '{value}'; expected {expected}. Change it in the function's configuration"
+    );
+    Failure::of(ErrorType::ConfigInvalid, message)
 }
 
-/// Which word of the list `allowed` a variable is, in any case.
-fn choice(name: &str, default: &'static str, allowed: &str) -> Result<usize, Failure> {
-    let value = text(name, default);
-    let found = allowed
-        .split(',')
-        .position(|it| it.trim_ascii().eq_ignore_ascii_case(&value));
-    found.ok_or_else(|| invalid(name, &value, allowed))
+/// Returns what the word in a variable stands for, in any case of its letters.
+///
+/// # Errors
+/// `Runtime.ConfigInvalid`: the word is not in the table.
+pub fn choice<T: Copy>(name: &str, default: T, table: &[(&str, T)]) -> Result<T, Failure> {
+    let Some(value) = text(name) else {
+        return Ok(default);
+    };
+    for (word, meaning) in table {
+        if value.eq_ignore_ascii_case(word) {
+            return Ok(*meaning);
+        }
+    }
+    let words: Vec<&str> = table.iter().map(|(word, _)| *word).collect();
+    let expected = format!("one of: {}", words.join(", "));
+    Err(invalid(name, &value, &expected))
 }
 
-fn numeric(name: &str, default: &'static str, least: u64, most: u64) -> Result<u64, Failure> {
-    let value = text(name, default);
-    let number = http::number(value.as_bytes(), 10).filter(|it| (least..=most).contains(it));
-    number.ok_or_else(|| invalid(name, &value, &format!("a number from {least} to {most}")))
+/// Returns the number in a variable.
+///
+/// # Errors
+/// `Runtime.ConfigInvalid`: the value is not a number, or out of its bounds.
+pub fn number(name: &str, default: u64, least: u64, most: u64) -> Result<u64, Failure> {
+    let Some(value) = text(name) else {
+        return Ok(default);
+    };
+    match number::decimal(value.as_bytes()) {
+        Some(number) if (least..=most).contains(&number) => Ok(number),
+        _ => {
+            let expected = format!("a number from {least} to {most}");
+            Err(invalid(name, &value, &expected))
+        }
+    }
 }
 
-/// Lambda sets the variable, so what is no number is ignored as official clients do (Go, Rust);
-/// a number that cannot be honoured is an error.
+/// Lambda sets the variable, so a value that is not a number is ignored, as official clients do (Go,
+/// Rust); a number that cannot be honoured is an error.
 fn concurrency() -> Result<usize, Failure> {
     let name = "AWS_LAMBDA_MAX_CONCURRENCY";
-    let has_digits_only = |it: OsString| it.as_encoded_bytes().iter().all(u8::is_ascii_digit);
-    let is_number = value(name).is_some_and(has_digits_only);
-    Ok(if is_number {
-        numeric(name, "1", 1, SLOT_LIMIT as u64)? as usize
-    } else {
-        1
-    })
+    let is_number = match text(name) {
+        Some(value) => value.bytes().all(|byte| byte.is_ascii_digit()),
+        None => false,
+    };
+    if !is_number {
+        return Ok(1);
+    }
+    let slots = number(name, 1, 1, SLOT_LIMIT)?;
+    Ok(usize::try_from(slots).unwrap_or(1))
 }
 
-/// A media type goes into a header line, so only what a header line may hold is taken.
-fn content_type(streaming: bool) -> Result<String, Failure> {
+/// A media type goes into a header line, so only what a header line may hold is accepted.
+fn content_type() -> Result<Option<String>, Failure> {
     let name = "BOOTSTRAP_CONTENT_TYPE";
-    let default = if streaming {
-        "application/octet-stream"
-    } else {
-        "application/json"
+    let Some(value) = text(name) else {
+        return Ok(None);
     };
-    let value = text(name, default);
-    if value.contains('/') && value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return Ok(value.into_owned());
+    let is_printable = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if is_printable && value.contains('/') {
+        return Ok(Some(value));
     }
     Err(invalid(name, &value, "a media type such as text/html"))
 }

@@ -13,7 +13,7 @@ use std::sync::Mutex;
 
 use invariants::reference;
 use libfuzzer_sys::{Corpus, fuzz_target};
-use zerostrap::stream::{self, Peer};
+use zerostrap::internal::stream::{self, Peer};
 
 /// What ends the client.
 const END: &[u8] = b"HTTP/1.1 500 End\r\nContent-Length: 0\r\n\r\n";

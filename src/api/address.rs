@@ -1,25 +1,28 @@
 //! `AWS_LAMBDA_RUNTIME_API`: where the Runtime API is, and a connection to there.
 //!
-//! In: the variable's text, and for a name /etc/hosts. Out: a connected stream. It must
-//! never ask a name server, nor connect to anything else.
+//! In: the variable's text, and for a host name /etc/hosts. Out: a connected stream. It must never
+//! ask a name server, nor connect to anything else.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::http::number;
-use crate::log::{self, Level};
-use crate::settings;
+use crate::number;
 use crate::stream::TcpStream;
 
 /// Most bytes of /etc/hosts that are read.
 const HOSTS_LIMIT: u64 = 65_536;
 
-/// How /etc/hosts is opened, in case that it is needed.
-type OpenHosts = fn() -> io::Result<File>;
+/// What to do about each of the errors.
+const REMEDY: &str =
+    "Lambda and its emulators set this variable to host:port; set it so to run by hand";
+
+/// Opens /etc/hosts, should it be needed. The bootstrap has a smaller way to do so than std.
+pub(crate) type OpenHosts = fn() -> io::Result<File>;
 
 /// Where the Runtime API is.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Address {
     /// As it goes into the Host header.
     pub(crate) authority: String,
@@ -28,44 +31,56 @@ pub struct Address {
     candidates: Vec<SocketAddr>,
 }
 
-impl Address {
-    /// Reads `AWS_LAMBDA_RUNTIME_API`; logs what is wrong where it is missing or malformed.
-    pub(crate) fn from_environment(open_hosts: OpenHosts) -> Option<Address> {
-        let address = settings::runtime_api().map(|text| Address::parse(&text, open_hosts));
-        let why = match address {
-            Some(Some(address)) => return Some(address),
-            Some(None) => "the value is not host:port",
-            None => "the variable is not set",
-        };
-        let mend = "Lambda and its emulators set it to host:port, set it so to run by hand";
-        log::write(
-            Level::Fatal,
-            None,
-            &format!("AWS_LAMBDA_RUNTIME_API: {why}; {mend}"),
-        );
-        None
-    }
+/// Why there is no address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddressError {
+    /// The variable is not set.
+    Missing,
+    /// The value has not the form of an address.
+    Malformed,
+    /// No address of this host is known.
+    UnknownHost(String),
+}
 
-    /// Reads `host:port`, `[v6]:port`, and either as `http://host:port/prefix`.
-    pub(crate) fn parse(text: &str, open_hosts: OpenHosts) -> Option<Address> {
-        let text = text.strip_prefix("http://").unwrap_or(text);
-        let (authority, prefix) = text.split_at_checked(text.find('/').unwrap_or(text.len()))?;
-        let (host, port) = authority.rsplit_once(':')?;
-        let port = number(port.as_bytes(), 10).and_then(|port| u16::try_from(port).ok())?;
-        let bracketed = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'));
-        let host_is_plain = bracketed.is_some() || !host.contains([':', '[', ']', '@', '?', '#']);
-        let is_visible = text.bytes().all(|byte| matches!(byte, b'!'..=b'~'));
-        let host = bracketed.unwrap_or(host);
-        if port == 0 || host.is_empty() || !host_is_plain || !is_visible {
-            return None;
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AddressError::Missing => write!(f, "the variable is not set; {REMEDY}"),
+            AddressError::Malformed => write!(f, "the value is not host:port; {REMEDY}"),
+            AddressError::UnknownHost(host) => write!(
+                f,
+                "the host '{host}' is neither an IP address nor in /etc/hosts, and no name server \
+                 is asked; use its IP address, or add it to /etc/hosts"
+            ),
         }
-        let candidates = look_up(host, open_hosts).into_iter();
-        Some(Address {
+    }
+}
+
+impl Address {
+    /// Reads `host:port`, `[v6]:port`, and either as `http://host:port/prefix`.
+    ///
+    /// # Errors
+    /// The text has another form, or names a host that cannot be found.
+    pub fn parse(text: &str, open_hosts: OpenHosts) -> Result<Address, AddressError> {
+        let text = text.strip_prefix("http://").unwrap_or(text);
+        let (authority, prefix) = text.split_at(text.find('/').unwrap_or(text.len()));
+        let (host, port) = authority.rsplit_once(':').ok_or(AddressError::Malformed)?;
+        let port = port_number(port).ok_or(AddressError::Malformed)?;
+        let host = host_of(host).ok_or(AddressError::Malformed)?;
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(AddressError::Malformed);
+        }
+        let candidates: Vec<SocketAddr> = look_up(host, open_hosts)
+            .into_iter()
+            .map(|ip| SocketAddr::new(ip, port))
+            .collect();
+        if candidates.is_empty() {
+            return Err(AddressError::UnknownHost(host.to_owned()));
+        }
+        Ok(Address {
             authority: authority.to_owned(),
             prefix: prefix.trim_end_matches('/').to_owned(),
-            candidates: candidates.map(|ip| SocketAddr::new(ip, port)).collect(),
+            candidates,
         })
     }
 
@@ -73,39 +88,65 @@ impl Address {
     ///
     /// Without a limit of its own: the Runtime API is on the same machine, where a connect is
     /// accepted or refused at once, and the kernel gives up on any other after two minutes.
+    ///
+    /// # Errors
+    /// None of the addresses accepts.
     pub(crate) fn connect(&self) -> io::Result<TcpStream> {
         TcpStream::connect(&*self.candidates)
     }
 }
 
-/// The addresses of a host: itself if it is one, else what /etc/hosts says, and for `localhost`
-/// the loopback in any case (RFC 6761 §6.3).
+/// A port is 1 to 65,535.
+fn port_number(digits: &str) -> Option<u16> {
+    let number = number::decimal(digits.as_bytes())?;
+    u16::try_from(number).ok().filter(|&port| port > 0)
+}
+
+/// The host without the brackets of an IPv6 address (RFC 3986 §3.2.2).
+fn host_of(text: &str) -> Option<&str> {
+    let bracketed = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let host = match bracketed {
+        Some(host) => host,
+        None if text.contains([':', '[', ']', '@', '?', '#']) => return None,
+        None => text,
+    };
+    Some(host).filter(|host| !host.is_empty())
+}
+
+/// Returns the addresses of a host: the one that its text is, else those in /etc/hosts, and for
+/// `localhost` the loopback in any case (RFC 6761 §6.3).
 ///
-/// No name server is asked. Lambda and its emulators give numbers, and so the only thing on the
+/// No name server is asked. Lambda and its emulators set numbers, and so the only thing on the
 /// network that this program ever talks to is the Runtime API.
 fn look_up(host: &str, open_hosts: OpenHosts) -> Vec<IpAddr> {
     if let Ok(ip) = host.parse() {
         return vec![ip];
     }
     let mut text = Vec::new();
-    // What cannot be read names nothing.
+    // A file that cannot be read names no host.
     let _ = open_hosts().and_then(|file| file.take(HOSTS_LIMIT).read_to_end(&mut text));
     let mut found = Vec::new();
     for line in text.split(|&byte| byte == b'\n') {
-        let line = line.split(|&byte| byte == b'#').next().unwrap_or_default();
-        let mut words = line
-            .split(u8::is_ascii_whitespace)
-            .filter(|word| !word.is_empty());
-        let first = String::from_utf8_lossy(words.next().unwrap_or_default());
-        if words.any(|name| name.eq_ignore_ascii_case(host.as_bytes())) {
-            found.extend(first.parse::<IpAddr>());
-        }
+        found.extend(address_in(line, host));
     }
     if host.eq_ignore_ascii_case("localhost") {
-        found.extend([
-            IpAddr::from(Ipv4Addr::LOCALHOST),
-            IpAddr::from(Ipv6Addr::LOCALHOST),
-        ]);
+        found.push(IpAddr::from(Ipv4Addr::LOCALHOST));
+        found.push(IpAddr::from(Ipv6Addr::LOCALHOST));
     }
     found
+}
+
+/// The address in a line of hosts(5), if that line names this host.
+fn address_in(line: &[u8], host: &str) -> Option<IpAddr> {
+    let line = line.split(|&byte| byte == b'#').next()?;
+    let mut words = line
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty());
+    let address = std::str::from_utf8(words.next()?).ok()?;
+    if !words.any(|name| name.eq_ignore_ascii_case(host.as_bytes())) {
+        return None;
+    }
+    address.parse().ok()
 }

@@ -1,21 +1,27 @@
-//! The Runtime API's endpoints as verbs: the requests that are no answers, and what all share.
+//! The Runtime API's endpoints as verbs.
 //!
 //! In: an event's context and its answer. Out: requests, and what their replies mean for the loop.
 //! It must never report a cut event as an event, nor send an answer twice.
 
 pub(crate) mod address;
 pub(crate) mod connection;
+pub(crate) mod endpoint;
 pub(crate) mod error;
 
-use std::time::Duration;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, SystemTime};
 
-use crate::api::address::Address;
-use crate::api::connection::Connection;
-use crate::api::error::{Kind, Outcome};
-use crate::context::Invocation;
+use crate::base64;
+use crate::context::Context;
 use crate::failure::Failure;
-use crate::http::request::Request;
+use crate::http::request::{Request, chunk_size_line, last_chunk};
 use crate::log::{self, Level};
+
+use address::Address;
+use connection::{Connection, Repeat};
+use endpoint::Endpoint;
+use error::ApiError;
 
 /// Most bytes of an event, and of a buffered response (AWS emulator: `6 MiB + 100`).
 pub const PAYLOAD_LIMIT: usize = 6_291_556;
@@ -26,163 +32,298 @@ const REPLY_BODY_LIMIT: u64 = 65_536;
 /// How long to wait after a 204, with which cargo lambda says that there is no event yet.
 const NO_EVENT_PAUSE: Duration = Duration::from_millis(50);
 
-pub(crate) const ERROR_TYPE: &str = "Lambda-Runtime-Function-Error-Type";
-pub(crate) const ERROR_BODY: &str = "Lambda-Runtime-Function-Error-Body";
+const JSON: &str = "application/json";
 
 /// One slot's connection to the Runtime API.
+#[derive(Debug)]
 pub(crate) struct RuntimeApi {
-    pub(crate) connection: Connection,
-    pub(crate) request: Request,
-    /// The request that was begun last, as the log names it: method and path.
-    pub(crate) during: &'static str,
+    connection: Connection,
+    request: Request,
+    /// Where the last request went.
+    pub(crate) endpoint: Endpoint,
 }
 
 impl RuntimeApi {
     /// Connects at the first request.
     pub(crate) fn new(address: &Address) -> RuntimeApi {
-        let connection = Connection::new(address.clone());
         RuntimeApi {
-            connection,
+            connection: Connection::new(address.clone()),
             request: Request::default(),
-            during: "",
+            endpoint: Endpoint::Next,
         }
     }
 
     /// Asks for the next event and waits for it without limit: the sandbox may be frozen for hours
     /// in between. Parts of the event go to `sink` as they come; they are an event only if this
     /// returns `Ok`.
-    pub(crate) fn next(&mut self, sink: &mut dyn FnMut(&[u8])) -> Result<Invocation, Kind> {
-        while self.get("GET /runtime/invocation/next")? == 204 {
-            self.connection.body(0, &mut |_| {})?;
+    ///
+    /// # Errors
+    /// There is no event, or it was cut.
+    pub(crate) fn next(&mut self, sink: &mut dyn FnMut(&[u8])) -> Result<Context, ApiError> {
+        while self.get(Endpoint::Next)? == 204 {
+            self.connection.receive_body(0, &mut |_| {})?;
             std::thread::sleep(NO_EVENT_PAUSE);
+            // Bytes that follow a 204 unasked would be taken for the start of the next reply.
+            self.connection.close_if_stale();
         }
-        Invocation::check(&self.connection.head)?;
-        self.connection.body(PAYLOAD_LIMIT as u64, sink)?;
-        Ok(Invocation::new(self.connection.head.clone()))
+        let context = Context::from_head(&self.connection.head)?;
+        self.connection.receive_body(PAYLOAD_LIMIT as u64, sink)?;
+        Ok(context)
+    }
+
+    /// Answers an event with a whole response.
+    ///
+    /// # Errors
+    /// The Runtime API cannot go on.
+    pub(crate) fn respond(
+        &mut self,
+        context: &Context,
+        content_type: &str,
+        body: &[u8],
+    ) -> Result<(), ApiError> {
+        self.start(Endpoint::Response, Some(context));
+        let reply = self.post(content_type, body);
+        self.conclude(reply, Some(context))
+    }
+
+    /// Logs the failure of an event, and answers with it.
+    ///
+    /// # Errors
+    /// The Runtime API cannot go on.
+    pub(crate) fn fail(&mut self, context: &Context, failure: &Failure) -> Result<(), ApiError> {
+        failure.log(Level::Error, Some(context));
+        self.report(Endpoint::Error, Some(context), failure)
+    }
+
+    /// Logs and reports a failure that is not an event's.
+    ///
+    /// # Errors
+    /// The Runtime API cannot go on.
+    pub(crate) fn fail_init(
+        &mut self,
+        endpoint: Endpoint,
+        failure: &Failure,
+    ) -> Result<(), ApiError> {
+        failure.log(Level::Fatal, None);
+        self.report(endpoint, None, failure)
     }
 
     /// Waits until a snapshot was taken and restored. The old connection did not survive that.
-    pub(crate) fn restore_next(&mut self) -> Outcome {
-        self.get("GET /runtime/restore/next")?;
+    ///
+    /// # Errors
+    /// The Runtime API refuses, or cannot be reached.
+    pub(crate) fn restore_next(&mut self) -> Result<(), ApiError> {
+        self.get(Endpoint::RestoreNext)?;
         self.connection.close();
         Ok(())
     }
 
     /// Registers an internal extension, without which Lambda sends no SIGTERM (AWS, Extensions
-    /// API). Its next event is asked for and never read: there is none, as none is subscribed to.
-    /// The connection must live as long as the process.
-    pub(crate) fn register_extension(&mut self) -> Outcome {
-        self.begin("POST /extension/register", None);
-        self.request.header("Lambda-Extension-Name", b"bootstrap");
-        self.post("application/json", b"{\"events\":[]}")?;
+    /// API). Then asks for the extension's next event. There will be none, since the extension
+    /// subscribes to none, so the reply is never read. The connection must live as long as the
+    /// process.
+    ///
+    /// # Errors
+    /// The Extensions API refuses, or cannot be reached.
+    pub(crate) fn register_extension(&mut self) -> Result<(), ApiError> {
+        self.start(Endpoint::ExtensionRegister, None);
+        self.request.header(endpoint::EXTENSION_NAME, b"bootstrap");
+        self.post(JSON, b"{\"events\":[]}")?;
         self.check_status()?;
-        let id = self.connection.head.get("Lambda-Extension-Identifier")?;
-        let id = id.ok_or("the reply has no extension identifier")?.to_vec();
-        self.connection.body(REPLY_BODY_LIMIT, &mut |_| {})?;
-        self.begin("GET /extension/event/next", None);
-        self.request.header("Lambda-Extension-Identifier", &id);
+        let id = self.connection.head.get(endpoint::EXTENSION_ID)?;
+        let id = id.ok_or(ApiError::MissingHeader(endpoint::EXTENSION_ID))?;
+        let id = id.to_vec();
+        self.connection
+            .receive_body(REPLY_BODY_LIMIT, &mut |_| {})?;
+        self.start(Endpoint::ExtensionNext, None);
+        self.request.header(endpoint::EXTENSION_ID, &id);
         self.connection
             .send([self.request.finish(), b"", b""], None)
-            .map_err(Kind::Io)
     }
 
-    /// Begins a request. `during` is its name: the method, and the path, in which an ellipsis stands
-    /// for what an answer's begins with.
-    pub(crate) fn begin(&mut self, during: &'static str, answers: Option<&Invocation>) {
-        self.during = during;
-        let (method, path) = during.split_once(' ').unwrap_or_default();
-        let path = path.strip_prefix('…').unwrap_or(path).as_bytes();
-        let events: &[u8] = if answers.is_some() {
-            b"/runtime/invocation/"
-        } else {
-            b""
+    /// Sends the head of a streamed response (AWS, custom runtimes, "Implementing response
+    /// streaming"). Both error trailers are announced, since Lambda reads only announced ones.
+    ///
+    /// # Errors
+    /// The API does not take it until `limit`.
+    pub(crate) fn start_stream(
+        &mut self,
+        context: &Context,
+        content_type: &str,
+        limit: Option<SystemTime>,
+    ) -> Result<(), ApiError> {
+        self.start(Endpoint::Response, Some(context));
+        let trailers = [endpoint::ERROR_TYPE, ", ", endpoint::ERROR_BODY].concat();
+        self.request
+            .header(endpoint::CONTENT_TYPE, content_type.as_bytes());
+        self.request.header(endpoint::RESPONSE_MODE, b"streaming");
+        self.request.header(endpoint::TRANSFER_ENCODING, b"chunked");
+        self.request.header(endpoint::TRAILER, trailers.as_bytes());
+        self.connection.prepare_for_post();
+        let head = self.request.finish();
+        let sent = self.connection.send([head, b"", b""], limit);
+        sent.inspect_err(|_| self.connection.close())
+    }
+
+    /// Returns whether any of the last request's bytes left this process.
+    pub(crate) fn has_written(&self) -> bool {
+        self.connection.written > 0
+    }
+
+    /// Returns the connection of a streamed response, which becomes readable when the API replies.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.connection.descriptor()
+    }
+
+    /// Returns whether the API sent something that was not yet received, or ended the connection.
+    pub(crate) fn has_early_reply(&mut self) -> bool {
+        self.connection.is_readable()
+    }
+
+    /// Receives what came of a reply to a response that is still being sent. Returns whether the
+    /// reply is complete.
+    ///
+    /// # Errors
+    /// The reply's status says that the API does not want the rest, or the connection ended.
+    pub(crate) fn receive_early_reply(&mut self) -> Result<bool, ApiError> {
+        let is_complete = self.connection.receive_head_part()?;
+        if is_complete {
+            self.check_status()?;
+        }
+        Ok(is_complete)
+    }
+
+    /// Sends a part of a streamed response, which must not be empty. If that fails, the connection
+    /// is closed, so that the API sees a response that is cut.
+    ///
+    /// # Errors
+    /// The API does not take the part until `limit`.
+    pub(crate) fn write_chunk(&mut self, part: &[u8], limit: Option<SystemTime>) -> io::Result<()> {
+        let size = chunk_size_line(part.len());
+        let sent = self.connection.write([&size, part, b"\r\n"], limit);
+        sent.inspect_err(|_| self.connection.close())
+    }
+
+    /// Ends a streamed response, with the failure in its trailers if there is one. `has_reply`: the
+    /// reply was received early.
+    ///
+    /// # Errors
+    /// The Runtime API cannot go on.
+    pub(crate) fn finish_stream(
+        &mut self,
+        context: &Context,
+        failure: Option<&Failure>,
+        has_reply: bool,
+    ) -> Result<(), ApiError> {
+        let end = match failure {
+            None => last_chunk(&[]),
+            Some(failure) => last_chunk(&[
+                (endpoint::ERROR_TYPE, failure.error_type().as_bytes()),
+                (endpoint::ERROR_BODY, &base64::encode(&failure.to_json())),
+            ]),
         };
-        let id = answers.map(Invocation::path_segment).unwrap_or_default();
-        let version = if path.starts_with(b"/extension") {
-            b"/2020-01-01"
-        } else {
-            b"/2018-06-01"
+        // The handler's own time limit no longer applies; only Lambda's deadline does.
+        let sent = self
+            .connection
+            .write([&end, b"", b""], context.deadline())
+            .and_then(|()| self.connection.lift_limit())
+            .map_err(ApiError::Transport);
+        let reply = match has_reply {
+            true => sent,
+            false => self.connection.reply_after(sent),
         };
+        self.conclude(reply, Some(context))
+    }
+
+    /// Starts a request. An answer's path holds the request id of its event.
+    fn start(&mut self, endpoint: Endpoint, context: Option<&Context>) {
+        self.endpoint = endpoint;
+        let id = context.map(Context::path_segment).unwrap_or_default();
         let Address {
             prefix, authority, ..
         } = &self.connection.address;
-        let start = [
-            method.as_bytes(),
-            b" ",
+        let [version, before_id, after_id] = endpoint.path();
+        let path = [
             prefix.as_bytes(),
-            version,
-            events,
+            version.as_bytes(),
+            before_id.as_bytes(),
             &id,
-            path,
+            after_id.as_bytes(),
         ];
-        self.request.begin(&start, authority);
-        // The nonce of the attempt is sent back unchanged, so that an answer that comes late cannot answer a later attempt
-        // with the same request id.
-        if let Some(id) = answers.and_then(|event| event.get("Lambda-Runtime-Invocation-Id")) {
-            self.request.header("Lambda-Runtime-Invocation-Id", id);
+        self.request.start(endpoint.method(), &path, authority);
+        // The id of this attempt is sent back unchanged, so that a late answer cannot answer a
+        // later attempt with the same request id.
+        if let Some(id) = context.and_then(|context| context.header(endpoint::INVOCATION_ID)) {
+            self.request.header(endpoint::INVOCATION_ID, id);
         }
     }
 
-    /// Sends a request without a body, and gives the status.
-    fn get(&mut self, during: &'static str) -> Result<u16, Kind> {
-        self.begin(during, None);
-        self.connection.request(self.request.finish(), b"")?;
+    /// Sends a request without a body, and returns the status.
+    fn get(&mut self, endpoint: Endpoint) -> Result<u16, ApiError> {
+        self.start(endpoint, None);
+        let head = self.request.finish();
+        self.connection.request(head, b"", Repeat::Allowed)?;
         self.check_status()?;
         Ok(self.connection.head.status)
     }
 
-    /// Ends the begun request with `body`, and sends it, once.
-    pub(crate) fn post(&mut self, content_type: &str, body: &[u8]) -> Outcome {
-        self.connection.close_if_stale();
-        self.request.header("Content-Type", content_type.as_bytes());
+    /// Ends the started request with `body`, and sends it, once.
+    fn post(&mut self, content_type: &str, body: &[u8]) -> Result<(), ApiError> {
+        self.connection.prepare_for_post();
+        let length = body.len().to_string();
         self.request
-            .header("Content-Length", body.len().to_string().as_bytes());
-        self.connection.request(self.request.finish(), body)
+            .header(endpoint::CONTENT_TYPE, content_type.as_bytes());
+        self.request
+            .header(endpoint::CONTENT_LENGTH, length.as_bytes());
+        let head = self.request.finish();
+        self.connection.request(head, body, Repeat::Forbidden)
     }
 
-    /// Logs and reports a failure: that of an event, of the init or of a restore, as `during` says.
-    pub(crate) fn report(
+    fn report(
         &mut self,
-        during: &'static str,
-        invocation: Option<&Invocation>,
+        endpoint: Endpoint,
+        context: Option<&Context>,
         failure: &Failure,
-    ) -> Outcome {
-        failure.log(
-            invocation.map_or(Level::Fatal, |_| Level::Error),
-            invocation,
-        );
-        self.begin(during, invocation);
+    ) -> Result<(), ApiError> {
+        self.start(endpoint, context);
         self.request
-            .header(ERROR_TYPE, failure.error_type().as_bytes());
-        let reply = self.post("application/json", &failure.to_json());
-        self.conclude(reply, invocation)
+            .header(endpoint::ERROR_TYPE, failure.error_type().as_bytes());
+        let reply = self.post(JSON, &failure.to_json());
+        self.conclude(reply, context)
     }
 
-    /// What the reply to a POST means for the loop. Only a status of 500 or more ends it.
+    /// Decides what the reply to a POST means for the loop: only a status of 500 or more ends it.
     ///
     /// A POST whose reply did not come is not sent again: it may have been received. If it was
     /// not, `/next` delivers the event again.
-    pub(crate) fn conclude(&mut self, reply: Outcome, about: Option<&Invocation>) -> Outcome {
+    fn conclude(
+        &mut self,
+        reply: Result<(), ApiError>,
+        context: Option<&Context>,
+    ) -> Result<(), ApiError> {
         let outcome = reply.and_then(|()| {
-            // The status is what counts; a body that breaks off only costs the connection.
-            let _ = self.connection.body(REPLY_BODY_LIMIT, &mut |_| {});
+            // The status is what counts; a body that is cut only costs the connection.
+            let _ = self.connection.receive_body(REPLY_BODY_LIMIT, &mut |_| {});
             self.check_status()
         });
-        let (kind, not_again) = match outcome {
-            Ok(()) | Err(Kind::Status(500..)) => return outcome,
-            Err(kind @ Kind::Status(_)) => (kind, ""),
-            Err(kind) => (kind, "not sent again, "),
+        let not_again = match &outcome {
+            Ok(()) | Err(ApiError::Status(_, 500..)) => return outcome,
+            Err(ApiError::Status(..)) => "",
+            Err(_) => "not sent again, ",
         };
-        let message = format!("{}: {kind}; {not_again}going on", self.during);
-        log::write(Level::Error, about, &message);
+        if let Err(error) = outcome {
+            let endpoint = self.endpoint.name();
+            let message = format!("{endpoint}: {error}; {not_again}going on");
+            log::write(Level::Error, context, &message);
+        }
         Ok(())
     }
 
     /// Any status of 200 to 299 is as good as the one that is documented.
-    fn check_status(&self) -> Outcome {
+    fn check_status(&self) -> Result<(), ApiError> {
         match self.connection.head.status {
             200..=299 => Ok(()),
-            status => Err(Kind::Status(status)),
+            status => Err(ApiError::Status(self.endpoint, status)),
         }
     }
 }

@@ -2,95 +2,112 @@
 // No panic is reachable from any input: nothing that could panic is written at all.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-// std's own start costs page faults and 5 KB of code for what a program of one thread does not need;
-// sys.rs has the rest of it.
+// Without std's own start; the program's is `sys::main`, which calls `run`.
 #![no_main]
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("bootstrap runs on 64-bit Linux, as Lambda does");
 
 mod handler;
+mod settings;
+mod status;
 mod supervisor;
 mod sys;
 
+use std::ffi::OsStr;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 
-use zerostrap::{Failure, Settings};
+use zerostrap::Failure;
+use zerostrap::internal::{self, ErrorType};
+use zerostrap::log::{self, Level};
+
+use sys::OneThread;
 
 const HELP: &str = include_str!("help.txt");
 
 /// What build.rs found out of the source tree and the compiler.
 const VERSION: &str = concat!("bootstrap ", env!("ZEROSTRAP_VERSION"), "\n");
 
-/// The exit status of all that fails; Lambda only cares that it is not 0.
-const FAILURE: u8 = 1;
-
-/// The program, given its first argument. Emulators pass the handler as an argument: only three
-/// mean anything.
-fn run(argument: &[u8]) -> u8 {
+/// The program, with its first argument: a flag, or the handler.
+fn run(argument: Option<&[u8]>, thread: OneThread) -> u8 {
     match argument {
-        b"--version" => print(VERSION),
-        b"--help" => print(HELP),
-        b"--check" => check(),
-        _ => serve(),
+        Some(b"--version" | b"-V") => print(VERSION),
+        Some(b"--help" | b"-h") => print(HELP),
+        Some(b"--check") => check(),
+        Some(option @ [b'-', ..]) => refuse(option),
+        // Images have the handler as an argument: Lambda leaves _HANDLER empty there.
+        other => serve(other.map(OsStr::from_bytes), &thread),
     }
 }
 
-fn serve() -> u8 {
-    let begun = zerostrap::begin(settings, || sys::open(c"/etc/hosts"));
-    let Some((address, settings)) = begun else {
-        return FAILURE;
+/// Serves events for ever: finds the Runtime API, reads the settings, forks slots, starts the
+/// handler, and runs the loop.
+fn serve(argument: Option<&OsStr>, thread: &OneThread) -> u8 {
+    let Some(address) = internal::find_api(|| sys::open(c"/etc/hosts")) else {
+        return status::FAILURE;
     };
-    // PID 1 of a container has orphans to collect, which a process that waits for events cannot.
-    let supervised = settings.concurrency > 1 || std::process::id() == 1;
-    if supervised && let Err(error) = supervisor::divide(settings.concurrency) {
-        let message = format!("a process for a slot cannot be made: {error}");
-        let failure = Failure::new("Runtime.HandlerInitFailed", message);
-        zerostrap::report_init_error(&address, &failure);
-        return FAILURE;
-    }
-    match handler::start(&settings) {
-        Ok(mut handler) => zerostrap::serve_slot(&address, &settings, &mut *handler),
+    let (settings, handler_settings) = match settings::from_environment(argument) {
+        Ok(settings) => settings,
         Err(failure) => {
-            zerostrap::report_init_error(&address, &failure);
-            return if supervised {
-                supervisor::INIT_FAILED
-            } else {
-                FAILURE
-            };
+            internal::report_init_error(&address, &failure);
+            return status::FAILURE;
+        }
+    };
+    if !internal::register_extension(&address, &settings) {
+        return status::FAILURE;
+    }
+    // PID 1 of a container has orphans to reap, which a process that waits for events cannot.
+    let is_supervised = settings.concurrency > 1 || std::process::id() == 1;
+    if is_supervised && let Err(error) = supervisor::fork_slots(settings.concurrency, thread) {
+        let message = format!("cannot fork a process for a slot: {error}");
+        let failure = internal::failure(ErrorType::HandlerInitFailed, message);
+        internal::report_init_error(&address, &failure);
+        return status::FAILURE;
+    }
+    match handler::start(&handler_settings, &settings) {
+        Ok(mut handler) => {
+            internal::serve_slot(&address, &settings, &mut *handler);
+            status::FAILURE
+        }
+        Err(failure) => {
+            internal::report_init_error(&address, &failure);
+            match is_supervised {
+                true => status::INIT_FAILED,
+                false => status::FAILURE,
+            }
         }
     }
-    FAILURE
 }
 
-/// Starts the handler as serving would. Standard output says that it can be, or what is wrong.
+/// Starts the handler as serving would, and says on standard output whether that works.
 fn check() -> u8 {
-    match settings().and_then(|settings| handler::start(&settings).map(drop)) {
+    match start_only() {
         Ok(()) => print("ok\n"),
         Err(failure) => {
             print(&[failure.error_type(), ": ", failure.message(), "\n"].concat());
-            FAILURE
+            status::FAILURE
         }
     }
 }
 
-/// Reads the environment, and goes where handlers run.
-fn settings() -> Result<Settings, Failure> {
-    let mut settings = Settings::from_environment()?;
-    std::env::set_current_dir(&settings.task_root).map_err(|error| {
-        let root = settings.task_root.display();
-        let message = format!("LAMBDA_TASK_ROOT {root}: {error}; set it to a folder");
-        Failure::new("Runtime.NoSuchHandler", message)
-    })?;
-    if settings.task_root.is_relative() {
-        settings.task_root = ".".into();
-    }
-    Ok(settings)
+fn start_only() -> Result<(), Failure> {
+    let (settings, handler_settings) = settings::from_environment(None)?;
+    handler::start(&handler_settings, &settings).map(drop)
 }
 
-/// `println!` would panic on a closed standard output. Gives the exit status.
+/// Says what options there are.
+fn refuse(option: &[u8]) -> u8 {
+    let option = String::from_utf8_lossy(option);
+    let message = format!("unknown option '{option}'; see bootstrap --help");
+    log::write(Level::Fatal, None, &message);
+    status::USAGE
+}
+
+/// Writes to standard output and returns the exit status: `println!` would panic if it is closed.
 fn print(text: &str) -> u8 {
-    sys::standard_output()
-        .write_all(text.as_bytes())
-        .map_or(FAILURE, |()| 0)
+    match sys::standard_output().write_all(text.as_bytes()) {
+        Ok(()) => status::SUCCESS,
+        Err(_) => status::FAILURE,
+    }
 }

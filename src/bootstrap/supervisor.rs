@@ -1,53 +1,76 @@
-//! Several slots are several processes, so that none can harm another. This one stays behind them.
+//! Several slots are several processes, so that none can harm another. This one supervises them.
 //!
-//! It passes SIGTERM and SIGINT on and collects who ended; as PID 1 of a container these are also
-//! orphans of handlers, which become its children. It must never touch an event.
+//! It passes SIGTERM and SIGINT on, reaps what ended, and forks a new slot in the place of one that
+//! was killed; as PID 1 of a container it also inherits and reaps orphans of handlers. It must never
+//! touch an event.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
-use crate::sys;
+use zerostrap::log::{self, Level};
 
-/// The exit status by which a slot says that the function cannot be initialised.
-pub(crate) const INIT_FAILED: u8 = 2;
+use crate::status;
+use crate::sys::{self, ForkResult, OneThread, Pid, SignalSet};
 
-const SIGNALS: u64 = sys::END_SIGNALS | sys::CHILD_SIGNAL;
-
-/// Makes a process for each slot and returns in each of them. The process that called it never
-/// returns: it ends when the last slot did, or one failed at init.
-///
-/// Must be called while there is one thread.
+/// Forks a process for each slot and returns in each of them. The process that called it never
+/// returns: it ends when a slot does of its own accord, which takes the others along.
 ///
 /// # Errors
-/// There can be no such process.
-pub(crate) fn divide(slots: usize) -> io::Result<()> {
-    sys::hold_back(SIGNALS);
+/// fork(2) failed.
+pub(crate) fn fork_slots(slots: usize, thread: &OneThread) -> io::Result<()> {
+    sys::block_signals(SignalSet::SUPERVISION);
     let mut alive = Vec::with_capacity(slots);
     for _ in 0..slots {
-        match sys::fork()? {
-            Some(slot) => alive.push(slot),
-            None => return Ok(()),
+        match sys::fork_slot(thread)? {
+            ForkResult::Parent(slot) => alive.push(slot),
+            ForkResult::Child => return Ok(()),
         }
     }
     loop {
-        let signal = sys::wait_for_signal(SIGNALS);
+        let signal = sys::wait_for_signal(SignalSet::SUPERVISION);
         if signal != sys::SIGCHLD {
-            alive.iter().for_each(|slot| _ = sys::kill(*slot, signal));
+            for slot in &alive {
+                sys::signal(*slot, signal);
+            }
         }
-        // Several ends may be told by one signal. When this process ends, the kernel sends SIGTERM to
-        // the slots that are left, and as PID 1 it ends everyone in its container.
-        while let Some((pid, status)) = sys::collect_any() {
-            let Some(at) = alive.iter().position(|slot| *slot == pid) else {
+        // One signal may stand for several ends.
+        while let Some((pid, status)) = sys::reap_any() {
+            let Some(slot) = alive.iter_mut().find(|slot| **slot == pid) else {
                 continue;
             };
-            alive.swap_remove(at);
-            if status.code() == Some(i32::from(INIT_FAILED)) {
-                sys::exit(1);
-            }
-            if alive.is_empty() {
-                let killed = status.signal().map(|signal| signal.saturating_add(128));
-                sys::exit(status.code().or(killed).unwrap_or(1));
+            exit_unless_killed(pid, status);
+            log_killed(pid, status);
+            match sys::fork_slot(thread)? {
+                ForkResult::Parent(new) => *slot = new,
+                ForkResult::Child => return Ok(()),
             }
         }
     }
+}
+
+/// Ends this process as the slot ended, unless a signal killed the slot. The kernel sends SIGTERM to
+/// the slots that are left, and as PID 1 this process takes its whole container along.
+fn exit_unless_killed(slot: Pid, status: ExitStatus) {
+    let Some(code) = status.code() else {
+        return;
+    };
+    match u8::try_from(code) {
+        Ok(status::INIT_FAILED) => sys::exit(i32::from(status::FAILURE)),
+        Ok(code) if status::is_shutdown(code) => sys::exit(i32::from(code)),
+        _ => {
+            let message = format!("slot {slot} ended with status {code}; the runtime ends, too");
+            log::write(Level::Fatal, None, &message);
+            sys::exit(code)
+        }
+    }
+}
+
+fn log_killed(slot: Pid, status: ExitStatus) {
+    let signal = status.signal().unwrap_or_default();
+    let message = format!(
+        "slot {slot} was killed by {}, its event is lost; another slot takes its place",
+        status::signal_name(signal)
+    );
+    log::write(Level::Error, None, &message);
 }

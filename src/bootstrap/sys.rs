@@ -1,7 +1,7 @@
 //! The system calls that `std` does not have. The only file with `unsafe`.
 //!
 //! Each function of libc is declared as libc has it (musl and glibc agree on all of them for 64-bit
-//! Linux) and wrapped so that its caller needs no `unsafe`.
+//! Linux) and wrapped so that its caller needs no `unsafe`. Nothing here calls anything above it.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uint, c_ulong, c_void};
@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 use std::time::{Duration, Instant};
 
 mod libc {
@@ -18,24 +18,40 @@ mod libc {
 
     // SAFETY: the signatures are those of <signal.h>, <sched.h>, <unistd.h>, <fcntl.h>, <poll.h>,
     // <sys/wait.h>, <sys/prctl.h> and <sys/mman.h>. Those marked safe take and return numbers only,
-    // which the kernel checks.
+    // which the kernel checks, and change nothing that Rust relies on.
     unsafe extern "C" {
         pub(super) safe fn kill(pid: c_int, signal: c_int) -> c_int;
-        pub(super) safe fn fork() -> c_int;
         pub(super) safe fn setpgid(pid: c_int, group: c_int) -> c_int;
-        pub(super) safe fn dup2(from: c_int, to: c_int) -> c_int;
+        pub(super) safe fn getppid() -> c_int;
         pub(super) safe fn _exit(status: c_int) -> !;
+        pub(super) fn fork() -> c_int;
+        pub(super) fn dup2(from: c_int, to: c_int) -> c_int;
+        pub(super) fn dup3(from: c_int, to: c_int, flags: c_int) -> c_int;
         pub(super) fn signal(signal: c_int, action: usize) -> usize;
-        pub(super) fn sigprocmask(how: c_int, new: *const Signals, old: *mut Signals) -> c_int;
-        pub(super) fn sigwait(set: *const Signals, signal: *mut c_int) -> c_int;
+        pub(super) fn sigprocmask(how: c_int, new: *const SignalSet, old: *mut SignalSet) -> c_int;
+        pub(super) fn sigwait(set: *const SignalSet, signal: *mut c_int) -> c_int;
         pub(super) fn openat(folder: c_int, path: *const c_char, flags: c_int, ...) -> c_int;
-        pub(super) safe fn fcntl(descriptor: c_int, command: c_int, ...) -> c_int;
+        pub(super) fn fcntl(descriptor: c_int, command: c_int, ...) -> c_int;
         pub(super) fn prctl(option: c_int, ...) -> c_int;
         pub(super) fn poll(fds: *mut PollFd, count: c_ulong, timeout_ms: c_int) -> c_int;
         pub(super) fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
         pub(super) fn memfd_create(name: *const c_char, flags: c_uint) -> c_int;
+        pub(super) fn read(descriptor: c_int, buffer: *mut c_void, size: usize) -> isize;
+        pub(super) fn write(descriptor: c_int, buffer: *const c_void, size: usize) -> isize;
+        pub(super) fn mmap(
+            address: *mut c_void,
+            length: usize,
+            protection: c_int,
+            flags: c_int,
+            descriptor: c_int,
+            offset: c_long,
+        ) -> *mut c_void;
         pub(super) fn syscall(number: c_long, ...) -> c_long;
-        pub(super) fn execve(path: *const c_char, arguments: Strings, variables: Strings) -> c_int;
+        pub(super) fn execve(
+            path: *const c_char,
+            arguments: CStringArray,
+            variables: CStringArray,
+        ) -> c_int;
         pub(super) fn clone(
             function: extern "C" fn(*mut c_void) -> c_int,
             stack: *mut c_void,
@@ -47,76 +63,132 @@ mod libc {
 }
 
 /// The form of `argv` and `environ`: pointers, the last one null.
-type Strings = *const *const c_char;
+type CStringArray = *const *const c_char;
 
 /// `sigset_t`: a bit for each signal, 128 bytes in musl and in glibc.
-type Signals = [u64; 16];
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(crate) struct SignalSet([u64; 16]);
+
+impl SignalSet {
+    const EMPTY: SignalSet = SignalSet([0; 16]);
+    const ALL: SignalSet = SignalSet([u64::MAX; 16]);
+    /// SIGTERM and SIGINT, by which this process is asked to end.
+    pub(crate) const TERMINATION: SignalSet = SignalSet::of(bit(SIGTERM) | bit(SIGINT));
+    /// These, and SIGCHLD.
+    pub(crate) const SUPERVISION: SignalSet =
+        SignalSet::of(bit(SIGTERM) | bit(SIGINT) | bit(SIGCHLD));
+
+    const fn of(bits: u64) -> SignalSet {
+        let mut words = [0; 16];
+        words[0] = bits;
+        SignalSet(words)
+    }
+}
+
+/// Bit n-1 is signal n.
+const fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
+}
 
 const SIGINT: i32 = 2;
 pub(crate) const SIGKILL: i32 = 9;
 const SIGPIPE: i32 = 13;
 pub(crate) const SIGTERM: i32 = 15;
 pub(crate) const SIGCHLD: i32 = 17;
-/// The signals that end this process, and that of a child that ended, as sets: bit 0 is signal 1.
-pub(crate) const END_SIGNALS: u64 = 1 << (SIGTERM - 1) | 1 << (SIGINT - 1);
-pub(crate) const CHILD_SIGNAL: u64 = 1 << (SIGCHLD - 1);
 const LAST_ORDINARY_SIGNAL: i32 = 31;
 
 /// signal(2)'s SIG_DFL and SIG_IGN.
-const DEFAULT_ACTION: usize = 0;
-const IGNORED: usize = 1;
-/// sigprocmask(2)'s "these, and no others".
+const SIG_DFL: usize = 0;
+const SIG_IGN: usize = 1;
+/// sigprocmask(2): the set is the new mask.
 const SIG_SETMASK: c_int = 2;
 const WNOHANG: c_int = 1;
-/// poll(2)'s words for "a read would not block" and for "not open".
+/// poll(2)'s "a read would not block" and "not open".
 const POLLIN: i16 = 1;
 const POLLNVAL: i16 = 32;
 /// O_RDONLY, O_CLOEXEC and O_NONBLOCK, lest a FIFO be waited for. The same on x86_64 and aarch64.
 const OPEN_FLAGS: c_int = 0o2_004_000;
+const O_CLOEXEC: c_int = 0o2_000_000;
 /// Paths begin at the current folder.
 const AT_FDCWD: c_int = -100;
 const MFD_CLOEXEC: c_uint = 1;
 /// fcntl(2): with 0, a descriptor is inherited.
 const F_SETFD: c_int = 2;
+const F_DUPFD_CLOEXEC: c_int = 1030;
 const F_SETPIPE_SZ: c_int = 1031;
 const PR_SET_PDEATHSIG: c_int = 1;
-/// The same number on x86_64 and aarch64.
+/// PROT_READ and PROT_WRITE; MAP_SHARED and MAP_ANONYMOUS.
+const PROT_READ_WRITE: c_int = 3;
+const MAP_SHARED_ANONYMOUS: c_int = 0x21;
+/// The same numbers on x86_64 and aarch64.
+const SYS_PIDFD_OPEN: c_long = 434;
 const SYS_CLOSE_RANGE: c_long = 436;
-/// CLONE_VM, CLONE_PIDFD and CLONE_VFORK; SIGCHLD is sent at the child's end.
-const SPAWN_FLAGS: c_int = 0x100 | 0x1000 | 0x4000 | SIGCHLD;
+/// CLONE_VM, CLONE_PIDFD, CLONE_VFORK and CLONE_CHILD_SETTID; SIGCHLD is sent at the child's end.
+const SPAWN_FLAGS: c_int = 0x100 | 0x1000 | 0x4000 | 0x0100_0000 | SIGCHLD;
 /// What a child needs from its start to its `execve`, with room to spare: 16 KiB.
 const SPAWN_STACK: usize = 1_024;
 
-/// The program's start, in the place of std's: C calls it with the arguments. Descriptors 0, 1 and 2
-/// are made sure of, so that no file or socket takes their place, and a connection that the peer
-/// closed is an error to the writer and not a signal to the process.
+/// Most bytes that a pipe can hold without privileges (/proc/sys/fs/pipe-max-size).
+pub(crate) const PIPE_LIMIT: usize = 1_048_576;
+
+/// A process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pid(i32);
+
+impl std::fmt::Display for Pid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A proof that this process has one thread. Only the start of the program makes one.
+pub(crate) struct OneThread(());
+
+// --- The start -----------------------------------------------------------------------------------
+
+/// The program's start, in the place of std's, which costs 5 KB and three page faults: C calls it
+/// with the arguments.
 #[unsafe(no_mangle)]
-extern "C" fn main(count: c_int, arguments: Strings) -> c_int {
+extern "C" fn main(count: c_int, arguments: CStringArray) -> c_int {
     let argument = match count {
-        // SAFETY: C gives `count` pointers to strings that end in NUL and live as long as the
+        // SAFETY: C passes `count` pointers to strings that end in NUL and live as long as the
         // process.
-        2.. => unsafe { CStr::from_ptr(*arguments.add(1)) }.to_bytes(),
-        _ => b"",
+        2.. => Some(unsafe { CStr::from_ptr(*arguments.add(1)) }.to_bytes()),
+        _ => None,
     };
-    act_on(SIGPIPE, IGNORED);
+    // A connection that the peer closed is an error to the writer, not a signal to the process.
+    set_disposition(SIGPIPE, SIG_IGN);
+    if ensure_standard_descriptors().is_err() {
+        return 1;
+    }
+    close_others();
+    c_int::from(crate::run(argument, OneThread(())))
+}
+
+/// Makes sure that descriptors 0, 1 and 2 are open, so that no file or socket takes their place.
+fn ensure_standard_descriptors() -> io::Result<()> {
     let mut standard = [0, 1, 2].map(|descriptor| PollFd {
         descriptor,
         wanted: 0,
         found: 0,
     });
-    while wait_for(&mut standard, Some(Duration::ZERO)).is_ok()
-        && standard.iter().any(|fd| fd.found & POLLNVAL != 0)
-    {
-        // A file takes the lowest free number; it is never closed, and handlers have it too.
-        match open(c"/dev/null") {
-            Ok(file) => _ = libc::fcntl(file.into_raw_fd(), F_SETFD, 0 as c_int),
-            Err(_) => return 1,
+    loop {
+        poll_raw(&mut standard, Some(Duration::ZERO))?;
+        if standard.iter().all(|fd| fd.found & POLLNVAL == 0) {
+            return Ok(());
         }
+        // A file takes the lowest free number; it is never closed, and handlers inherit it, too.
+        let file = open(c"/dev/null")?;
+        // SAFETY: the descriptor is open, and the command takes a number.
+        unsafe { libc::fcntl(file.into_raw_fd(), F_SETFD, 0 as c_int) };
     }
-    // What whoever started this process left open, no handler shall inherit: Lambda's agent for
-    // Managed Instances is known to leave some.
-    // SAFETY: close_range(2) takes three numbers, and nothing of ours is open yet. On a kernel
-    // older than 5.9 it does nothing.
+}
+
+/// Closes what the starter of this process left open, so that no handler inherits it: Lambda's agent
+/// for Managed Instances is known to leave some. On a kernel older than 5.9 it does nothing.
+fn close_others() {
+    // SAFETY: close_range(2) takes three numbers, and nothing of ours is open yet.
     unsafe {
         libc::syscall(
             SYS_CLOSE_RANGE,
@@ -125,34 +197,67 @@ extern "C" fn main(count: c_int, arguments: Strings) -> c_int {
             0 as c_ulong,
         )
     };
-    c_int::from(crate::run(argument))
 }
 
-/// Standard output, to be written to without std's buffer around it.
+/// Returns standard output, to be written to without std's buffer around it.
 pub(crate) fn standard_output() -> std::mem::ManuallyDrop<File> {
     // SAFETY: main made sure that descriptor 1 is open, and it is never closed.
     std::mem::ManuallyDrop::new(unsafe { File::from_raw_fd(1) })
 }
 
+/// Ends this process at once. std's own way brings 2 KB of code with it for streams that are not
+/// used.
+pub(crate) fn exit(status: i32) -> ! {
+    libc::_exit(status)
+}
+
+// --- Descriptors ---------------------------------------------------------------------------------
+
 /// Opens a file for reading. std's own way brings 7 KB of code with it for the cases in which its
 /// other options do not fit together; musl's open() sets close-on-exec twice.
 pub(crate) fn open(path: &CStr) -> io::Result<File> {
     // SAFETY: the pointer is of a string that ends in NUL and outlives the call.
-    owned(unsafe { libc::openat(AT_FDCWD, path.as_ptr(), OPEN_FLAGS) }).map(File::from)
+    let descriptor = unsafe { libc::openat(AT_FDCWD, path.as_ptr(), OPEN_FLAGS) };
+    owned_fd(descriptor).map(File::from)
 }
 
-/// An empty file that has no name in any file system, but for /proc.
+/// Creates an empty file that has no name in any file system but /proc.
 pub(crate) fn memory_file() -> io::Result<File> {
     // SAFETY: the pointer is of a string that ends in NUL and outlives the call.
-    owned(unsafe { libc::memfd_create(c"event".as_ptr(), MFD_CLOEXEC) }).map(File::from)
+    let descriptor = unsafe { libc::memfd_create(c"event".as_ptr(), MFD_CLOEXEC) };
+    owned_fd(descriptor).map(File::from)
 }
 
-fn owned(descriptor: RawFd) -> io::Result<OwnedFd> {
+/// Duplicates a descriptor.
+pub(crate) fn duplicate(source: &impl AsFd) -> io::Result<OwnedFd> {
+    let source = source.as_fd().as_raw_fd();
+    // SAFETY: the command makes a new descriptor, and takes a number.
+    owned_fd(unsafe { libc::fcntl(source, F_DUPFD_CLOEXEC, 0 as c_int) })
+}
+
+/// Makes `target` another name of `source`, and keeps its number.
+pub(crate) fn replace(target: &OwnedFd, source: &impl AsFd) -> io::Result<()> {
+    let source = source.as_fd().as_raw_fd();
+    // SAFETY: `target` is ours, and stays open under its number.
+    match unsafe { libc::dup3(source, target.as_raw_fd(), O_CLOEXEC) } {
+        0.. => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn owned_fd(descriptor: RawFd) -> io::Result<OwnedFd> {
     match descriptor {
-        // SAFETY: the kernel just made this descriptor, nobody else knows it.
+        // SAFETY: the kernel just made this descriptor, and nothing else knows it.
         0.. => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Lets a pipe hold as much as it may without privileges. What is refused changes nothing.
+pub(crate) fn enlarge_pipe(pipe: &impl AsFd) {
+    let descriptor = pipe.as_fd().as_raw_fd();
+    // SAFETY: the command takes a number.
+    unsafe { libc::fcntl(descriptor, F_SETPIPE_SZ, PIPE_LIMIT as c_int) };
 }
 
 /// `struct pollfd`. poll(2) skips negative descriptors.
@@ -164,36 +269,33 @@ struct PollFd {
 }
 
 /// Waits until one of `descriptors` can be read without blocking (bytes, end of stream, or an
-/// error) or `timeout` is over, and tells which can. `None` waits without limit.
+/// error) or `timeout` is over. Returns which can. `None` waits without limit.
 ///
 /// # Errors
-/// The system refuses to wait. An interrupting signal is none: nothing is ready then, so that
+/// The system refuses to wait. An interrupting signal is no error: nothing is ready then, so that
 /// callers look at the clock themselves.
 pub(crate) fn poll<const N: usize>(
     descriptors: [Option<BorrowedFd<'_>>; N],
     timeout: Option<Duration>,
 ) -> io::Result<[bool; N]> {
-    let mut fds = descriptors.map(|descriptor| {
-        let descriptor = descriptor.map_or(-1, |descriptor| descriptor.as_raw_fd());
-        PollFd {
-            descriptor,
-            wanted: POLLIN,
-            found: 0,
-        }
+    let mut fds = descriptors.map(|descriptor| PollFd {
+        descriptor: descriptor.map_or(-1, |descriptor| descriptor.as_raw_fd()),
+        wanted: POLLIN,
+        found: 0,
     });
-    wait_for(&mut fds, timeout)?;
+    poll_raw(&mut fds, timeout)?;
     Ok(fds.map(|fd| fd.found != 0))
 }
 
-/// Whether a read would not block now.
-pub(crate) fn is_readable(descriptor: &impl AsFd) -> bool {
-    poll([Some(descriptor.as_fd())], Some(Duration::ZERO)).is_ok_and(|found| found == [true])
-}
-
-/// A wait is rounded up to whole milliseconds: rounded down, the last one would be a busy loop.
-fn wait_for(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<()> {
-    let timeout = timeout.map(|timeout| timeout.as_micros().div_ceil(1_000));
-    let timeout = timeout.map_or(-1, |ms| c_int::try_from(ms).unwrap_or(c_int::MAX));
+/// Rounds the time up to whole milliseconds: rounded down, the last wait would be a busy loop.
+fn poll_raw(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<()> {
+    let timeout = match timeout {
+        Some(timeout) => {
+            let ms = timeout.as_micros().div_ceil(1_000);
+            c_int::try_from(ms).unwrap_or(c_int::MAX)
+        }
+        None => -1,
+    };
     // SAFETY: the pointer and the count are of one live slice, of the layout poll(2) wants.
     if unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as c_ulong, timeout) } < 0 {
         let error = io::Error::last_os_error();
@@ -204,127 +306,142 @@ fn wait_for(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets a pipe hold as much as it may without privileges. What is refused changes nothing.
-pub(crate) fn widen(pipe: &impl AsFd) {
-    libc::fcntl(pipe.as_fd().as_raw_fd(), F_SETPIPE_SZ, 1_048_576 as c_int);
-}
+// --- Signals -------------------------------------------------------------------------------------
 
-/// Sets what a signal does to this process: [`IGNORED`], [`DEFAULT_ACTION`], or [`end_handler`].
-fn act_on(signal: i32, action: usize) {
+/// Sets what a signal does to this process: [`SIG_IGN`], [`SIG_DFL`], or [`shut_down`].
+fn set_disposition(signal: i32, action: usize) {
     // SAFETY: signal(2) takes the two numbers in the place of a function, and the one function here
     // is of the type it wants and calls only what signal-safety(7) lists.
     unsafe { libc::signal(signal, action) };
 }
 
-/// Undoes what whoever started this process ignores: handlers would inherit that, and with SIGCHLD
-/// ignored nobody could ask how they ended. SIGPIPE stays ignored here; spawn resets it. From now on
-/// SIGTERM and SIGINT end this slot's handler first, and then this process.
-pub(crate) fn prepare_signals() {
-    for signal in (1..=LAST_ORDINARY_SIGNAL).filter(|signal| *signal != SIGPIPE) {
+/// Undoes what the starter of this process ignores: handlers would inherit that, and with SIGCHLD
+/// ignored their exit statuses would be lost. SIGPIPE stays ignored here; spawn resets it. From now
+/// on SIGTERM and SIGINT end this slot's handler first, and then this process.
+pub(crate) fn reset_signals() {
+    for signal in 1..=LAST_ORDINARY_SIGNAL {
         match signal {
-            SIGTERM | SIGINT => act_on(signal, end_handler as *const () as usize),
-            _ => act_on(signal, DEFAULT_ACTION),
+            SIGPIPE => {}
+            SIGTERM | SIGINT => set_disposition(signal, shut_down as *const () as usize),
+            _ => set_disposition(signal, SIG_DFL),
         }
     }
 }
 
-/// Holds these signals back, and no others, until they are waited for or let go.
-pub(crate) fn hold_back(signals: u64) {
-    let mut set = [0; 16];
-    set[0] = signals;
+/// Blocks these signals, and no others.
+pub(crate) fn block_signals(signals: SignalSet) {
     // SAFETY: the pointer is of a live set, and no old set is asked for.
-    unsafe { libc::sigprocmask(SIG_SETMASK, &raw const set, std::ptr::null_mut()) };
+    unsafe { libc::sigprocmask(SIG_SETMASK, &raw const signals, std::ptr::null_mut()) };
 }
 
-/// Waits for one of these signals, which must be held back, and takes it.
-pub(crate) fn wait_for_signal(signals: u64) -> i32 {
-    let (mut set, mut signal) = ([0; 16], 0);
-    set[0] = signals;
+/// Waits for one of these signals, which must be blocked, and takes it.
+pub(crate) fn wait_for_signal(signals: SignalSet) -> i32 {
+    let mut signal = 0;
     // SAFETY: both pointers are of live variables.
-    unsafe { libc::sigwait(&raw const set, &raw mut signal) };
+    unsafe { libc::sigwait(&raw const signals, &raw mut signal) };
     signal
 }
 
-/// Sends a signal to a process, or to a group by its number with a minus; 0 only asks whether it is
-/// there. That it is gone already is no error.
-pub(crate) fn kill(target: i32, signal: i32) -> bool {
-    // 0, 1 and -1 mean "ourselves", PID 1, and "everyone".
-    target.unsigned_abs() > 1 && libc::kill(target, signal) == 0
+/// Sends a signal to a process. A process that is gone already is no error.
+pub(crate) fn signal(pid: Pid, signal: i32) {
+    libc::kill(pid.0, signal);
 }
 
-/// Ends this process at once. std's own way brings 2 KB of code with it for streams that are not used.
-pub(crate) fn exit(status: i32) -> ! {
-    libc::_exit(status)
+/// Sends a signal to a process group, by its leader; 0 only looks for it. Returns whether it exists.
+pub(crate) fn signal_group(leader: Pid, signal: i32) -> bool {
+    // Groups 0 and 1 would be "our own" and "everyone".
+    leader.0 > 1 && libc::kill(leader.0.saturating_neg(), signal) == 0
 }
 
-/// What a new child is told, and why it could not become its program.
-struct Start {
-    arguments: Strings,
-    environment: Strings,
+// --- Children ------------------------------------------------------------------------------------
+
+/// What a new child needs, and why it could not become its program.
+struct SpawnRequest {
+    arguments: CStringArray,
+    environment: CStringArray,
     descriptors: [RawFd; 3],
     error: Option<io::Error>,
 }
 
-/// Starts the program that the first of these arguments is the path of, with them and with this
-/// environment, as leader of a process group of its own, with these descriptors as 0, 1 and 2 and,
-/// since all others are close-on-exec, no other. A descriptor that has its number already is one
-/// that is inherited. No ordinary signal is blocked or ignored. The group is this slot's handler,
-/// which does not outlive this process.
+/// Runs `arguments[0]` with these arguments and this environment, as leader of a process group of its
+/// own, with these descriptors as 0, 1 and 2 and, since all others are close-on-exec, no other. A
+/// descriptor that is already in its place is passed on unchanged. No ordinary signal is blocked or
+/// ignored. The group is this slot's handler, which does not outlive this process.
 ///
-/// Gives the child's id, and a descriptor that becomes readable when it ends.
+/// Returns the child, and a descriptor that becomes readable when it ends.
 ///
 /// # Errors
-/// There is no process, or it cannot become the program.
+/// fork(2), clone(2) or execve(2) failed.
 pub(crate) fn spawn(
     arguments: &[&CStr],
     environment: &[CString],
     descriptors: [BorrowedFd<'_>; 3],
-) -> io::Result<(i32, OwnedFd)> {
+) -> io::Result<(Pid, OwnedFd)> {
+    let group = handler_group()?;
     let arguments = null_terminated(arguments.iter().copied());
     let environment = null_terminated(environment.iter().map(CString::as_c_str));
-    let mut start = Start {
+    let mut request = SpawnRequest {
         arguments: arguments.as_ptr(),
         environment: environment.as_ptr(),
         descriptors: descriptors.map(|descriptor| descriptor.as_raw_fd()),
         error: None,
     };
     let mut stack = std::mem::MaybeUninit::<[u128; SPAWN_STACK]>::uninit();
-    let mut descriptor: RawFd = -1;
-    // A signal now would run its handler in the child, too, or find a group that is not known yet.
-    hold_back(END_SIGNALS);
-    // SAFETY: this thread stands still until the child executed its program or ended, as in
+    let mut pidfd: RawFd = -1;
+    // A signal now would run its handler in the child, too.
+    block_signals(SignalSet::TERMINATION);
+    // SAFETY: this thread is suspended until the child executed its program or ended, as in
     // vfork(2). Until then the child runs `become_program` in the same memory, on a stack of its
-    // own, which grows down from the end it is given; `start` and what it points to outlive that.
-    // The last argument is where the kernel writes the pidfd.
+    // own, which grows down from the end that is passed; `request` and what it points to outlive
+    // that. The last arguments are where the kernel writes the pidfd, no thread area, and where it
+    // writes the child's id before the child runs.
     let pid = unsafe {
-        let (top, told) = (stack.as_mut_ptr().add(1).cast(), (&raw mut start).cast());
-        libc::clone(become_program, top, SPAWN_FLAGS, told, &raw mut descriptor)
+        let top = stack.as_mut_ptr().add(1).cast();
+        let argument = (&raw mut request).cast();
+        let no_tls: *mut c_void = std::ptr::null_mut();
+        libc::clone(
+            become_program,
+            top,
+            SPAWN_FLAGS,
+            argument,
+            &raw mut pidfd,
+            no_tls,
+            group.as_ptr(),
+        )
     };
-    let descriptor = owned(if pid < 0 { -1 } else { descriptor });
-    HANDLER.store(pid.max(0), Ordering::SeqCst);
-    hold_back(0);
-    match start.error {
-        None => Ok((pid, descriptor?)),
-        Some(error) => wait(pid).and(Err(error)),
+    if pid < 0 {
+        let error = io::Error::last_os_error();
+        block_signals(SignalSet::EMPTY);
+        return Err(error);
+    }
+    block_signals(SignalSet::EMPTY);
+    let pidfd = owned_fd(pidfd);
+    match request.error {
+        None => Ok((Pid(pid), pidfd?)),
+        Some(error) => reap(Pid(pid)).and(Err(error)),
     }
 }
 
 /// In the child: becomes the program, or says why not.
-extern "C" fn become_program(told: *mut c_void) -> c_int {
-    // SAFETY: spawn gives a pointer to its own variable, and stands still.
-    let start = unsafe { &mut *told.cast::<Start>() };
+extern "C" fn become_program(argument: *mut c_void) -> c_int {
+    // SAFETY: spawn passes a pointer to its own variable, and is suspended.
+    let request = unsafe { &mut *argument.cast::<SpawnRequest>() };
     libc::setpgid(0, 0);
     for signal in [SIGPIPE, SIGTERM, SIGINT] {
-        act_on(signal, DEFAULT_ACTION);
+        set_disposition(signal, SIG_DFL);
     }
-    hold_back(0);
-    let mut places = start.descriptors.iter().zip(0..);
-    if places.all(|(&from, to)| from == to || libc::dup2(from, to) == to) {
-        // SAFETY: both arrays end in a null pointer, the strings in NUL, and all of them live. An
-        // empty list of arguments has that null pointer for a path, which execve(2) refuses.
-        unsafe { libc::execve(*start.arguments, start.arguments, start.environment) };
+    block_signals(SignalSet::EMPTY);
+    for (from, to) in request.descriptors.into_iter().zip(0..) {
+        // SAFETY: descriptors 0 to 2 of the child are nobody's but its program's.
+        if from != to && unsafe { libc::dup2(from, to) } != to {
+            request.error = Some(io::Error::last_os_error());
+            return 127;
+        }
     }
-    start.error = Some(io::Error::last_os_error());
+    // SAFETY: both arrays end in a null pointer, the strings in NUL, and all of them live. An empty
+    // list of arguments has that null pointer for a path, which execve(2) refuses.
+    unsafe { libc::execve(*request.arguments, request.arguments, request.environment) };
+    request.error = Some(io::Error::last_os_error());
     127
 }
 
@@ -335,63 +452,201 @@ fn null_terminated<'a>(strings: impl Iterator<Item = &'a CStr>) -> Vec<*const c_
         .collect()
 }
 
-/// Collects the ended handler. From now on its id, and its group's, may be another's.
-pub(crate) fn wait(pid: i32) -> io::Result<ExitStatus> {
-    let _ = HANDLER.compare_exchange(pid, 0, Ordering::SeqCst, Ordering::SeqCst);
-    collect(pid, 0).map(|(_, status)| status)
+/// Reaps the ended handler. From now on its id, and its group's, may be another's.
+pub(crate) fn reap(pid: Pid) -> io::Result<ExitStatus> {
+    if let Some(group) = shared_group() {
+        group.store(0, Ordering::SeqCst);
+    }
+    wait_for(pid.0, 0).map(|(_, status)| status)
 }
 
-/// Collects any child that has ended; `None` where there is none yet.
-pub(crate) fn collect_any() -> Option<(i32, ExitStatus)> {
-    collect(-1, WNOHANG).ok().filter(|(pid, _)| *pid > 0)
+/// Reaps any child that has ended. Returns `None` if there is none yet.
+pub(crate) fn reap_any() -> Option<(Pid, ExitStatus)> {
+    wait_for(-1, WNOHANG).ok().filter(|(pid, _)| pid.0 > 0)
 }
 
-fn collect(pid: i32, options: c_int) -> io::Result<(i32, ExitStatus)> {
+fn wait_for(pid: i32, options: c_int) -> io::Result<(Pid, ExitStatus)> {
     let mut status = 0;
     // SAFETY: the pointer is of a live integer.
     match unsafe { libc::waitpid(pid, &raw mut status, options) } {
-        pid @ 0.. => Ok((pid, ExitStatus::from_raw(status))),
+        pid @ 0.. => Ok((Pid(pid), ExitStatus::from_raw(status))),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
-/// The group of this slot's handler, which must not outlive this process; 0 while there is none.
-static HANDLER: AtomicI32 = AtomicI32::new(0);
-
-/// How long handlers have after SIGTERM. Lambda kills the runtime 500 ms after its own SIGTERM
-/// (AWS, execution environment, "Shutdown phase").
-const SHUTDOWN_GRACE: Duration = Duration::from_millis(400);
-const SHUTDOWN_STEP: Duration = Duration::from_millis(10);
-
-/// Runs in a signal handler: only system calls that signal-safety(7) lists, no memory is taken.
-extern "C" fn end_handler(signal: i32) {
-    let group = HANDLER.load(Ordering::SeqCst).saturating_neg();
-    kill(group, SIGTERM);
-    let begun = Instant::now();
-    while begun.elapsed() < SHUTDOWN_GRACE && kill(group, 0) {
-        let _ = wait_for(&mut [], Some(SHUTDOWN_STEP));
-        // An ended leader is collected, since as a zombie it would count.
-        let _ = collect(group, WNOHANG);
-    }
-    kill(group, SIGKILL);
-    exit(128_i32.saturating_add(signal))
+/// Which of two processes this is, after a fork.
+pub(crate) enum ForkResult {
+    Parent(Pid),
+    Child,
 }
 
-/// Makes a second process like this one, to be called while there is one thread. `None`: this is
-/// the new one, which gets SIGTERM should the other be killed, and which holds no signal back.
+/// Makes a second process like this one. The child gets SIGTERM when the parent ends in any way.
 ///
 /// # Errors
-/// There can be no such process.
-pub(crate) fn fork() -> io::Result<Option<i32>> {
-    act_on(SIGCHLD, DEFAULT_ACTION);
-    match libc::fork() {
+/// fork(2) failed.
+pub(crate) fn fork_slot(_: &OneThread) -> io::Result<ForkResult> {
+    set_disposition(SIGCHLD, SIG_DFL);
+    let parent = std::process::id();
+    // SAFETY: there is one thread, so that no lock is held by another.
+    match unsafe { libc::fork() } {
         0 => {
             // SAFETY: this option takes one number.
             unsafe { libc::prctl(PR_SET_PDEATHSIG, c_long::from(SIGTERM)) };
-            hold_back(0);
-            Ok(None)
+            // A parent that ended before this sends no signal.
+            if libc::getppid().unsigned_abs() != parent {
+                exit(1);
+            }
+            block_signals(SignalSet::EMPTY);
+            Ok(ForkResult::Child)
         }
-        pid @ 1.. => Ok(Some(pid)),
+        pid @ 1.. => Ok(ForkResult::Parent(Pid(pid))),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+// --- The end of the handler ----------------------------------------------------------------------
+
+/// Where the process group of this slot's handler is noted, 0 for none: in memory that the guard
+/// shares. Null before the first handler.
+static HANDLER_GROUP: AtomicPtr<c_int> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Where the handler's standard error can be read, -1 for nowhere.
+static HANDLER_STDERR: AtomicI32 = AtomicI32::new(-1);
+
+/// How long a handler has after SIGTERM. Lambda kills the runtime 500 ms after its own SIGTERM (AWS,
+/// execution environment, "Shutdown phase").
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(400);
+const SHUTDOWN_STEP: Duration = Duration::from_millis(10);
+
+/// Names the pipe that a shutdown copies to the log while the handler ends.
+pub(crate) fn log_at_shutdown(pipe: &impl AsFd) {
+    HANDLER_STDERR.store(pipe.as_fd().as_raw_fd(), Ordering::SeqCst);
+}
+
+fn shared_group() -> Option<&'static AtomicI32> {
+    let address = HANDLER_GROUP.load(Ordering::SeqCst);
+    // SAFETY: the address is null or of the shared page, which is never unmapped and is only ever
+    // used as an atomic.
+    (!address.is_null()).then(|| unsafe { AtomicI32::from_ptr(address) })
+}
+
+/// Returns where the handler's group is noted. At the first call starts the guard.
+fn handler_group() -> io::Result<&'static AtomicI32> {
+    if let Some(group) = shared_group() {
+        return Ok(group);
+    }
+    // SAFETY: the kernel chooses the address, and the memory is nothing else's.
+    let page = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            size_of::<c_int>(),
+            PROT_READ_WRITE,
+            MAP_SHARED_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if page.addr() == usize::MAX {
+        return Err(io::Error::last_os_error());
+    }
+    HANDLER_GROUP.store(page.cast(), Ordering::SeqCst);
+    start_guard()?;
+    shared_group().ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+}
+
+/// Starts a process that waits for the end of this one, and then kills the handler's group: a
+/// signal that kills this process cannot be handled in it, and handlers are in groups of their own.
+fn start_guard() -> io::Result<()> {
+    let parent = std::process::id();
+    // SAFETY: this program has one thread.
+    match unsafe { libc::fork() } {
+        0 => guard(parent),
+        1.. => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// In the guard. It holds no descriptor but its parent's pidfd, and is in a group of its own, so
+/// that a signal to the parent's group leaves it.
+fn guard(parent: u32) -> ! {
+    block_signals(SignalSet::ALL);
+    libc::setpgid(0, 0);
+    // SAFETY: close_range(2) takes three numbers; nothing here uses a descriptor after this.
+    unsafe {
+        libc::syscall(
+            SYS_CLOSE_RANGE,
+            0 as c_ulong,
+            c_uint::MAX as c_ulong,
+            0 as c_ulong,
+        )
+    };
+    // SAFETY: pidfd_open(2) takes two numbers.
+    let pidfd = unsafe { libc::syscall(SYS_PIDFD_OPEN, c_long::from(parent), 0 as c_long) };
+    let mut fds = [PollFd {
+        descriptor: pidfd as RawFd,
+        wanted: POLLIN,
+        found: 0,
+    }];
+    // Without a pidfd its end is looked for, step by step.
+    while libc::getppid().unsigned_abs() == parent {
+        let limit = (pidfd < 0).then_some(SHUTDOWN_STEP);
+        let _ = poll_raw(&mut fds, limit);
+    }
+    // A child that was just being made may be in its group a moment later.
+    for _ in 0..3 {
+        kill_handler();
+        let _ = poll_raw(&mut [], Some(SHUTDOWN_STEP));
+    }
+    exit(0)
+}
+
+fn kill_handler() {
+    if let Some(group) = shared_group() {
+        signal_group(Pid(group.load(Ordering::SeqCst)), SIGKILL);
+    }
+}
+
+/// Ends the handler and then this process. Runs in a signal handler: only system calls that
+/// signal-safety(7) lists, no memory is taken.
+extern "C" fn shut_down(signal: i32) {
+    let group = match shared_group() {
+        Some(group) => Pid(group.load(Ordering::SeqCst)),
+        None => Pid(0),
+    };
+    signal_group(group, SIGTERM);
+    let started = Instant::now();
+    while started.elapsed() < SHUTDOWN_GRACE && signal_group(group, 0) {
+        copy_handler_stderr(SHUTDOWN_STEP);
+        // An ended leader is reaped, since as a zombie it would count.
+        let _ = wait_for(group.0.saturating_neg(), WNOHANG);
+    }
+    signal_group(group, SIGKILL);
+    copy_handler_stderr(Duration::ZERO);
+    exit(128_i32.saturating_add(signal))
+}
+
+/// Waits for bytes of the handler's standard error, and copies those that are there to the log.
+fn copy_handler_stderr(timeout: Duration) {
+    let descriptor = HANDLER_STDERR.load(Ordering::SeqCst);
+    let mut fds = [PollFd {
+        descriptor,
+        wanted: POLLIN,
+        found: 0,
+    }];
+    let mut space = [0_u8; 4_096];
+    let mut timeout = timeout;
+    for _ in 0..PIPE_LIMIT / space.len() {
+        let polled = poll_raw(&mut fds, Some(timeout));
+        if polled.is_err() || fds.iter().all(|fd| fd.found & POLLIN == 0) {
+            return;
+        }
+        timeout = Duration::ZERO;
+        // SAFETY: the pointer and the size are of one live buffer.
+        let length = unsafe { libc::read(descriptor, space.as_mut_ptr().cast(), space.len()) };
+        let Ok(length @ 1..) = usize::try_from(length) else {
+            return;
+        };
+        // SAFETY: the buffer is live, and read(2) filled so much of it.
+        unsafe { libc::write(2, space.as_ptr().cast(), length) };
     }
 }

@@ -1,160 +1,204 @@
 //! Status line and headers of a reply (RFC 9112 §4 and §5).
 //!
-//! In: the bytes of a reply in pieces of any size. Out: a [`Head`] that looks things up in them. A
-//! line is judged as soon as it is complete, so that a peer that does not speak HTTP is found out at
-//! its first line and not at a limit or never. An error is one phrase for the log. It must never
-//! choose between two headers of which one is allowed.
+//! In: the bytes of a reply in pieces of any size. Out: a [`Head`] that looks headers up in them. A
+//! line is judged as soon as it is complete, so that a peer that does not speak HTTP is found out
+//! at its first line, not at a limit or never. It must never choose between two headers of which
+//! one is allowed.
 
 use std::ops::Range;
 
-use super::{HEADER_BLOCK_LIMIT, HEADER_COUNT_LIMIT, number};
+use super::error::{Error, shown};
+use super::{HEADER_BLOCK_LIMIT, HEADER_COUNT_LIMIT};
+use crate::number;
 
-const NOT_HTTP: &str = "the reply does not start with an HTTP/1 status line";
-const LINE_END: &str = "a header line does not end in CR LF";
+/// How every reply starts.
+const START: &[u8] = b"HTTP/1.";
+
+/// Memory of a header block that is kept for the next one, in bytes. A longer block is rare, and
+/// its memory is given back.
+const RETAINED_BYTES: usize = 4_096;
 
 /// A header block, as far as it came.
 #[derive(Clone, Debug, Default)]
 pub struct Head {
     /// Three digits, 100 to 599 in a sane peer; 0 to 999 here.
     pub status: u16,
-    /// HTTP/1.0, whose connections end after a reply.
+    /// Whether the reply is of HTTP/1.0, whose connections end after a reply.
     pub is_http_1_0: bool,
-    /// All bytes so far, and where the line starts that is not yet complete.
+    /// All bytes so far.
     text: Vec<u8>,
-    line: usize,
-    /// Where name and value of each header are in `text`.
-    headers: Vec<(Range<usize>, Range<usize>)>,
+    /// Where in `text` the line starts that is not yet complete.
+    line_start: usize,
+    headers: Vec<Header>,
+}
+
+/// Where name and value of a header are in a head's text.
+#[derive(Clone, Debug)]
+struct Header {
+    name: Range<usize>,
+    value: Range<usize>,
 }
 
 impl Head {
     /// Forgets all but its memory, for the next reply.
     pub fn clear(&mut self) {
-        self.line = 0;
+        self.line_start = 0;
         self.text.clear();
-        // A long block is rare, its memory is given back.
-        self.text.shrink_to(4_096);
+        self.text.shrink_to(RETAINED_BYTES);
         self.headers.clear();
     }
 
-    /// Whether nothing came yet.
+    /// Returns whether nothing came yet.
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()
     }
 
-    /// Whether the empty line was seen, after which no more may be taken. No other line is empty.
+    /// Returns whether the empty line was seen, after which no more may be pushed. No other line
+    /// is empty.
     pub fn is_complete(&self) -> bool {
         self.text.ends_with(b"\r\n\r\n")
     }
 
-    /// Takes what `input` has of the block, and gives how many bytes that is.
+    /// Appends what `input` has of the header block, and returns how many bytes that is.
     ///
     /// # Errors
     /// The first rule that a line breaks.
-    pub fn take(&mut self, input: &[u8]) -> Result<usize, &'static str> {
-        let mut used = 0_usize;
+    pub fn push(&mut self, input: &[u8]) -> Result<usize, Error> {
+        let mut used: usize = 0;
         for piece in input.split_inclusive(|&byte| byte == b'\n') {
             used = used.saturating_add(piece.len());
             self.text.extend_from_slice(piece);
             if self.text.len() > HEADER_BLOCK_LIMIT {
-                return Err("the header block is over 1048576 bytes");
+                return Err(Error::HeaderBlockTooLong);
             }
-            let line = self.text.get(self.line..).unwrap_or_default();
-            let Some(line) = line.strip_suffix(b"\n") else {
-                break;
-            };
-            let line = line.strip_suffix(b"\r").ok_or(LINE_END)?;
-            if self.line == 0 {
-                (self.status, self.is_http_1_0) = status_line(line)?;
-            } else if line.is_empty() {
-                break;
-            } else if self.headers.len() >= HEADER_COUNT_LIMIT {
-                return Err("the reply has more than 256 headers");
-            } else {
-                let colon = self.line.saturating_add(header_line(line)?);
-                let end = self.line.saturating_add(line.len());
-                self.headers
-                    .push((self.line..colon, colon.saturating_add(1)..end));
+            // A first line that is not yet complete must at least begin like one.
+            if self.line_start == 0 && !begins_like(&self.text, START) {
+                return Err(Error::NotHttp);
             }
-            self.line = self.text.len();
+            if !piece.ends_with(b"\n") {
+                break;
+            }
+            self.end_line()?;
+            self.line_start = self.text.len();
+            if self.is_complete() {
+                break;
+            }
         }
-        // A first line that is not yet complete must at least begin like one.
-        let begins_well = self
-            .text
-            .iter()
-            .zip(b"HTTP/1.")
-            .all(|(byte, expected)| byte == expected);
-        if begins_well { Ok(used) } else { Err(NOT_HTTP) }
+        Ok(used)
     }
 
-    /// All headers in their order: name as sent, value without the white space around it.
+    /// Judges the line that was just completed.
+    fn end_line(&mut self) -> Result<(), Error> {
+        let line = self.text.get(self.line_start..).unwrap_or_default();
+        let line = line.strip_suffix(b"\r\n").ok_or(Error::LineEnd)?;
+        if self.line_start == 0 {
+            (self.status, self.is_http_1_0) = status_line(line)?;
+            return Ok(());
+        }
+        if line.is_empty() {
+            return Ok(());
+        }
+        if self.headers.len() >= HEADER_COUNT_LIMIT {
+            return Err(Error::TooManyHeaders);
+        }
+        let start = self.line_start;
+        let colon = start.saturating_add(name_length(line)?);
+        let end = start.saturating_add(line.len());
+        self.headers.push(Header {
+            name: start..colon,
+            value: colon.saturating_add(1)..end,
+        });
+        Ok(())
+    }
+
+    /// Returns all headers in their order: name as sent, value without the white space around it.
     pub fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.headers
             .iter()
-            .map(|(name, value)| (self.at(name), self.at(value).trim_ascii()))
+            .map(|header| (self.at(&header.name), self.value(header)))
     }
 
-    /// The values of a header that may be repeated. `name` in any case.
+    /// Returns the values of a header that may be repeated. `name` in any case.
     fn all(&self, name: &[u8]) -> impl Iterator<Item = &[u8]> {
-        // Most names are of another length, which is found out for less.
-        let same = move |(at, _): &&(Range<usize>, _)| {
-            at.len() == name.len() && self.at(at).eq_ignore_ascii_case(name)
+        let is_named = move |header: &&Header| {
+            // Most names are of another length, which costs less to find out.
+            header.name.len() == name.len() && self.at(&header.name).eq_ignore_ascii_case(name)
         };
         self.headers
             .iter()
-            .filter(same)
-            .map(|(_, value)| self.at(value).trim_ascii())
+            .filter(is_named)
+            .map(|header| self.value(header))
     }
 
     fn at(&self, range: &Range<usize>) -> &[u8] {
         self.text.get(range.clone()).unwrap_or_default()
     }
 
-    /// The value of a header that may stand once. `name` in any case.
+    fn value(&self, header: &Header) -> &[u8] {
+        self.at(&header.value).trim_ascii()
+    }
+
+    /// Returns the value of a header that may appear once. `name` in any case.
     ///
     /// # Errors
-    /// It stands twice. Which one to believe is a guess that request smuggling lives on, so there
-    /// is none, even where both are equal (RFC 9110 §8.6 allows refusing them).
-    pub fn get(&self, name: impl AsRef<[u8]>) -> Result<Option<&[u8]>, &'static str> {
-        let mut values = self.all(name.as_ref());
+    /// The header appears twice. To believe one of the two is a guess that request smuggling lives
+    /// on, so both are refused, even where they are equal (RFC 9110 §8.6 allows that).
+    pub fn get(&self, name: impl AsRef<[u8]>) -> Result<Option<&[u8]>, Error> {
+        let name = name.as_ref();
+        let mut values = self.all(name);
         match (values.next(), values.next()) {
-            (value, None) => Ok(value),
-            _ => Err("a framing header stands twice"),
+            (Some(first), Some(second)) => Err(Error::DuplicateHeader {
+                name: shown(name),
+                values: [shown(first), shown(second)],
+            }),
+            (value, _) => Ok(value),
         }
     }
 
-    /// Whether the peer will close the connection after this reply (RFC 9112 §9.6).
+    /// Returns whether the peer will close the connection after this reply (RFC 9112 §9.6).
     ///
     /// `Connection` may be repeated and is a list. HTTP/1.0's keep-alive is not taken up.
     pub fn closes_connection(&self) -> bool {
-        let mut options = self
-            .all(b"Connection")
-            .flat_map(|list| list.split(|&byte| byte == b','));
-        self.is_http_1_0 || options.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"close"))
+        if self.is_http_1_0 {
+            return true;
+        }
+        let is_close = |option: &[u8]| option.trim_ascii().eq_ignore_ascii_case(b"close");
+        self.all(b"Connection")
+            .any(|list| list.split(|&byte| byte == b',').any(is_close))
     }
 }
 
-/// `HTTP/1.x SP 3DIGIT [SP reason]`: the status, and whether x is 0. RFC 9112 §4 wants the second
-/// space even before an empty reason; that it may be missing is our leniency, since no framing
-/// depends on it.
-fn status_line(line: &[u8]) -> Result<(u16, bool), &'static str> {
-    if let Some([minor @ (b'0' | b'1'), b' ', a, b, c, reason @ ..]) = line.strip_prefix(b"HTTP/1.")
-        && let Some(status) = number(&[*a, *b, *c], 10)
-        && matches!(reason, [] | [b' ', ..])
-        && is_text(reason)
-    {
-        return Ok((status as u16, *minor == b'0'));
-    }
-    Err(NOT_HTTP)
+/// Whether one of the two is the beginning of the other.
+fn begins_like(text: &[u8], expected: &[u8]) -> bool {
+    text.iter()
+        .zip(expected)
+        .all(|(byte, expected)| byte == expected)
 }
 
-/// `token ":" OWS value OWS` (RFC 9112 §5): the length of the name.
-fn header_line(line: &[u8]) -> Result<usize, &'static str> {
-    let name = line.iter().take_while(|byte| is_token(byte)).count();
-    match line.get(name..).unwrap_or_default() {
-        [b':', value @ ..] if name > 0 && is_text(value) => Ok(name),
-        [b' ' | b'\t', ..] if name == 0 => Err("a header is folded over two lines"),
-        _ if line.contains(&b'\r') => Err(LINE_END),
-        _ => Err("a header line is malformed"),
+/// Reads `HTTP/1.x SP 3DIGIT [SP reason]`: the status, and whether x is 0.
+///
+/// The leniency: RFC 9112 §4 wants the second space even before an empty reason, and here it may be
+/// missing. No framing depends on it.
+fn status_line(line: &[u8]) -> Result<(u16, bool), Error> {
+    let rest = line.strip_prefix(START).ok_or(Error::NotHttp)?;
+    let [minor @ (b'0' | b'1'), b' ', a, b, c, reason @ ..] = rest else {
+        return Err(Error::NotHttp);
+    };
+    let status = number::decimal(&[*a, *b, *c]).ok_or(Error::NotHttp)?;
+    if !matches!(reason, [] | [b' ', ..]) || !is_text(reason) {
+        return Err(Error::NotHttp);
+    }
+    Ok((status as u16, *minor == b'0'))
+}
+
+/// Checks `token ":" OWS value OWS` (RFC 9112 §5), and returns the length of the name.
+fn name_length(line: &[u8]) -> Result<usize, Error> {
+    let length = line.iter().take_while(|byte| is_token(byte)).count();
+    match line.get(length..).unwrap_or_default() {
+        [b':', value @ ..] if length > 0 && is_text(value) => Ok(length),
+        [b' ' | b'\t', ..] if length == 0 => Err(Error::FoldedHeader),
+        _ if line.contains(&b'\r') => Err(Error::LineEnd),
+        _ => Err(Error::MalformedHeader),
     }
 }
 
@@ -163,11 +207,101 @@ fn is_token(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-!#$%&'*+.^_`|~".contains(byte)
 }
 
-/// What a value may hold: RFC 9110 §5.5, and NUL. The leniency: Lambda's headers carry callers'
-/// text, and one with a NUL costs its own variable, not the event (it is left out of the handler's
-/// environment with a log line). No framing depends on it: numbers and tokens hold no NUL.
+/// Whether a value holds only what RFC 9110 §5.5 allows, or NUL.
+///
+/// The leniency: Lambda's headers carry callers' text. A NUL in one costs its own variable, not the
+/// event: it is left out of the handler's environment with a log line. No framing depends on it:
+/// numbers and tokens hold no NUL.
 fn is_text(value: &[u8]) -> bool {
-    let may_stand = |byte: &u8| matches!(byte, b'\t' | b'\0' | b' '..=b'~' | 0x80..);
+    let is_allowed = |byte: &u8| matches!(byte, b'\t' | b'\0' | b' '..=b'~' | 0x80..);
     // Without an early end, so that many bytes are looked at at once.
-    value.iter().fold(true, |fine, byte| fine & may_stand(byte))
+    value.iter().fold(true, |all, byte| all & is_allowed(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Head;
+    use crate::http::error::Error;
+
+    /// Pushes a block in pieces of `size` bytes; returns the status of a complete one.
+    fn read(input: &[u8], size: usize) -> Result<Option<u16>, Error> {
+        let mut head = Head::default();
+        for piece in input.chunks(size) {
+            assert_eq!(head.push(piece)?, piece.len());
+        }
+        Ok(head.is_complete().then_some(head.status))
+    }
+
+    #[test]
+    fn head_in_pieces_of_any_size_is_judged_the_same() {
+        let table: [(&str, Result<Option<u16>, Error>); 20] = [
+            ("HTTP/1.1 200 OK\r\n\r\n", Ok(Some(200))),
+            ("HTTP/1.0 204 \r\n\r\n", Ok(Some(204))),
+            ("HTTP/1.1 202\r\n\r\n", Ok(Some(202))),
+            ("HTTP/1.1 200 OK\r\nA: b\r\nC:\r\n\r\n", Ok(Some(200))),
+            ("HTTP/1.1 200 OK\r\nA: b\0\u{e9}\r\n\r\n", Ok(Some(200))),
+            ("HTTP/1.1 200 OK\r\nA: b\r\n", Ok(None)),
+            ("HTTP/1.1 200 OK\r\nA", Ok(None)),
+            ("HTTP/2 200 OK\r\n\r\n", Err(Error::NotHttp)),
+            ("SSH-2.0-OpenSSH\r\n", Err(Error::NotHttp)),
+            ("SSH-2.0-OpenSSH\n", Err(Error::NotHttp)),
+            ("HTTP/1.1  200 OK\r\n\r\n", Err(Error::NotHttp)),
+            ("HTTP/1.1 2oo OK\r\n\r\n", Err(Error::NotHttp)),
+            ("HTTP/1.1 2000\r\n\r\n", Err(Error::NotHttp)),
+            ("HTTP/1.1 +20 OK\r\n\r\n", Err(Error::NotHttp)),
+            ("HTTP/1.1 200 OK\n\n", Err(Error::LineEnd)),
+            ("HTTP/1.1 200 OK\r\nA: b\n\r\n", Err(Error::LineEnd)),
+            ("HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n", Err(Error::LineEnd)),
+            (
+                "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+                Err(Error::FoldedHeader),
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+                Err(Error::MalformedHeader),
+            ),
+            (
+                "HTTP/1.1 200 OK\r\n: b\r\n\r\n",
+                Err(Error::MalformedHeader),
+            ),
+        ];
+        for (input, expected) in table {
+            for size in 1..=input.len() {
+                assert_eq!(
+                    read(input.as_bytes(), size),
+                    expected,
+                    "{input:?} in pieces of {size}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn header_that_appears_twice_is_refused_with_both_values() {
+        let mut head = Head::default();
+        let block = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\ncontent-length: 4\r\n\r\n";
+        assert_eq!(head.push(block), Ok(block.len()));
+        let error = head.get("Content-Length").expect_err("two lengths");
+        assert_eq!(
+            error.to_string(),
+            "the header Content-Length appears twice: '3' and '4'"
+        );
+        assert_eq!(head.get("Content-Type"), Ok(None));
+    }
+
+    #[test]
+    fn connection_options_are_found_in_any_list() {
+        let table = [
+            ("", false),
+            ("Connection: close\r\n", true),
+            ("Connection: Keep-Alive\r\nconnection: a, CLOSE\r\n", true),
+            ("Connection: closed\r\n", false),
+        ];
+        for (headers, closes) in table {
+            let mut head = Head::default();
+            let block = format!("HTTP/1.1 200 OK\r\n{headers}\r\n");
+            assert_eq!(head.push(block.as_bytes()), Ok(block.len()));
+            assert_eq!(head.closes_connection(), closes, "{headers:?}");
+        }
+    }
 }

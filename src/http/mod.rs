@@ -12,10 +12,11 @@
 //! pipelining, HTTP/0.9.
 
 pub mod body;
+pub mod error;
 pub mod head;
 pub mod request;
 
-/// Most bytes that a status line and its headers may have.
+/// Most bytes of a status line and its headers.
 ///
 /// Lambda's own limit for an invocation's headers is 1 MB (AWS, Lambda quotas).
 pub const HEADER_BLOCK_LIMIT: usize = 1_048_576;
@@ -25,22 +26,12 @@ pub const HEADER_BLOCK_LIMIT: usize = 1_048_576;
 /// The Runtime API sends about ten; hyper stops at 100, Apache at 100, nginx has no limit.
 pub const HEADER_COUNT_LIMIT: usize = 256;
 
-/// Most bytes in a chunk-size line with its extensions, and in a trailer line.
+/// Most bytes in a chunk-size line with its extensions, line end included.
 pub const CHUNK_LINE_LIMIT: usize = 256;
+
+/// Most bytes in a trailer line, line end included. Trailers are header lines, so the limit is one
+/// that servers have for those: nginx and Apache take 8 KiB.
+pub const TRAILER_LINE_LIMIT: usize = 8_192;
 
 /// Most interim (1xx) replies before a final one.
 pub const INTERIM_REPLY_LIMIT: usize = 16;
-
-/// Reads an unsigned number as the grammar of HTTP has it: digits only, at least one.
-///
-/// The only reader of numbers from the wire: `str::parse` and `from_str_radix` accept a leading
-/// `+`. `None` for anything else than digits of `radix` (10 or 16), and for a number over `u64`.
-pub fn number(digits: &[u8], radix: u32) -> Option<u64> {
-    let value = digits.iter().try_fold(0_u64, |value, &byte| {
-        let digit = char::from(byte).to_digit(radix)?;
-        value
-            .checked_mul(u64::from(radix))?
-            .checked_add(u64::from(digit))
-    });
-    value.filter(|_| !digits.is_empty())
-}

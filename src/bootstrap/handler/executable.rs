@@ -6,56 +6,71 @@ use std::io::{self, PipeReader};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use zerostrap::{Answered, Failure, Handler, Invocation, Reply, Settings, log};
+use zerostrap::internal::{self, ErrorType};
+use zerostrap::{Answered, Context, Handler, Responder};
 
-use super::child::{self, Event, Process};
-use super::execution::Run;
+use super::child::Child;
+use super::environment;
+use super::event_file::EventFile;
+use super::execution::{Completion, Execution, Watchdog};
 use super::output::Buffer;
+use super::stderr::StderrForwarder;
+use crate::settings::HandlerSettings;
 use crate::sys;
 
 /// A handler that is a file.
+#[derive(Debug)]
 pub(crate) struct Executable<'a> {
-    settings: &'a Settings,
+    settings: &'a HandlerSettings,
     path: CString,
-    /// What every event's environment begins with; made at the first event.
-    environment: Vec<CString>,
-    event: Event,
+    event: EventFile,
     buffer: Buffer,
+    /// What all events share. It is made at the first event: at start-up it would be in the way.
+    shared: Option<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    environment: Vec<CString>,
+    stderr: StderrForwarder,
 }
 
 impl<'a> Executable<'a> {
-    pub(crate) fn new(settings: &'a Settings, path: &Path) -> Executable<'a> {
-        let (path, environment) = (super::path_string(path), Vec::new());
-        let (event, buffer) = (Event::default(), Buffer::default());
+    pub(crate) fn new(settings: &'a HandlerSettings, path: &Path) -> Executable<'a> {
         Executable {
             settings,
-            path,
-            environment,
-            event,
-            buffer,
+            path: super::path_string(path),
+            event: EventFile::default(),
+            buffer: Buffer::default(),
+            shared: None,
         }
     }
+}
 
-    fn start(&mut self, invocation: &Invocation) -> io::Result<(Process, PipeReader)> {
-        let event = self.event.take()?;
+impl Shared {
+    fn new() -> io::Result<Shared> {
+        sys::reset_signals();
+        Ok(Shared {
+            environment: environment::base(),
+            stderr: StderrForwarder::new()?,
+        })
+    }
+
+    /// Starts the program for one event. Returns it and the pipe of its standard output.
+    fn spawn(
+        &mut self,
+        path: &CString,
+        event: &mut EventFile,
+        context: &Context,
+    ) -> io::Result<(Child, PipeReader)> {
+        let stdin = event.take()?;
         let (pipe, stdout) = io::pipe()?;
-        if self.environment.is_empty() {
-            // At start-up both would be in the way.
-            sys::prepare_signals();
-            self.environment = child::base_environment();
-        }
-        let (log, writer) = if log::is_json() {
-            Some(io::pipe()?)
-        } else {
-            None
-        }
-        .unzip();
         let base = self.environment.len();
-        self.environment.extend(child::variables(invocation));
-        let (streams, log) = ([event.as_fd(), stdout.as_fd()], log.zip(writer.as_ref()));
-        let process = Process::spawn(&[&self.path], &self.environment, streams, log);
+        self.environment.extend(environment::of_event(context));
+        let descriptors = [stdin.as_fd(), stdout.as_fd(), self.stderr.writer()];
+        let child = Child::spawn(&[path], &self.environment, descriptors);
         self.environment.truncate(base);
-        Ok((process?, pipe))
+        Ok((child?, pipe))
     }
 }
 
@@ -64,15 +79,34 @@ impl Handler for Executable<'_> {
         self.event.receive(part);
     }
 
-    fn handle(&mut self, invocation: &Invocation, reply: Reply<'_>) -> Answered {
-        match self.start(invocation) {
-            Ok((mut process, pipe)) => {
-                let run = Run::new(self.settings, invocation, &mut process, pipe, None);
-                run.answer(reply, &mut self.buffer)
+    fn handle(&mut self, context: &Context, responder: Responder<'_>) -> Answered {
+        let watchdog = Watchdog::new(self.settings, context);
+        let shared = match self.shared.take() {
+            Some(shared) => Ok(shared),
+            None => Shared::new(),
+        };
+        let started = shared.and_then(|mut shared| {
+            let spawned = shared.spawn(&self.path, &mut self.event, context);
+            Ok((self.shared.insert(shared), spawned?))
+        });
+        match started {
+            Ok((shared, (mut child, pipe))) => {
+                shared.stderr.start_event();
+                let execution = Execution {
+                    settings: self.settings,
+                    context,
+                    child: &mut child,
+                    stderr: &mut shared.stderr,
+                    stdout: Some(pipe),
+                    completion: Completion::Exit,
+                    watchdog,
+                };
+                execution.answer(responder, &mut self.buffer)
             }
             Err(error) => {
-                let message = format!("{} cannot be started: {error}", self.path.to_string_lossy());
-                reply.fail(&Failure::new("Runtime.HandlerStartFailed", message))
+                let path = self.path.to_string_lossy();
+                let message = format!("{path} cannot be started: {error}");
+                responder.fail(&internal::failure(ErrorType::HandlerStartFailed, message))
             }
         }
     }

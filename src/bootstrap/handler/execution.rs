@@ -3,286 +3,360 @@
 //! A single poll(2) waits for all of them, so there is no thread that a child could hold, and no
 //! wait for a handler without a way out.
 
-use std::io::{self, PipeReader, PipeWriter, Read};
-use std::os::fd::AsFd;
+use std::io::{self, PipeReader, Read};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant, SystemTime};
 
-use zerostrap::{Answered, Failure, Invocation, Reply, Settings};
+use zerostrap::internal::{self, ErrorType};
+use zerostrap::{Answered, Context, Failure, Responder};
 
-use super::child::Process;
-use super::output::{Buffer, Output, PART, PIPE_LIMIT, Way};
+use super::child::Child;
+use super::output::{Abort, Buffer, Output, Sink};
+use super::stderr::StderrForwarder;
+use crate::settings::{HandlerSettings, ResponseMode};
+use crate::status;
 use crate::sys;
 
-/// Why an event cannot go on.
-pub(crate) enum Stop {
-    /// It is not done at the deadline less the margin.
-    AtDeadline,
-    /// For this reason.
-    Because(Failure),
-}
-
-/// The system does not let us find out how the handler does.
-impl From<io::Error> for Stop {
-    fn from(error: io::Error) -> Stop {
-        let message = format!("how the handler ended cannot be found out: {error}");
-        Stop::Because(Failure::new("Runtime.HandlerLost", message))
-    }
-}
-
-impl Stop {
-    /// The Runtime API takes no more of a streamed response. A write that took too long is the
-    /// deadline's doing: it bounds the write.
-    pub(crate) fn refused(error: io::Error) -> Stop {
-        let is_ours = error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none();
-        if is_ours || error.kind() == io::ErrorKind::WouldBlock {
-            return Stop::AtDeadline;
-        }
-        let message =
-            format!("the Runtime API takes no more of the response: {error}; handler stopped");
-        Stop::Because(Failure::new("Function.StreamRefused", message))
-    }
-}
-
-/// An event that is being handled.
-pub(crate) struct Run<'r> {
-    settings: &'r Settings,
-    invocation: &'r Invocation,
-    process: &'r mut Process,
-    /// The handler's standard output; `None` once it ended.
-    pipe: Option<PipeReader>,
-    /// The warm shell's word that the event ended.
-    words: Option<&'r mut PipeReader>,
-    /// The other end of the output, which must stay open for the warm shell to find.
-    writer: Option<PipeWriter>,
-    /// When the handler is stopped; `None`: it is not.
-    stop_at: Option<SystemTime>,
+/// When an overrunning handler is stopped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watchdog {
+    pub(crate) stop_at: SystemTime,
+    /// The time from then to the deadline.
     margin: Duration,
 }
 
-impl<'r> Run<'r> {
-    /// A deadline nearer than two margins leaves half of the time to the handler. `shell`: the process
-    /// is a warm shell, which stays when the event ended.
-    pub(crate) fn new(
-        settings: &'r Settings,
-        invocation: &'r Invocation,
-        process: &'r mut Process,
-        pipe: PipeReader,
-        shell: Option<(&'r mut PipeReader, PipeWriter)>,
-    ) -> Run<'r> {
-        let time = settings.deadline_margin.zip(invocation.time_left());
-        let margin = time.map_or(Duration::ZERO, |(margin, left)| margin.min(half(left)));
-        let stop_at = time.and_then(|_| invocation.deadline()?.checked_sub(margin));
-        let (words, writer) = shell.unzip();
-        Run {
-            settings,
-            invocation,
-            process,
-            pipe: Some(pipe),
-            words,
-            writer,
-            stop_at,
-            margin,
-        }
+impl Watchdog {
+    /// Returns `None` if the handler is not stopped: the margin is off, or the deadline unknown. A
+    /// deadline nearer than two margins leaves half of the time to the handler.
+    pub(crate) fn new(settings: &HandlerSettings, context: &Context) -> Option<Watchdog> {
+        let margin = settings.deadline_margin?;
+        let margin = margin.min(half(context.remaining_time()?));
+        let stop_at = context.deadline()?.checked_sub(margin)?;
+        Some(Watchdog { stop_at, margin })
     }
 
-    /// Sees the event to its end and answers it.
-    pub(crate) fn answer(mut self, reply: Reply<'_>, buffer: &mut Buffer) -> Answered {
+    /// Returns the time until the handler is stopped.
+    pub(crate) fn time_left(&self) -> Duration {
+        let left = self.stop_at.duration_since(SystemTime::now());
+        left.unwrap_or_default()
+    }
+
+    /// Returns the failure of an event whose handler is not done. `what` it is that is not.
+    pub(crate) fn failure(&self, what: &str) -> Failure {
+        let ms = self.margin.as_millis();
+        let message = format!(
+            "{what} {ms} ms before the deadline and was stopped; give the function more time, or \
+             change BOOTSTRAP_DEADLINE_MARGIN_MS"
+        );
+        internal::failure(ErrorType::TimedOut, message)
+    }
+}
+
+/// How an event's handler reports that the event ended.
+pub(crate) enum Completion<'r> {
+    /// By the end of its process.
+    Exit,
+    /// By a status that the warm shell reports while its process goes on.
+    Report(&'r mut dyn StatusSource),
+}
+
+/// The warm shell's side of an event.
+pub(crate) trait StatusSource {
+    /// Returns the pipe on which the status is reported.
+    fn descriptor(&self) -> BorrowedFd<'_>;
+
+    /// Reads the status, which must be there.
+    ///
+    /// # Errors
+    /// What was read is no status of this event.
+    fn read_status(&mut self) -> Result<u8, Abort>;
+
+    /// Gives up this process's end of the handler's standard output, which only a running event
+    /// needs.
+    fn release_output(&mut self);
+
+    /// Returns where the function failed, a place a line, as far as the shell reported it.
+    fn failed_at(&mut self) -> Vec<u8>;
+}
+
+/// How a handler ended.
+enum End {
+    /// Its process ended so.
+    Process(ExitStatus),
+    /// The warm shell reported this status.
+    Reported(u8),
+}
+
+/// An event that is being handled.
+pub(crate) struct Execution<'r> {
+    pub(crate) settings: &'r HandlerSettings,
+    pub(crate) context: &'r Context,
+    pub(crate) child: &'r mut Child,
+    pub(crate) stderr: &'r mut StderrForwarder,
+    /// The handler's standard output; `None` once it ended.
+    pub(crate) stdout: Option<PipeReader>,
+    pub(crate) completion: Completion<'r>,
+    pub(crate) watchdog: Option<Watchdog>,
+}
+
+impl Execution<'_> {
+    /// Moves output and log until the event has ended, and answers it.
+    pub(crate) fn answer(mut self, responder: Responder<'_>, buffer: &mut Buffer) -> Answered {
         let content_type = self.settings.content_type.as_str();
-        let way = match self.settings.streaming {
-            true => Way::Streaming(reply.stream(content_type, self.stop_at)),
-            false => Way::Buffered(reply),
+        let sink = match self.settings.response_mode {
+            ResponseMode::Buffered => Sink::Buffered(responder),
+            ResponseMode::Streaming => {
+                let limit = self.watchdog.map(|watchdog| watchdog.stop_at);
+                Sink::Streaming(responder.stream(content_type, limit))
+            }
         };
-        let drops_newlines = self.words.is_some();
-        let mut output = Output {
-            way,
-            buffer,
-            length: 0,
-            drops_newlines,
-            nuls: 0,
+        let drops_newlines = matches!(self.completion, Completion::Report(_));
+        let mut output = Output::new(sink, buffer, drops_newlines);
+        let failure = match self.run(&mut output) {
+            Ok(End::Process(status)) if status.success() && !drops_newlines => None,
+            Ok(End::Reported(0)) => None,
+            Ok(end) => {
+                self.stderr.drain(Some(self.context));
+                Some(self.failure(end, &output))
+            }
+            Err(abort) => {
+                let failure = self.abort(abort);
+                self.stderr.drain(Some(self.context));
+                Some(failure)
+            }
         };
-        let failure = match self.end(&mut output) {
-            Ok(status) if status.success() => None,
-            Ok(status) => Some(failure(status, &output)),
-            Err(failure) => Some(failure),
-        };
-        let answered = output.answer(content_type, self.invocation, failure);
-        // A log that is read slowly must not make the answer late.
-        self.process.log.drain(self.invocation);
+        let answered = output.answer(content_type, self.context, failure);
+        // After the answer: a log that is read slowly must not make it late.
+        self.stderr.drain(Some(self.context));
         answered
     }
 
-    /// How the handler ended, or why it was stopped. Its group is signalled and its output taken
-    /// before it is collected, while the id is surely its own.
-    fn end(&mut self, output: &mut Output<'_>) -> Result<ExitStatus, Failure> {
-        let told = self.wait(output).and_then(|told| {
-            if told.is_none() {
-                self.process.signal_group(sys::SIGKILL);
-            }
-            self.drain(output).map(|()| told)
-        });
-        match told {
-            Ok(Some(status)) => Ok(status),
-            Ok(None) => match self.process.collect() {
-                // Nobody saw the function succeed whose shell ended in its place.
-                Ok(status) if self.words.is_some() && status.success() => {
-                    Ok(ExitStatus::from_raw(sys::SIGKILL))
-                }
-                Ok(status) => Ok(status),
-                Err(error) => Err(self.stop(error.into())),
-            },
-            Err(stop) => Err(self.stop(stop)),
+    /// Returns how the handler ended. Its group is killed and its output received before it is
+    /// reaped, while its id is surely its own.
+    fn run(&mut self, output: &mut Output<'_>) -> Result<End, Abort> {
+        let reported = self.wait(output)?;
+        if reported.is_none() {
+            self.child.signal_group(sys::SIGKILL);
+        }
+        self.drain(output)?;
+        match reported {
+            Some(status) => Ok(End::Reported(status)),
+            None => Ok(End::Process(self.child.reap()?)),
         }
     }
 
-    /// Moves output and log until the event ended. Gives the status that the warm shell told;
-    /// `None`: the process that should tell how the event ended did so itself.
-    fn wait(&mut self, output: &mut Output<'_>) -> Result<Option<ExitStatus>, Stop> {
+    /// Moves output and log until the event has ended. Returns the status that the warm shell
+    /// reported, or `None` if the process itself ended; its wait status then tells how.
+    fn wait(&mut self, output: &mut Output<'_>) -> Result<Option<u8>, Abort> {
         loop {
-            let now = SystemTime::now();
-            let left = self
-                .stop_at
-                .map(|at| at.duration_since(now).unwrap_or_default());
-            if left == Some(Duration::ZERO) {
-                return Err(Stop::AtDeadline);
+            let time_left = self.watchdog.map(|watchdog| watchdog.time_left());
+            if time_left == Some(Duration::ZERO) {
+                return Err(Abort::TimedOut);
             }
-            let waited_for = [
-                self.process.log.descriptor(),
-                self.words.as_ref().map(|words| words.as_fd()),
-                Some(self.process.descriptor.as_fd()),
-                self.pipe.as_ref().map(AsFd::as_fd),
+            let report = match &self.completion {
+                Completion::Exit => None,
+                Completion::Report(source) => Some(source.descriptor()),
+            };
+            let descriptors = [
+                Some(self.stderr.descriptor()),
+                report,
+                Some(self.child.pidfd()),
+                self.stdout.as_ref().map(AsFd::as_fd),
                 output.descriptor(),
             ];
-            let [log, word, process, pipe, peer] = sys::poll(waited_for, left)?;
-            if log {
-                self.process.log.take(Some(self.invocation));
+            let [stderr, report, ended, stdout, api] = sys::poll(descriptors, time_left)?;
+            if stderr {
+                self.stderr.forward(Some(self.context));
             }
-            if word && let Some(words) = &mut self.words {
-                let status = zerostrap::http::number(read_word(words)?.as_bytes(), 10);
-                return Ok(status
-                    .and_then(|status| u8::try_from(status).ok())
-                    .map(of_shell));
+            if report && let Completion::Report(source) = &mut self.completion {
+                return source.read_status().map(Some);
             }
-            if pipe {
-                self.take(output)?;
+            if stdout {
+                self.receive(output)?;
             }
-            // What else it wrote before is in the pipe, and taken by drain.
-            if process {
+            // What the process wrote last is in the pipe, and drain receives it.
+            if ended {
                 return Ok(None);
             }
-            if peer && !pipe {
-                return Err(Stop::refused(io::ErrorKind::ConnectionAborted.into()));
+            if api && !stdout {
+                output.receive_early_reply()?;
             }
         }
     }
 
-    /// Ends the handler, and says why.
-    fn stop(&mut self, stop: Stop) -> Failure {
-        let failure = match stop {
-            Stop::Because(failure) => failure,
-            Stop::AtDeadline => {
-                self.terminate();
-                let message = format!(
-                    "the handler was not done {} ms before the deadline and was stopped; give the \
-                     function more time, or change BOOTSTRAP_DEADLINE_MARGIN_MS",
-                    u64::try_from(self.margin.as_millis()).unwrap_or_default()
-                );
-                Failure::new("Function.TimedOut", message)
+    /// Receives what is in the output now. Processes that still hold it are not waited for.
+    fn drain(&mut self, output: &mut Output<'_>) -> Result<(), Abort> {
+        let mut received: usize = 0;
+        while received < sys::PIPE_LIMIT && self.is_readable()? {
+            received = received.saturating_add(self.receive(output)?);
+        }
+        Ok(())
+    }
+
+    fn is_readable(&self) -> io::Result<bool> {
+        if self.stdout.is_none() {
+            return Ok(false);
+        }
+        let stdout = self.stdout.as_ref().map(AsFd::as_fd);
+        let [is_readable] = sys::poll([stdout], Some(Duration::ZERO))?;
+        Ok(is_readable)
+    }
+
+    /// One read of the output, which must be readable.
+    fn receive(&mut self, output: &mut Output<'_>) -> Result<usize, Abort> {
+        let Some(stdout) = &mut self.stdout else {
+            return Ok(0);
+        };
+        let length = output.receive(stdout)?;
+        if length == 0 {
+            self.stdout = None;
+        }
+        Ok(length)
+    }
+
+    /// Ends the handler, and returns why.
+    fn abort(&mut self, abort: Abort) -> Failure {
+        let failure = match (abort, self.watchdog) {
+            (Abort::Failed(failure), _) => failure,
+            (Abort::TimedOut, Some(watchdog)) => {
+                self.terminate(half(watchdog.margin));
+                watchdog.failure("the handler was not done")
+            }
+            (Abort::TimedOut, None) => {
+                let message = "a part of the response was not sent before the deadline";
+                internal::failure(ErrorType::TimedOut, message)
             }
         };
-        let _ = self.process.end();
+        let _ = self.child.kill();
         failure
     }
 
-    /// Asks the group to end, and waits half of the margin. Whoever of it handles SIGTERM has that
-    /// time: the leader is waited for, and everyone who holds the output, which nobody wants now.
-    fn terminate(&mut self) {
-        self.process.signal_group(sys::SIGTERM);
-        self.writer = None;
-        let (begun, grace) = (Instant::now(), half(self.margin));
-        let mut ended = false;
-        while !ended || self.pipe.is_some() {
-            let left = grace.saturating_sub(begun.elapsed());
-            let process = Some(self.process.descriptor.as_fd()).filter(|_| !ended);
-            let waited_for = [process, self.pipe.as_ref().map(AsFd::as_fd)];
-            let Ok([process, pipe]) = sys::poll(waited_for, Some(left)) else {
+    /// Asks the group to end, and waits for that.
+    ///
+    /// This is the grace period for handlers of SIGTERM. It ends early once the leader has ended and
+    /// no process holds the output open. Output is discarded.
+    fn terminate(&mut self, grace: Duration) {
+        self.child.signal_group(sys::SIGTERM);
+        if let Completion::Report(source) = &mut self.completion {
+            source.release_output();
+        }
+        let started = Instant::now();
+        let mut has_ended = false;
+        while !has_ended || self.stdout.is_some() {
+            let left = grace.saturating_sub(started.elapsed());
+            let leader = Some(self.child.pidfd()).filter(|_| !has_ended);
+            let stdout = self.stdout.as_ref().map(AsFd::as_fd);
+            let stderr = Some(self.stderr.descriptor());
+            let Ok([leader, stdout, stderr]) = sys::poll([leader, stdout, stderr], Some(left))
+            else {
                 break;
             };
             if left.is_zero() {
                 break;
             }
-            ended |= process;
-            self.pipe
-                .take_if(|output| pipe && output.read(&mut [0; 4_096]).unwrap_or(0) == 0);
+            has_ended |= leader;
+            if stderr {
+                self.stderr.forward(Some(self.context));
+            }
+            if stdout {
+                self.discard();
+            }
         }
     }
 
-    /// Takes what is in the output now; who still holds it is not waited for.
-    fn drain(&mut self, output: &mut Output<'_>) -> Result<(), Stop> {
-        let mut taken = 0_usize;
-        while taken < PIPE_LIMIT && self.pipe.as_ref().is_some_and(sys::is_readable) {
-            taken = taken.saturating_add(self.take(output)?);
-        }
-        Ok(())
-    }
-
-    /// One read of the output, which must be readable.
-    fn take(&mut self, output: &mut Output<'_>) -> Result<usize, Stop> {
-        let Some(pipe) = &mut self.pipe else {
-            return Ok(0);
+    /// Reads the output once, and forgets it.
+    fn discard(&mut self) {
+        let Some(stdout) = &mut self.stdout else {
+            return;
         };
-        let length = output.take(pipe)?;
-        if output.length == PART {
-            // The first read found the pipe full.
-            sys::widen(pipe);
+        if matches!(stdout.read(&mut [0; 4_096]), Ok(0) | Err(_)) {
+            self.stdout = None;
         }
-        self.pipe.take_if(|_| length == 0);
-        Ok(length)
+    }
+
+    /// Returns the failure of a handler that ended so. Its output may be its own error document,
+    /// unless it was killed while it wrote that.
+    fn failure(&mut self, end: End, output: &Output<'_>) -> Failure {
+        let (error_type, mut message) = describe(&end, &self.completion);
+        let places = match (&end, &mut self.completion) {
+            (End::Reported(_), Completion::Report(source)) => source.failed_at(),
+            _ => Vec::new(),
+        };
+        message.push_str(&in_words(&places));
+        let kept = output.kept();
+        if error_type == ErrorType::ExitNonZero {
+            let mut failure = internal::failure(error_type, message.as_str());
+            if internal::take_document(&mut failure, kept) {
+                return failure;
+            }
+        }
+        if !kept.is_empty() {
+            let length = kept.len();
+            message.push_str(&format!("; {length} bytes of output were dropped"));
+        }
+        if self.stderr.has_forwarded() {
+            message.push_str("; see its log lines");
+        }
+        internal::failure(error_type, message).with_trace(&places)
     }
 }
 
-/// The warm shell's word, without the end of its line; empty when the shell ended.
-pub(crate) fn read_word(words: &mut PipeReader) -> io::Result<String> {
-    let mut space = [0; 16];
-    let length = words.read(&mut space)?;
-    let word = String::from_utf8_lossy(space.get(..length).unwrap_or_default());
-    Ok(word.trim_ascii_end().to_owned())
-}
-
-/// A status above 128 is a shell's way to say "killed by a signal" (POSIX, Shell Command Language
-/// §2.8.2). Linux has 64 signals. Given in the form of wait(2).
-fn of_shell(status: u8) -> ExitStatus {
-    match i32::from(status) {
-        signal @ 129..=192 => ExitStatus::from_raw(signal & 0x7f),
-        status => ExitStatus::from_raw(status << 8),
+/// How a handler ended, as an error type and the beginning of a message.
+fn describe(end: &End, completion: &Completion<'_>) -> (ErrorType, String) {
+    match (end, completion) {
+        (End::Reported(code), _) => match status::signal_of(*code) {
+            Some(signal) => {
+                let name = status::signal_name(signal);
+                let message = format!(
+                    "the handler ended with status {code}: a command in it was ended by {name}"
+                );
+                (ErrorType::KilledBySignal, message)
+            }
+            None => {
+                let message = format!("the handler ended with status {code}");
+                (ErrorType::ExitNonZero, message)
+            }
+        },
+        (End::Process(status), Completion::Report(_)) if status.success() => {
+            let message = "the handler's shell ended with status 0 before the handler did";
+            (ErrorType::HandlerLost, message.to_owned())
+        }
+        (End::Process(status), completion) => {
+            let subject = match completion {
+                Completion::Exit => "the handler",
+                Completion::Report(_) => "the handler's shell",
+            };
+            let error_type = match status.signal() {
+                Some(_) => ErrorType::KilledBySignal,
+                None => ErrorType::ExitNonZero,
+            };
+            (
+                error_type,
+                format!("{subject} {}", status::describe(*status)),
+            )
+        }
     }
 }
 
-/// The failure of a handler that ended so. Its output may be its own error document, unless it was
-/// killed while it wrote that.
-fn failure(status: ExitStatus, output: &Output<'_>) -> Failure {
-    let message = format!("the handler {}; see its log lines", describe(status));
-    match status.signal() {
-        Some(_) => Failure::new("Function.KilledBySignal", message),
-        None => Failure::new("Function.ExitNonZero", message).with_document(output.kept()),
+/// Places, innermost first, as a part of a sentence: " at function.sh:3 in helper, called at
+/// function.sh:8 in handler".
+fn in_words(places: &[u8]) -> String {
+    let mut words = String::new();
+    for place in places.split(|&byte| byte == b'\n') {
+        let place = String::from_utf8_lossy(place);
+        let Some((line, function)) = place.rsplit_once(' ') else {
+            continue;
+        };
+        let start = if words.is_empty() {
+            " at"
+        } else {
+            ", called at"
+        };
+        words.push_str(&format!("{start} {line} in {function}"));
     }
-}
-
-/// "ended with status 1", "was killed by SIGKILL (signal 9)": signals by name where the number is the
-/// same on every Linux.
-pub(crate) fn describe(status: ExitStatus) -> String {
-    let names = [
-        "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE",
-        "SIGKILL", "SIGUSR1", "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM",
-    ];
-    let Some(signal) = status.signal() else {
-        return format!("ended with status {}", status.code().unwrap_or_default());
-    };
-    match names.iter().zip(1..).find(|(_, number)| *number == signal) {
-        Some((name, _)) => format!("was killed by {name} (signal {signal})"),
-        None => format!("was killed by signal {signal}"),
-    }
+    words
 }
 
 fn half(time: Duration) -> Duration {

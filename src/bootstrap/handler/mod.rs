@@ -1,65 +1,124 @@
 //! From `_HANDLER` to something that answers events.
 
 mod child;
+mod environment;
+mod event_file;
 mod executable;
 mod execution;
 mod output;
 mod program;
 mod shell;
 mod stderr;
+mod warm_shell;
 
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use zerostrap::internal::{self, ErrorType};
 use zerostrap::{Failure, Handler, Settings};
 
+use crate::settings::HandlerSettings;
+
 /// Finds the handler, checks it, and starts it as far as it is started at init: a file of exactly
-/// the name that `_HANDLER` gives, else a function of a script.
+/// the handler's name, else a function of a script.
 ///
 /// # Errors
-/// `Runtime.NoSuchHandler`, which names both, `Runtime.HandlerNotExecutable` or
+/// `Runtime.NoSuchHandler`, which says what was looked for, `Runtime.HandlerNotExecutable` or
 /// `Runtime.HandlerInitFailed`.
-pub(crate) fn start(settings: &Settings) -> Result<Box<dyn Handler + '_>, Failure> {
-    let no_such = |why: String| Err(Failure::new("Runtime.NoSuchHandler", why));
+pub(crate) fn start<'a>(
+    settings: &'a HandlerSettings,
+    runtime: &Settings,
+) -> Result<Box<dyn Handler + 'a>, Failure> {
     let Some(handler) = &settings.handler else {
-        return no_such("_HANDLER is not set; set it to an executable or SCRIPT.FUNCTION".into());
+        return Err(no_handler(
+            "no handler is set: _HANDLER, the argument and HANDLER are empty; set the function's \
+             handler to an executable or to SCRIPT.FUNCTION"
+                .to_owned(),
+        ));
     };
     let file = settings.task_root.join(handler);
-    if program::check(&file)? {
-        return Ok(Box::new(executable::Executable::new(settings, &file)));
+    if program::is_this_program(&file) {
+        let shown = handler.to_string_lossy();
+        return Err(no_handler(format!(
+            "handler '{shown}' is the bootstrap itself; name an executable or SCRIPT.FUNCTION"
+        )));
     }
-    let (shown, file) = (handler.to_string_lossy(), file.display());
-    let Some((stem, name)) = split(handler) else {
-        return no_such(format!(
-            "handler '{shown}': no file {file}, and not SCRIPT.FUNCTION"
-        ));
+    match program::check(&file)? {
+        true => Ok(Box::new(executable::Executable::new(settings, &file))),
+        false => start_function(settings, runtime, handler),
+    }
+}
+
+fn start_function<'a>(
+    settings: &'a HandlerSettings,
+    runtime: &Settings,
+    handler: &'a OsStr,
+) -> Result<Box<dyn Handler + 'a>, Failure> {
+    let shown = handler.to_string_lossy();
+    let file = settings.task_root.join(handler);
+    let file = file.display();
+    let Some((stem, function)) = split(handler) else {
+        return Err(no_handler(format!(
+            "handler '{shown}': there is no file {file}, and it is not SCRIPT.FUNCTION"
+        )));
     };
-    let mut script = settings.task_root.join(stem).into_os_string();
-    script.push(".sh");
-    let script = PathBuf::from(script);
+    let script = script_of(&settings.task_root, stem);
     if !script.is_file() {
         let script = script.display();
-        return no_such(format!(
-            "handler '{shown}': neither a file {file} nor a script {script}"
-        ));
+        return Err(no_handler(format!(
+            "handler '{shown}': there is neither a file {file} nor a script {script}"
+        )));
     }
-    Ok(Box::new(shell::Shell::start(settings, script, name)?))
+    let Some(function) = function_name(function) else {
+        let script = script.display();
+        return Err(no_handler(format!(
+            "handler '{shown}': a function of {script} has a name of letters, digits, '_', '-' and \
+             ':', which does not begin with a digit or '-'"
+        )));
+    };
+    let is_snap_start = runtime.is_snap_start();
+    let shell = shell::Shell::start(settings, script, function, is_snap_start)?;
+    Ok(Box::new(shell))
 }
 
-/// Splits `SCRIPT.FUNCTION` at its last dot. A function's name is `[A-Za-z_][A-Za-z0-9_]*`: nothing
-/// in it means anything to a shell.
-fn split(handler: &OsStr) -> Option<(&OsStr, &str)> {
-    let mut parts = handler.as_bytes().rsplitn(2, |&byte| byte == b'.');
-    let name = std::str::from_utf8(parts.next()?).ok()?;
-    let is_word = name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    let begins = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
-    Some((OsStr::from_bytes(parts.next()?), name)).filter(|_| is_word && begins)
+fn no_handler(message: String) -> Failure {
+    internal::failure(ErrorType::NoSuchHandler, message)
 }
 
-/// A path as system calls want it. None that the environment or a file gave us has a NUL in it.
+/// Splits `SCRIPT.FUNCTION` at its last dot.
+fn split(handler: &OsStr) -> Option<(&OsStr, &OsStr)> {
+    let bytes = handler.as_bytes();
+    let dot = bytes.iter().rposition(|&byte| byte == b'.')?;
+    let (stem, function) = bytes.split_at_checked(dot)?;
+    let function = function.strip_prefix(b".")?;
+    Some((OsStr::from_bytes(stem), OsStr::from_bytes(function)))
+}
+
+/// The script that a stem names: `function` and, as images write it, `function.sh` are
+/// `function.sh`.
+fn script_of(task_root: &Path, stem: &OsStr) -> PathBuf {
+    let mut script = task_root.join(stem).into_os_string();
+    if !stem.as_bytes().ends_with(b".sh") {
+        script.push(".sh");
+    }
+    PathBuf::from(script)
+}
+
+/// Returns the name of a function if it is one that nothing in a shell takes for anything else.
+fn function_name(name: &OsStr) -> Option<&str> {
+    let is_inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-:".contains(byte);
+    let [first, rest @ ..] = name.as_bytes() else {
+        return None;
+    };
+    let is_first = first.is_ascii_alphabetic() || b"_:".contains(first);
+    if !is_first || !rest.iter().all(is_inner) {
+        return None;
+    }
+    name.to_str()
+}
+
+/// A path as system calls want it. No path that comes from the environment or a file holds a NUL.
 fn path_string(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).unwrap_or_default()
 }

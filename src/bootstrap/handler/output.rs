@@ -1,40 +1,66 @@
 //! A handler's standard output on its way to the Runtime API: kept until the handler ends, or sent
 //! as it comes.
 
-use std::io::{PipeReader, Read, Write};
+use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::BorrowedFd;
 
+use zerostrap::internal::{self, ErrorType, PAYLOAD_LIMIT, response_too_large};
 use zerostrap::log::{self, Level};
-use zerostrap::{Answered, Failure, Invocation, PAYLOAD_LIMIT, Reply, Stream, too_large};
+use zerostrap::{Answered, Context, Failure, Responder, Stream};
 
-use super::execution::Stop;
+/// Bytes read at once when streaming: what a pipe holds.
+pub(crate) const READ_SIZE: usize = 65_536;
 
-/// Most bytes that a pipe can hold when its last writer is gone (/proc/sys/fs/pipe-max-size).
-pub(crate) const PIPE_LIMIT: usize = 1_048_576;
+/// Memory of a response, in bytes, that is kept for the next one. A longer response's is given back.
+const RETAINED_BYTES: usize = 1_048_576;
 
-/// Bytes taken from the pipe at once when streaming: what a pipe holds.
-pub(crate) const PART: usize = 65_536;
-
-/// Memory for responses of more than this is given back once one did not need it.
-const KEEP: usize = 1_048_576;
-
-/// Content type of an HTTP response with its status and headers before the body, and the NUL bytes
-/// between them (AWS, function URLs with response streaming).
+/// Content type of an HTTP response that begins with a prelude: its status and headers as JSON, and
+/// NUL bytes (AWS, function URLs with response streaming).
 const WITH_PRELUDE: &str = "application/vnd.awslambda.http-integration-response";
+
+/// NUL bytes in a row that end a prelude.
 const PRELUDE_END: usize = 8;
 
-/// Where API Gateway stops to look for them.
+/// Search window for the prelude's end, in bytes: API Gateway looks no further.
 const PRELUDE_LIMIT: usize = 16_384;
 
-const NO_PRELUDE_END: &str = "the response has no 8 NUL bytes after its JSON prelude, so that its \
-    status and headers are lost; a shell variable cannot hold NULs, print them with printf \
-    '\\0\\0\\0\\0\\0\\0\\0\\0'";
+/// Why an event cannot go on.
+#[derive(Debug)]
+pub(crate) enum Abort {
+    /// It is not done at the deadline less the margin.
+    TimedOut,
+    /// For this reason.
+    Failed(Failure),
+}
+
+/// The system does not say how the handler does.
+impl From<io::Error> for Abort {
+    fn from(error: io::Error) -> Abort {
+        let message = format!("cannot determine how the handler ended: {error}");
+        Abort::Failed(internal::failure(ErrorType::HandlerLost, message))
+    }
+}
+
+impl Abort {
+    /// Returns the reason that a streamed response cannot be sent. A write that took too long means
+    /// that the event timed out: its time limit bounds the write.
+    pub(crate) fn refused(error: io::Error) -> Abort {
+        let is_ours = error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none();
+        if is_ours || error.kind() == io::ErrorKind::WouldBlock {
+            return Abort::TimedOut;
+        }
+        let message = format!(
+            "the Runtime API stopped accepting the response: {error}; the handler was killed"
+        );
+        Abort::Failed(internal::failure(ErrorType::StreamRefused, message))
+    }
+}
 
 /// Memory for one response and a little more.
 ///
 /// It is reserved at once and becomes real page by page as it is written to, so that a slot never
 /// takes more than the limit and small responses take little.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
     /// How much of it is real.
@@ -42,120 +68,185 @@ pub(crate) struct Buffer {
 }
 
 /// Where one event's output goes.
+#[derive(Debug)]
 pub(crate) struct Output<'r> {
-    pub(crate) way: Way<'r>,
-    pub(crate) buffer: &'r mut Buffer,
+    sink: Sink<'r>,
+    buffer: &'r mut Buffer,
     /// Bytes that are kept or were sent.
-    pub(crate) length: usize,
-    /// Trailing newlines of what is kept are dropped, as `$(…)` does.
-    pub(crate) drops_newlines: bool,
-    /// NUL bytes in a row at the end of what was sent, until there were [`PRELUDE_END`].
-    pub(crate) nuls: usize,
+    length: usize,
+    /// Whether trailing newlines of what is kept are dropped, as `$(…)` does.
+    drops_newlines: bool,
+    prelude: PreludeScan,
 }
 
-/// Kept until the handler ends, or sent as it comes.
-pub(crate) enum Way<'r> {
-    Buffered(Reply<'r>),
+/// The way to the Runtime API.
+#[derive(Debug)]
+pub(crate) enum Sink<'r> {
+    /// Kept until the handler ends.
+    Buffered(Responder<'r>),
+    /// Sent as it comes.
     Streaming(Stream<'r>),
 }
 
-impl Output<'_> {
-    /// Takes what the pipe holds, once, and tells how much; 0 is its end. It must be readable.
+/// The search for the end of a prelude.
+#[derive(Debug, Default)]
+struct PreludeScan {
+    /// NUL bytes in a row at the end of what was looked at, [`PRELUDE_END`] once there were so many.
+    nuls: usize,
+    /// Bytes that were looked at.
+    scanned: usize,
+}
+
+impl<'r> Output<'r> {
+    pub(crate) fn new(sink: Sink<'r>, buffer: &'r mut Buffer, drops_newlines: bool) -> Output<'r> {
+        Output {
+            sink,
+            buffer,
+            length: 0,
+            drops_newlines,
+            prelude: PreludeScan::default(),
+        }
+    }
+
+    /// Moves what the pipe holds, once, and returns how much; 0 is its end. It must be readable.
     ///
     /// # Errors
-    /// The event cannot go on: the response is over the limit, or is not taken any more.
-    pub(crate) fn take(&mut self, pipe: &mut PipeReader) -> Result<usize, Stop> {
+    /// The event cannot go on: the response is over the limit, or is not accepted any more.
+    pub(crate) fn receive(&mut self, pipe: &mut PipeReader) -> Result<usize, Abort> {
         if self.buffer.bytes.is_empty() {
-            // Room past the limit: a longer response is known by it, newlines that are dropped pass
-            // through it, and there is always room for a part.
-            self.buffer.bytes = vec![0; PAYLOAD_LIMIT.saturating_add(PART)];
+            // One read more than the limit: so that a response that is too long is noticed, and
+            // trailing newlines, which are dropped, may exceed the limit.
+            self.buffer.bytes = vec![0; PAYLOAD_LIMIT.saturating_add(READ_SIZE)];
         }
-        let space = match self.way {
-            Way::Buffered(_) => self.buffer.bytes.get_mut(self.length..),
-            Way::Streaming(_) => self.buffer.bytes.get_mut(..PART),
+        let length = match &mut self.sink {
+            Sink::Buffered(_) => {
+                let space = self.buffer.bytes.get_mut(self.length..);
+                let length = pipe.read(space.unwrap_or_default())?;
+                self.length = self.length.saturating_add(length);
+                self.check_length()?;
+                length
+            }
+            Sink::Streaming(stream) => {
+                let space = self.buffer.bytes.get_mut(..READ_SIZE).unwrap_or_default();
+                let length = pipe.read(space)?;
+                let part = space.get(..length).unwrap_or_default();
+                self.length = self.length.saturating_add(length);
+                self.prelude.scan(part);
+                stream.write_all(part).map_err(Abort::refused)?;
+                length
+            }
         };
-        let space = space.unwrap_or_default();
-        let length = pipe.read(space)?;
-        let before = self.length;
-        self.length = before.saturating_add(length);
-        let Way::Streaming(stream) = &mut self.way else {
-            return self.keep().map(|()| length);
-        };
-        let part = space.get(..length).unwrap_or_default();
-        let looked_at = part.iter().take(PRELUDE_LIMIT.saturating_sub(before));
-        self.nuls = looked_at.fold(self.nuls, |nuls, &byte| match (nuls, byte) {
-            (PRELUDE_END, _) => PRELUDE_END,
-            (_, 0) => nuls.saturating_add(1),
-            _ => 0,
-        });
-        stream.write_all(part).map_err(Stop::refused)?;
+        if self.length == READ_SIZE {
+            // The first read found the pipe full.
+            crate::sys::enlarge_pipe(pipe);
+        }
         Ok(length)
     }
 
-    /// Newlines past the limit may be dropped yet; after them only newlines may come.
-    fn keep(&mut self) -> Result<(), Stop> {
-        let excess = self
-            .buffer
-            .bytes
-            .get(PAYLOAD_LIMIT..self.length)
-            .unwrap_or_default();
-        if !excess
-            .iter()
-            .all(|&byte| byte == b'\n' && self.drops_newlines)
-        {
-            let size = format!("{} bytes or more", PAYLOAD_LIMIT.saturating_add(1));
-            return Err(Stop::Because(too_large(&size)));
+    /// Refuses a response over the limit. Past the limit only newlines are accepted, since trailing
+    /// newlines will be dropped.
+    fn check_length(&mut self) -> Result<(), Abort> {
+        let excess = self.buffer.bytes.get(PAYLOAD_LIMIT..self.length);
+        let excess = excess.unwrap_or_default();
+        let is_dropped = |byte: &u8| *byte == b'\n' && self.drops_newlines;
+        if !excess.iter().all(is_dropped) {
+            let least = PAYLOAD_LIMIT.saturating_add(1);
+            return Err(Abort::Failed(response_too_large(least, true)));
         }
         self.length = self.length.min(PAYLOAD_LIMIT);
         Ok(())
     }
 
-    /// What was taken and not sent.
+    /// Returns what was received and not sent.
     pub(crate) fn kept(&self) -> &[u8] {
-        let Way::Buffered(_) = self.way else {
+        if let Sink::Streaming(_) = self.sink {
             return &[];
-        };
+        }
         let mut kept = self.buffer.bytes.get(..self.length).unwrap_or_default();
-        while let (true, [rest @ .., b'\n']) = (self.drops_newlines, kept) {
-            kept = rest;
+        if self.drops_newlines {
+            while let [rest @ .., b'\n'] = kept {
+                kept = rest;
+            }
         }
         kept
     }
 
-    /// Becomes readable when the Runtime API ends a streamed response by itself.
+    /// Returns a descriptor that becomes readable when the Runtime API replies to a streamed response
+    /// before its end; then call [`Output::receive_early_reply`].
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        let Way::Streaming(stream) = &self.way else {
-            return None;
-        };
-        stream.descriptor()
+        match &self.sink {
+            Sink::Buffered(_) => None,
+            Sink::Streaming(stream) => stream.descriptor(),
+        }
     }
 
-    /// Answers with what was taken, or with a failure.
+    /// Receives that reply.
+    ///
+    /// # Errors
+    /// The Runtime API does not accept the response.
+    pub(crate) fn receive_early_reply(&mut self) -> Result<(), Abort> {
+        match &mut self.sink {
+            Sink::Buffered(_) => Ok(()),
+            Sink::Streaming(stream) => stream.receive_early_reply().map_err(Abort::refused),
+        }
+    }
+
+    /// Answers with what was received, or with a failure.
     pub(crate) fn answer(
         self,
         content_type: &str,
-        invocation: &Invocation,
+        context: &Context,
         failure: Option<Failure>,
     ) -> Answered {
         let length = self.kept().len();
         let Buffer { bytes, touched } = self.buffer;
-        let answered = match (self.way, failure) {
-            (Way::Buffered(reply), None) => {
-                reply.respond(content_type, bytes.get(..length).unwrap_or_default())
+        let answered = match (self.sink, failure) {
+            (Sink::Buffered(responder), None) => {
+                let response = bytes.get(..length).unwrap_or_default();
+                responder.respond(content_type, response)
             }
-            (Way::Buffered(reply), Some(failure)) => reply.fail(&failure),
-            (Way::Streaming(stream), None) => {
-                if content_type == WITH_PRELUDE && self.nuls < PRELUDE_END {
-                    log::write(Level::Warn, Some(invocation), NO_PRELUDE_END);
+            (Sink::Streaming(stream), None) => {
+                if content_type == WITH_PRELUDE && !self.prelude.is_found() {
+                    log_missing_prelude(context);
                 }
                 stream.finish()
             }
-            (Way::Streaming(stream), Some(failure)) => stream.fail(&failure),
+            (Sink::Buffered(responder), Some(failure)) => responder.fail(&failure),
+            (Sink::Streaming(stream), Some(failure)) => stream.fail(&failure),
         };
-        if self.length <= KEEP && *touched > KEEP {
+        if self.length <= RETAINED_BYTES && *touched > RETAINED_BYTES {
             *bytes = Vec::new();
         }
         *touched = self.length;
         answered
     }
+}
+
+impl PreludeScan {
+    fn scan(&mut self, part: &[u8]) {
+        let room = PRELUDE_LIMIT.saturating_sub(self.scanned);
+        for byte in part.iter().take(room) {
+            if self.is_found() {
+                break;
+            }
+            self.nuls = match byte {
+                0 => self.nuls.saturating_add(1),
+                _ => 0,
+            };
+        }
+        self.scanned = self.scanned.saturating_add(part.len());
+    }
+
+    fn is_found(&self) -> bool {
+        self.nuls >= PRELUDE_END
+    }
+}
+
+fn log_missing_prelude(context: &Context) {
+    let message = format!(
+        "the response has no {PRELUDE_END} NUL bytes after its JSON prelude, so that its status and \
+         headers are lost; a shell variable cannot hold NULs, print them with printf '{}'",
+        "\\0".repeat(PRELUDE_END)
+    );
+    log::write(Level::Warn, Some(context), &message);
 }

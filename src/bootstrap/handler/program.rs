@@ -1,64 +1,99 @@
 //! Whether the kernel will execute a file: known at init, so that no event is lost to it.
 
 use std::ffi::OsStr;
+use std::fs::Metadata;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use zerostrap::Failure;
+use zerostrap::internal::{self, ErrorType};
 
 use crate::sys;
 
-/// What is read of a file to find out what it is: the kernel's 256 bytes of a `#!` line, and of an
-/// ELF file what linkers put at its start, which is the program headers and the loader's name.
-/// Where another tool moved these, the kernel is the first to say what is wrong with them.
-const START: usize = 4_096;
+/// Bytes that are read of a file to find out what it is: the kernel's 256 bytes of a `#!` line, and
+/// of an ELF file what linkers put at its start, which is the program headers and the loader's name.
+/// If a tool placed the program headers elsewhere, this check is skipped and execve reports the
+/// problem.
+const HEADER_BYTES: usize = 4_096;
 
-const MACHINE: (usize, &str) = if cfg!(target_arch = "aarch64") {
-    (183, "arm64")
-} else {
-    (62, "x86_64")
-};
+/// Where a program is looked for if PATH is not set.
+const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// Checks mode, form, machine and interpreter. `false`: there is no file of that name.
+/// Checks mode, form, machine and interpreter. Returns `false` if there is no file of that name.
 ///
 /// # Errors
-/// `Runtime.HandlerNotExecutable` with the file, the reason, and the mend.
+/// `Runtime.HandlerNotExecutable` with the file, the reason, and what to do.
 pub(crate) fn check(path: &Path) -> Result<bool, Failure> {
-    let refuse = |why: String| {
-        Failure::new(
-            "Runtime.HandlerNotExecutable",
-            format!("{} {why}", path.display()),
-        )
-    };
-    let cannot_read = |error: io::Error| refuse(format!("cannot be read: {error}"));
     let mut file = match sys::open(&super::path_string(path)) {
         Ok(file) => file,
         Err(_) if !path.is_file() => return Ok(false),
-        Err(error) => return Err(cannot_read(error)),
+        Err(error) => return Err(unreadable(path, error)),
     };
-    let metadata = file.metadata().map_err(cannot_read)?;
+    let metadata = file.metadata().map_err(|error| unreadable(path, error))?;
     if !metadata.is_file() {
         return Ok(false);
     }
-    if metadata.permissions().mode() & 0o111 == 0 {
-        let shown = path.display();
-        return Err(refuse(format!(
-            "is not executable; run chmod +x {shown} before packing"
-        )));
-    }
-    let mut start = [0; START];
-    let length = file.read(&mut start).map_err(cannot_read)?;
+    let mut start = [0; HEADER_BYTES];
+    let length = file
+        .read(&mut start)
+        .map_err(|error| unreadable(path, error))?;
     let start = start.get(..length).unwrap_or_default();
+    if !has_execute_bit(&metadata) {
+        return Err(refusal(path, &not_executable(path, start)));
+    }
     let checked = match interpreter_line(start) {
         Some(line) => check_script(line),
-        None => check_elf(start),
+        None => elf::check(start),
     };
-    checked.map(|()| true).map_err(refuse)
+    match checked {
+        Ok(()) => Ok(true),
+        Err(reason) => Err(refusal(path, &reason)),
+    }
 }
 
-/// What follows `#!` on the first line, if that is how the file starts.
+fn refusal(path: &Path, reason: &str) -> Failure {
+    let message = format!("{} {reason}", path.display());
+    internal::failure(ErrorType::HandlerNotExecutable, message)
+}
+
+fn unreadable(path: &Path, error: io::Error) -> Failure {
+    refusal(path, &format!("cannot be read: {error}"))
+}
+
+/// Why a file without an execute bit is refused. A script with functions may be meant for one.
+fn not_executable(path: &Path, start: &[u8]) -> String {
+    let shown = path.display();
+    let has_functions = start.windows(2).any(|two| two == b"()");
+    let hint = match path.file_stem() {
+        Some(stem) if has_functions && path.extension() == Some(OsStr::new("sh")) => {
+            let stem = stem.to_string_lossy();
+            format!("; for a function of it, set the handler to {stem}.FUNCTION")
+        }
+        _ => String::new(),
+    };
+    format!("is not executable; run chmod +x {shown} before packing{hint}")
+}
+
+/// Returns whether a path leads to the file of this very program, which would start itself for each
+/// event.
+pub(crate) fn is_this_program(path: &Path) -> bool {
+    // A look at the name first, for less than the look at the files costs.
+    if path.file_name() != Some(OsStr::new("bootstrap")) {
+        return false;
+    }
+    match (path.metadata(), Path::new("/proc/self/exe").metadata()) {
+        (Ok(file), Ok(own)) => file.dev() == own.dev() && file.ino() == own.ino(),
+        _ => false,
+    }
+}
+
+fn has_execute_bit(metadata: &Metadata) -> bool {
+    metadata.permissions().mode() & 0o111 != 0
+}
+
+/// Returns what follows `#!` on the first line, if that is how the file starts.
 pub(crate) fn interpreter_line(start: &[u8]) -> Option<&[u8]> {
     start
         .strip_prefix(b"#!")?
@@ -66,23 +101,50 @@ pub(crate) fn interpreter_line(start: &[u8]) -> Option<&[u8]> {
         .next()
 }
 
-/// The words of such a line.
-pub(crate) fn words(line: &[u8]) -> impl Iterator<Item = &Path> {
-    let words = line
-        .split(u8::is_ascii_whitespace)
-        .filter(|word| !word.is_empty());
-    words.map(|word| Path::new(OsStr::from_bytes(word)))
+/// Splits such a line as the kernel does: the interpreter, and the rest as one argument.
+fn interpreter_and_argument(line: &[u8]) -> (&[u8], &[u8]) {
+    let line = line.trim_ascii();
+    let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t'));
+    let (interpreter, argument) = line
+        .split_at_checked(end.unwrap_or(line.len()))
+        .unwrap_or_default();
+    (interpreter, argument.trim_ascii())
 }
 
-/// Whether a file can be found and has an x bit.
+/// Returns the program that a `#!` line runs in the end, by path or by name: behind env(1) it is the
+/// command that env will run.
+pub(crate) fn interpreter_of(line: &[u8]) -> &Path {
+    let (interpreter, argument) = interpreter_and_argument(line);
+    let interpreter = Path::new(OsStr::from_bytes(interpreter));
+    if interpreter.file_name() != Some(OsStr::new("env")) {
+        return interpreter;
+    }
+    let command = match argument.strip_prefix(b"-S") {
+        // -S splits the argument; options and assignments come before the command.
+        Some(words) => words
+            .split(u8::is_ascii_whitespace)
+            .find(|word| !word.is_empty() && !word.starts_with(b"-") && !word.contains(&b'=')),
+        // Without it the whole argument is one word.
+        None => Some(argument),
+    };
+    match command {
+        Some(command) if !command.is_empty() => Path::new(OsStr::from_bytes(command)),
+        _ => interpreter,
+    }
+}
+
+/// Returns whether a file can be found and has an execute bit.
 pub(crate) fn is_executable(path: &Path) -> bool {
-    path.metadata()
-        .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+    let metadata = path.metadata();
+    metadata.is_ok_and(|metadata| metadata.is_file() && has_execute_bit(&metadata))
 }
 
-/// The first executable of that name in `PATH`; a whole path stands for itself.
+/// Returns the first executable of that name in `PATH`; a path with a slash is taken as it is.
 pub(crate) fn find(name: &Path) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
+    if name.as_os_str().as_bytes().contains(&b'/') {
+        return is_executable(name).then(|| name.to_owned());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
     std::env::split_paths(&path)
         .map(|folder| folder.join(name))
         .find(|file| is_executable(file))
@@ -92,58 +154,100 @@ fn check_script(line: &[u8]) -> Result<(), String> {
     if line.ends_with(b"\r") {
         return Err("has a #! line that ends in CR; save it with Unix line ends".to_owned());
     }
-    let interpreter = words(line).next().unwrap_or(Path::new(""));
-    if !is_executable(interpreter) {
-        let missing = interpreter.display();
+    let (first, _) = interpreter_and_argument(line);
+    let first = Path::new(OsStr::from_bytes(first));
+    if !is_executable(first) {
+        let first = first.display();
         return Err(format!(
-            "names the interpreter '{missing}', which is not there"
+            "names the interpreter '{first}', which does not exist"
+        ));
+    }
+    let command = interpreter_of(line);
+    if find(command).is_none() {
+        let command = command.display();
+        return Err(format!(
+            "names the interpreter '{command}' behind env, which is not in PATH; several words need \
+             env -S"
         ));
     }
     Ok(())
 }
 
-/// A 64-bit little-endian ELF file for this machine whose loader, if it names one, is there.
-/// Offsets are those of `Elf64_Ehdr` and `Elf64_Phdr` in elf(5).
-fn check_elf(start: &[u8]) -> Result<(), String> {
-    if !start.starts_with(b"\x7fELF") {
-        return Err("is neither an ELF program nor a script with a #! line".to_owned());
-    }
-    let (machine, name) = MACHINE;
-    if start.get(4..6) != Some(&[2, 1]) || number(start, 18, 2) != Some(machine) {
-        return Err(format!(
-            "is an ELF program for another machine than this one, which is 64-bit {name}"
-        ));
-    }
-    match loader(start) {
-        Some(loader) if !is_executable(loader) => {
-            let loader = loader.display();
-            Err(format!(
-                "needs the loader {loader}, which is not there; link it statically"
-            ))
+/// The parts of an ELF file that decide whether the kernel executes it (elf(5)).
+mod elf {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::Path;
+
+    /// EI_CLASS and EI_DATA: 64-bit, little-endian.
+    const CLASS_AND_DATA: [u8; 2] = [2, 1];
+    const EI_CLASS: usize = 4;
+    /// Offsets of members of `Elf64_Ehdr`.
+    const E_MACHINE: usize = 18;
+    const E_PHOFF: usize = 32;
+    const E_PHENTSIZE: usize = 54;
+    const E_PHNUM: usize = 56;
+    /// Offsets of members of `Elf64_Phdr`, and the type of one that names the loader.
+    const P_TYPE: usize = 0;
+    const P_OFFSET: usize = 8;
+    const P_FILESZ: usize = 32;
+    const PT_INTERP: usize = 3;
+
+    #[cfg(target_arch = "aarch64")]
+    const MACHINE: (usize, &str) = (183, "arm64");
+    #[cfg(not(target_arch = "aarch64"))]
+    const MACHINE: (usize, &str) = (62, "x86_64");
+
+    /// Accepts a program for this machine whose loader, if it names one, exists.
+    pub(super) fn check(start: &[u8]) -> Result<(), String> {
+        if !start.starts_with(b"\x7fELF") {
+            return Err("is neither an ELF program nor a script with a #! line".to_owned());
         }
-        _ => Ok(()),
+        let (machine, name) = MACHINE;
+        let has_form = bytes(start, EI_CLASS, 2) == Some(&CLASS_AND_DATA);
+        if !has_form || number(start, E_MACHINE, 2) != Some(machine) {
+            return Err(format!(
+                "is an ELF program for another machine than this one, which is 64-bit {name}"
+            ));
+        }
+        match loader(start) {
+            Some(loader) if !super::is_executable(loader) => {
+                let loader = loader.display();
+                Err(format!(
+                    "needs the loader {loader}, which does not exist; link it statically"
+                ))
+            }
+            _ => Ok(()),
+        }
     }
-}
 
-/// The loader that a PT_INTERP header names, by a path that ends in NUL.
-fn loader(start: &[u8]) -> Option<&Path> {
-    let (table, size) = (number(start, 32, 8)?, number(start, 54, 2)?);
-    let mut headers = (0..number(start, 56, 2)?)
-        .map_while(|index| start.get(table.checked_add(size.checked_mul(index)?)?..));
-    let header = headers.find(|header| number(header, 0, 4) == Some(3))?;
-    let path = start
-        .get(number(header, 8, 8)?..)?
-        .get(..number(header, 32, 8)?)?;
-    Some(Path::new(OsStr::from_bytes(path.strip_suffix(b"\0")?)))
-}
+    /// Returns the loader that a PT_INTERP header names, by a path that ends in NUL.
+    fn loader(start: &[u8]) -> Option<&Path> {
+        let table = number(start, E_PHOFF, 8)?;
+        let size = number(start, E_PHENTSIZE, 2)?;
+        for index in 0..number(start, E_PHNUM, 2)? {
+            let offset = table.checked_add(size.checked_mul(index)?)?;
+            let header = start.get(offset..)?;
+            if number(header, P_TYPE, 4)? == PT_INTERP {
+                let offset = number(header, P_OFFSET, 8)?;
+                let length = number(header, P_FILESZ, 8)?;
+                let path = bytes(start, offset, length)?.strip_suffix(b"\0")?;
+                return Some(Path::new(OsStr::from_bytes(path)));
+            }
+        }
+        None
+    }
 
-/// A little-endian number of so many bytes at an offset.
-fn number(bytes: &[u8], at: usize, length: usize) -> Option<usize> {
-    let bytes = bytes.get(at..)?.get(..length)?;
-    Some(
-        bytes
-            .iter()
-            .rev()
-            .fold(0, |number, byte| number << 8 | usize::from(*byte)),
-    )
+    fn bytes(text: &[u8], offset: usize, length: usize) -> Option<&[u8]> {
+        text.get(offset..)?.get(..length)
+    }
+
+    /// Reads a little-endian number.
+    fn number(text: &[u8], offset: usize, length: usize) -> Option<usize> {
+        let mut number: usize = 0;
+        for byte in bytes(text, offset, length)?.iter().rev() {
+            number = number << 8 | usize::from(*byte);
+        }
+        Some(number)
+    }
 }

@@ -1,110 +1,154 @@
-//! A shell function: the script is sourced once, into a shell that stays; each event runs in a
-//! subshell of it, forked by it. Whatever happens to that shell, the next event finds a new one.
+//! A shell function: the script is sourced once, into a shell that stays warm; each event runs in a
+//! subshell that this shell forked before. If the shell is lost, the next event finds another.
 
-use std::ffi::{CString, OsStr};
-use std::fs::File;
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use zerostrap::{Answered, Failure, Handler, Invocation, Reply, Settings};
+use zerostrap::internal::{self, ErrorType};
+use zerostrap::log::{self, Level};
+use zerostrap::{Answered, Context, Failure, Handler, Responder};
 
-use super::child::{self, Event, Process};
-use super::execution::{self, Run};
+use super::event_file::EventFile;
+use super::execution::{Completion, Execution, Watchdog};
 use super::output::Buffer;
-use super::program;
+use super::warm_shell::{Running, Sourced, Start, WarmShell};
+use crate::settings::HandlerSettings;
 use crate::sys;
 
-/// The shell's side of the conversation.
-const PROGRAM: &str = include_str!("shell.sh");
-
-/// Shells that can run it.
-const SHELLS: [&str; 6] = ["sh", "bash", "dash", "ash", "ksh", "mksh"];
-
-/// Longest `#!` line that is looked at, as the kernel does.
-const FIRST_LINE: usize = 256;
+/// How long a shell may take to source its script again, counted over events, before it is given up
+/// and another is started: Lambda's own limit for an init (AWS, execution environment, "Init
+/// phase").
+const SOURCE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A handler that is a function of a script.
+#[derive(Debug)]
 pub(crate) struct Shell<'a> {
-    settings: &'a Settings,
-    script: PathBuf,
-    function: &'a str,
-    warm: Warm,
-    event: Event,
+    settings: &'a HandlerSettings,
+    lifecycle: Lifecycle<'a>,
+    event: EventFile,
     buffer: Buffer,
 }
 
-/// A shell that has sourced the script.
-struct Warm {
-    /// Its log is all of its standard error in JSON form; in text what the script started at init
-    /// still writes.
-    process: Process,
-    commands: PipeWriter,
-    words: PipeReader,
-    /// Where the shell finds an event's variables. It has read them before the function runs, so that
-    /// one file serves all events.
-    context: File,
+/// The warm shell from its start to its loss, and the next one.
+#[derive(Debug)]
+struct Lifecycle<'a> {
+    start: Start<'a>,
+    state: State,
+}
+
+/// What there is of the warm shell.
+#[derive(Debug)]
+enum State {
+    /// None: it was lost, and none could be started in its place.
+    None,
+    /// It is sourcing the script.
+    Sourcing { shell: WarmShell, since: Instant },
+    /// It waits for an event.
+    Ready(WarmShell),
 }
 
 impl<'a> Shell<'a> {
-    /// Starts the shell and sources the script.
+    /// Starts the shell, and waits until it has sourced the script. Without limit: Lambda has one
+    /// for init.
     ///
     /// # Errors
     /// `Runtime.HandlerNotExecutable`, `Runtime.NoSuchHandler` or `Runtime.HandlerInitFailed`.
     pub(crate) fn start(
-        settings: &'a Settings,
+        settings: &'a HandlerSettings,
         script: PathBuf,
         function: &'a str,
+        is_snap_start: bool,
     ) -> Result<Shell<'a>, Failure> {
-        sys::prepare_signals();
-        let warm = Warm::start(&script, function)?;
-        let (event, buffer) = (Event::default(), Buffer::default());
+        sys::reset_signals();
+        let start = Start::new(settings, script, function, is_snap_start)?;
+        let mut shell = WarmShell::spawn(&start)?;
+        shell.finish_sourcing(&start, None)?;
         Ok(Shell {
             settings,
-            script,
-            function,
-            warm,
-            event,
-            buffer,
+            lifecycle: Lifecycle {
+                start,
+                state: State::Ready(shell),
+            },
+            event: EventFile::default(),
+            buffer: Buffer::default(),
         })
     }
+}
 
-    /// Hands the event to the warm shell, which opens it, and the output's end, by the numbers of
-    /// our descriptors: both must stay open until the event ended.
-    fn give(&mut self, invocation: &Invocation) -> Result<(PipeReader, PipeWriter, File), Failure> {
-        let event = self.event.take()?;
-        let (pipe, writer) = io::pipe()?;
-        // The event's variables, a line each.
-        let mut context = Vec::new();
-        for pair in child::variables(invocation) {
-            context.extend_from_slice(pair.as_bytes());
-            context.push(b'\n');
-        }
-        let command = format!("event {} {}\n", event.as_raw_fd(), writer.as_raw_fd());
-        // A shell that died while it was idle does not cost this event: nobody reads its commands.
-        if self.warm.command(&command, &context).is_err() {
-            let _ = self.warm.process.end();
-            self.warm = Warm::start(&self.script, self.function)?;
-            self.warm.command(&command, &context)?;
-        }
-        Ok((pipe, writer, event))
+impl Lifecycle<'_> {
+    /// Starts a shell without waiting for it.
+    fn restart(&mut self) -> Result<(), Failure> {
+        self.state = State::None;
+        self.state = State::Sourcing {
+            shell: WarmShell::spawn(&self.start)?,
+            since: Instant::now(),
+        };
+        Ok(())
     }
 
-    /// Runs a function in the warm shell itself, if the script defines it.
-    fn hook(&mut self, name: &str, error_type: &'static str) -> Result<(), Failure> {
-        let asked = self
-            .warm
-            .commands
-            .write_all(format!("hook {name}\n").as_bytes());
-        let result = asked.and_then(|()| self.warm.word());
-        let why = match result.as_deref() {
-            Ok("0") => return Ok(()),
-            Ok("") => "ended the shell".to_owned(),
-            Ok(status) => format!("ended with status {status}"),
-            Err(error) => format!("did not end: {error}"),
+    /// Looks after the shell before an event: one that was lost while it was idle costs no event.
+    fn replace_lost(&mut self) -> Result<(), Failure> {
+        let loss = match &mut self.state {
+            State::Ready(shell) => shell.loss_while_idle(),
+            State::None => Some("could not be started before".to_owned()),
+            State::Sourcing { .. } => None,
         };
-        Err(Failure::new(error_type, format!("the hook {name} {why}")))
+        if let Some(reason) = loss {
+            let script = self.start.script().display();
+            let message = format!("the shell of {script} {reason}; another takes its place");
+            log::write(Level::Warn, None, &message);
+            self.restart()?;
+        }
+        Ok(())
+    }
+
+    /// Returns the shell once it is ready, which takes as long as the event has.
+    ///
+    /// # Errors
+    /// The script fails, or is not sourced in time.
+    fn ready(&mut self, watchdog: Option<Watchdog>) -> Result<&mut WarmShell, Failure> {
+        self.replace_lost()?;
+        let was_started_before = matches!(self.state, State::Sourcing { .. });
+        let mut outcome = self.finish_sourcing(watchdog);
+        if outcome.is_err() && was_started_before && matches!(self.state, State::None) {
+            // What failed meanwhile may work now.
+            self.restart()?;
+            outcome = self.finish_sourcing(watchdog);
+        }
+        outcome?;
+        match &mut self.state {
+            State::Ready(shell) => Ok(shell),
+            _ => Err(internal::failure(
+                ErrorType::HandlerStartFailed,
+                "there is no shell",
+            )),
+        }
+    }
+
+    fn finish_sourcing(&mut self, watchdog: Option<Watchdog>) -> Result<(), Failure> {
+        let State::Sourcing { shell, since } = &mut self.state else {
+            return Ok(());
+        };
+        match shell.finish_sourcing(&self.start, watchdog) {
+            Ok(Sourced::Ready) => {
+                if let State::Sourcing { shell, .. } =
+                    std::mem::replace(&mut self.state, State::None)
+                {
+                    self.state = State::Ready(shell);
+                }
+                Ok(())
+            }
+            Ok(Sourced::NotYet(failure)) => {
+                if since.elapsed() > SOURCE_LIMIT {
+                    self.state = State::None;
+                }
+                Err(failure)
+            }
+            Err(failure) => {
+                self.state = State::None;
+                Err(failure)
+            }
+        }
     }
 }
 
@@ -113,166 +157,80 @@ impl Handler for Shell<'_> {
         self.event.receive(part);
     }
 
-    fn handle(&mut self, invocation: &Invocation, reply: Reply<'_>) -> Answered {
-        let (pipe, writer, _event) = match self.give(invocation) {
-            Ok(given) => given,
-            Err(failure) => {
-                let message = format!(
-                    "{} cannot be run: {}",
-                    self.script.display(),
-                    failure.message()
-                );
-                return reply.fail(&Failure::new("Runtime.HandlerStartFailed", message));
-            }
+    fn handle(&mut self, context: &Context, responder: Responder<'_>) -> Answered {
+        let watchdog = Watchdog::new(self.settings, context);
+        let event = self.event.take();
+        let script = self.lifecycle.start.script().to_owned();
+        let shell = match self.lifecycle.ready(watchdog) {
+            Ok(shell) => shell,
+            Err(failure) => return responder.fail(&start_failed(&script, failure)),
         };
-        let Warm { process, words, .. } = &mut self.warm;
-        let run = Run::new(
-            self.settings,
-            invocation,
-            process,
-            pipe,
-            Some((words, writer)),
-        );
-        run.answer(reply, &mut self.buffer)
+        let stdout = match event.and_then(|event| shell.wake(context, &event)) {
+            Ok(stdout) => stdout,
+            Err(error) => return responder.fail(&start_failed(&script, Failure::from(error))),
+        };
+        let WarmShell {
+            child,
+            stderr,
+            conversation,
+        } = shell;
+        let mut running = Running { conversation };
+        stderr.start_event();
+        let execution = Execution {
+            settings: self.settings,
+            context,
+            child,
+            stderr,
+            stdout: Some(stdout),
+            completion: Completion::Report(&mut running),
+            watchdog,
+        };
+        execution.answer(responder, &mut self.buffer)
     }
 
-    /// Starts a new shell if the event cost the old one.
+    /// Starts a new shell if the event cost the old one. Its script is sourced while the next event
+    /// is asked for.
     fn recover(&mut self) -> Result<(), Failure> {
-        if self.warm.process.is_gone() {
-            self.warm = Warm::start(&self.script, self.function)?;
+        let is_lost = match &self.lifecycle.state {
+            State::Ready(shell) => shell.child.is_reaped(),
+            State::None => true,
+            State::Sourcing { .. } => false,
+        };
+        if is_lost && let Err(failure) = self.lifecycle.restart() {
+            let message = failure.message();
+            log::write(Level::Error, None, message);
         }
         Ok(())
     }
 
     fn before_snapshot(&mut self) -> Result<(), Failure> {
-        self.hook("before_snapshot", "Runtime.BeforeSnapshotError")
+        self.hook("before_snapshot", ErrorType::BeforeSnapshotError)
     }
 
     fn after_restore(&mut self) -> Result<(), Failure> {
-        self.hook("after_restore", "Runtime.AfterRestoreError")
+        let outcome = self.hook("after_restore", ErrorType::AfterRestoreError);
+        self.lifecycle.start.note_restored();
+        outcome
     }
 }
 
-impl Warm {
-    /// Starts the shell and waits until it has sourced the script. Without limit: Lambda has one for
-    /// init.
-    fn start(script: &Path, function: &str) -> Result<Warm, Failure> {
-        let shell = interpreter(script)?;
-        let failed = |why: String| {
-            let message = format!("{} with {}: {why}", script.display(), shell.display());
-            Failure::new("Runtime.HandlerInitFailed", message)
-        };
-        let spawned = Warm::spawn(&shell, script, function);
-        let (mut warm, log_writer) = spawned.map_err(|error| failed(error.to_string()))?;
-        let word = warm.word().unwrap_or_default();
-        drop(log_writer);
-        let last_words = warm.process.log.take_tail();
-        if word == "ready" {
-            return Ok(warm);
-        }
-        let ended = warm.process.end();
-        if word == "missing" {
-            let message = format!("{} does not define {function}()", script.display());
-            return Err(Failure::new("Runtime.NoSuchHandler", message));
-        }
-        let why = match ended {
-            Ok(status) => format!("{} while it was sourced", execution::describe(status)),
-            Err(error) => format!("cannot be sourced: {error}"),
-        };
-        let text = String::from_utf8_lossy(&last_words);
-        let last = text
-            .trim_ascii_end()
-            .rsplit('\n')
-            .next()
-            .unwrap_or_default();
-        Err(failed(format!("{why}; last words: {last}")).with_trace(&last_words))
-    }
-
-    /// The shell, and the end of its log that it opens by its number until it has sourced the script.
-    fn spawn(shell: &Path, script: &Path, function: &str) -> io::Result<(Warm, PipeWriter)> {
-        let (stdin, commands) = io::pipe()?;
-        let (words, stdout) = io::pipe()?;
-        let (log, log_writer) = io::pipe()?;
-        let context = sys::memory_file()?;
-        let [log_fd, context_fd] =
-            [log_writer.as_raw_fd(), context.as_raw_fd()].map(|fd| fd.to_string());
-        let [program, function, log_fd, context_fd] = [PROGRAM, function, &log_fd, &context_fd]
-            .map(|text| CString::new(text).unwrap_or_default());
-        let (path, script) = (super::path_string(shell), super::path_string(script));
-        let arguments = [
-            &path,
-            c"-c",
-            &program,
-            c"bootstrap",
-            &script,
-            &function,
-            &log_fd,
-            &context_fd,
-        ];
-        let (streams, log) = ([stdin.as_fd(), stdout.as_fd()], Some((log, &log_writer)));
-        let process = Process::spawn(&arguments, &child::base_environment(), streams, log)?;
-        Ok((
-            Warm {
-                process,
-                commands,
-                words,
-                context,
-            },
-            log_writer,
-        ))
-    }
-
-    /// Gives the shell an event: its variables first, then the line that makes it begin.
-    fn command(&mut self, command: &str, context: &[u8]) -> io::Result<()> {
-        self.context.set_len(0)?;
-        self.context.write_all_at(context, 0)?;
-        self.commands.write_all(command.as_bytes())
-    }
-
-    /// Waits for the shell's next word, and logs meanwhile; empty when there is none any more.
-    fn word(&mut self) -> io::Result<String> {
-        loop {
-            let (words, process) = (self.words.as_fd(), self.process.descriptor.as_fd());
-            let waited_for = [self.process.log.descriptor(), Some(words), Some(process)];
-            let [written, word, ended] = sys::poll(waited_for, None)?;
-            // First, so that what the shell wrote before its word is logged before it counts.
-            if written {
-                self.process.log.take(None);
-            } else if word {
-                return execution::read_word(&mut self.words);
-            } else if ended {
-                return Ok(String::new());
+impl Shell<'_> {
+    fn hook(&mut self, name: &str, error_type: ErrorType) -> Result<(), Failure> {
+        match &mut self.lifecycle.state {
+            State::Ready(shell) => shell.run_hook(name, error_type),
+            State::None | State::Sourcing { .. } => {
+                let message = format!("the hook {name} cannot be run: there is no shell");
+                Err(internal::failure(error_type, message))
             }
         }
     }
 }
 
-/// The shell that the script's `#!` line names, else bash if there is one, else /bin/sh.
-///
-/// # Errors
-/// `Runtime.HandlerNotExecutable`: the named one is not there.
-fn interpreter(script: &Path) -> Result<PathBuf, Failure> {
-    let refuse = |why: String| {
-        Failure::new(
-            "Runtime.HandlerNotExecutable",
-            format!("{}: {why}", script.display()),
-        )
-    };
-    let mut first = [0; FIRST_LINE];
-    let read = sys::open(&super::path_string(script)).and_then(|mut file| file.read(&mut first));
-    let length = read.map_err(|error| refuse(format!("cannot be read: {error}")))?;
-    let line = program::interpreter_line(first.get(..length).unwrap_or_default());
-    let mut words = program::words(line.unwrap_or_default());
-    let is_env = |word: &&Path| word.file_name() == Some(OsStr::new("env"));
-    let is_shell = |word: &&Path| SHELLS.iter().any(|shell| word.ends_with(shell));
-    let named = words.find(|word| !is_env(word)).filter(is_shell);
-    let wanted = named.map_or([Path::new("bash"), Path::new("/bin/sh")], |named| {
-        [named; 2]
-    });
-    let [shell, _] = wanted.map(Path::display);
-    let missing = || refuse(format!("it runs in the shell {shell}, which is not there"));
-    wanted
-        .into_iter()
-        .find_map(program::find)
-        .ok_or_else(missing)
+/// The failure of an event for which there is no shell. A time-out keeps its own type.
+fn start_failed(script: &Path, failure: Failure) -> Failure {
+    if failure.error_type() == ErrorType::TimedOut.as_str() {
+        return failure;
+    }
+    let message = format!("{} cannot be run: {}", script.display(), failure.message());
+    internal::failure(ErrorType::HandlerStartFailed, message)
 }

@@ -1,104 +1,157 @@
-//! A handler's standard error where it does not go to the log by itself: in JSON form each line
-//! becomes an object, and while a shell starts its last words are kept for the error.
+//! A handler's standard error on its way to the log: a pipe, whose bytes pass as they are in text
+//! form, and become an object for each line in JSON form. While a shell starts, the last of it is
+//! kept for the error.
 
-use std::io::{PipeReader, Read};
+use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use zerostrap::{Invocation, log};
+use zerostrap::internal;
+use zerostrap::{Context, log};
 
-use super::output::PIPE_LIMIT;
 use crate::sys;
 
 /// Longest line that becomes one log object; Lambda's log events end at 256 KiB.
 const LINE_LIMIT: usize = 131_072;
 
-const CUT: &str = " … (the line goes on, 131072 bytes are kept)";
+/// Most bytes of the last words that are kept.
+const LAST_WORDS_LIMIT: usize = 4_096;
 
-/// Last words that are kept.
-const TAIL: usize = 4_096;
+/// Bytes read at once.
+const READ_SIZE: usize = 4_096;
 
 /// Reads a pipe and logs what comes.
-#[derive(Default)]
-pub(crate) struct Pump {
-    /// `None` where there is none, or its last writer is gone.
-    pipe: Option<PipeReader>,
-    /// The current line; one byte more than the limit means that there was more, which is skipped.
+#[derive(Debug)]
+pub(crate) struct StderrForwarder {
+    pipe: PipeReader,
+    /// The end that handlers inherit.
+    writer: PipeWriter,
+    /// The current line in JSON form; one byte more than the limit means that there was more, which
+    /// is skipped.
     line: Vec<u8>,
-    tail: Vec<u8>,
+    /// Whether the current line has bytes, in text form.
+    is_in_line: bool,
+    /// Whether anything came since the event started.
+    has_forwarded: bool,
+    last_words: Option<Vec<u8>>,
 }
 
-impl Pump {
-    pub(crate) fn new(pipe: Option<PipeReader>) -> Pump {
-        Pump {
+impl StderrForwarder {
+    /// Creates the pipe. A shutdown copies what is in it to the log, too.
+    ///
+    /// # Errors
+    /// There can be no more descriptors.
+    pub(crate) fn new() -> io::Result<StderrForwarder> {
+        let (pipe, writer) = io::pipe()?;
+        sys::log_at_shutdown(&pipe);
+        Ok(StderrForwarder {
             pipe,
-            ..Pump::default()
-        }
+            writer,
+            line: Vec::new(),
+            is_in_line: false,
+            has_forwarded: false,
+            last_words: None,
+        })
     }
 
-    /// For waiting on it.
-    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.pipe.as_ref().map(AsFd::as_fd)
+    /// Returns the end that handlers inherit.
+    pub(crate) fn writer(&self) -> BorrowedFd<'_> {
+        self.writer.as_fd()
     }
 
-    /// Takes what the pipe holds, once, and tells how much. It must be readable.
-    pub(crate) fn take(&mut self, invocation: Option<&Invocation>) -> usize {
-        let mut space = [0; 4_096];
-        let length = self
-            .pipe
-            .as_mut()
-            .map_or(0, |pipe| pipe.read(&mut space).unwrap_or(0));
+    /// Returns a descriptor that is readable when there is something to forward.
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+
+    /// Keeps the last words from now on, or no longer, and returns those of before.
+    pub(crate) fn keep_last_words(&mut self, keeps: bool) -> Vec<u8> {
+        let before = self.last_words.take();
+        self.last_words = keeps.then(Vec::new);
+        before.unwrap_or_default()
+    }
+
+    /// Forgets that anything was forwarded: another event starts.
+    pub(crate) fn start_event(&mut self) {
+        self.has_forwarded = false;
+    }
+
+    /// Returns whether the event wrote anything.
+    pub(crate) fn has_forwarded(&self) -> bool {
+        self.has_forwarded
+    }
+
+    /// Forwards what the pipe holds, once, and returns how much. The pipe must be readable.
+    pub(crate) fn forward(&mut self, context: Option<&Context>) -> usize {
+        let mut space = [0; READ_SIZE];
+        let length = self.pipe.read(&mut space).unwrap_or(0);
         let bytes = space.get(..length).unwrap_or_default();
-        if invocation.is_none() {
-            self.tail.extend_from_slice(bytes);
-            let excess = self.tail.len().saturating_sub(TAIL);
-            self.tail.drain(..excess);
+        let Some(last) = bytes.last() else {
+            return 0;
+        };
+        self.has_forwarded = true;
+        if let Some(words) = &mut self.last_words {
+            words.extend_from_slice(bytes);
+            let excess = words.len().saturating_sub(LAST_WORDS_LIMIT);
+            words.drain(..excess);
         }
         if log::is_json() {
-            self.wrap(invocation, bytes);
+            self.wrap_lines(context, bytes);
         } else {
-            log::pass(bytes);
+            self.is_in_line = *last != b'\n';
+            internal::log_raw(bytes);
         }
-        self.pipe.take_if(|_| length == 0);
         length
     }
 
-    /// Logs what a handler wrote before it ended, with a line that has no end yet. Whoever still
-    /// holds the pipe is not waited for.
-    pub(crate) fn drain(&mut self, invocation: &Invocation) {
-        let mut taken = 0_usize;
-        while taken < PIPE_LIMIT && self.pipe.as_ref().is_some_and(sys::is_readable) {
-            taken = taken.saturating_add(self.take(Some(invocation)));
+    /// Forwards all that the pipe holds now, and ends its last line. What other processes write
+    /// later is not waited for.
+    pub(crate) fn drain(&mut self, context: Option<&Context>) {
+        let mut forwarded: usize = 0;
+        while forwarded < sys::PIPE_LIMIT && self.is_readable() {
+            let length = self.forward(context);
+            if length == 0 {
+                break;
+            }
+            forwarded = forwarded.saturating_add(length);
         }
-        self.wrap(Some(invocation), b"\n");
+        self.end_line(context);
     }
 
-    /// Ends what was written while there was no event, and gives the last words of it.
-    pub(crate) fn take_tail(&mut self) -> Vec<u8> {
-        let tail = std::mem::take(&mut self.tail);
+    fn is_readable(&self) -> bool {
+        let polled = sys::poll([Some(self.descriptor())], Some(std::time::Duration::ZERO));
+        polled.is_ok_and(|[is_readable]| is_readable)
+    }
+
+    /// Ends a line that has no end yet, so that a line of ours starts at the left.
+    pub(crate) fn end_line(&mut self, context: Option<&Context>) {
         if log::is_json() {
-            self.wrap(None, b"\n");
-        } else if tail.last().is_some_and(|&byte| byte != b'\n') {
-            // The next log line starts at the left.
-            log::pass(b"\n");
+            self.wrap_lines(context, b"\n");
+        } else if self.is_in_line {
+            internal::log_raw(b"\n");
+            self.is_in_line = false;
         }
-        tail
     }
 
-    /// Writes each whole line among the bytes so far as an object; an empty one is none.
-    fn wrap(&mut self, invocation: Option<&Invocation>, bytes: &[u8]) {
+    /// Writes each whole line among the bytes so far as an object; an empty line is left out.
+    fn wrap_lines(&mut self, context: Option<&Context>, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             let text = piece.strip_suffix(b"\n").unwrap_or(piece);
             let room = LINE_LIMIT.saturating_add(1).saturating_sub(self.line.len());
             self.line
                 .extend_from_slice(text.get(..room).unwrap_or(text));
-            if text.len() < piece.len() && !self.line.is_empty() {
-                if self.line.len() > LINE_LIMIT {
-                    self.line.truncate(LINE_LIMIT);
-                    self.line.extend_from_slice(CUT.as_bytes());
-                }
-                log::wrap(invocation, &self.line);
-                self.line.clear();
+            if piece.ends_with(b"\n") && !self.line.is_empty() {
+                self.wrap_line(context);
             }
         }
+    }
+
+    fn wrap_line(&mut self, context: Option<&Context>) {
+        if self.line.len() > LINE_LIMIT {
+            self.line.truncate(LINE_LIMIT);
+            let note = format!(" … (the line goes on, {LINE_LIMIT} bytes are kept)");
+            self.line.extend_from_slice(note.as_bytes());
+        }
+        internal::log_wrapped(context, &self.line);
+        self.line.clear();
     }
 }

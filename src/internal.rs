@@ -1,0 +1,54 @@
+//! What the bootstrap and the fuzzer take beyond the public names. No promise is made for it.
+
+pub use crate::api::PAYLOAD_LIMIT;
+pub use crate::api::address::{Address, AddressError};
+pub use crate::context::EVENT_VARIABLES;
+pub use crate::failure::{ERROR_DOCUMENT_LIMIT, ERROR_TYPE_LIMIT, ErrorType};
+pub use crate::json::Object;
+pub use crate::responder::response_too_large;
+pub use crate::runtime::{find_api, register_extension, report_init_error, serve_slot};
+
+/// HTTP's readers and writers.
+pub mod http {
+    pub use crate::http::*;
+}
+
+/// Numbers of digits only.
+pub mod number {
+    pub use crate::number::{decimal, hexadecimal};
+}
+
+/// How a setting is read.
+pub mod settings {
+    pub use crate::settings::{choice, invalid, number, value};
+}
+
+#[cfg(fuzzing)]
+pub use crate::stream;
+
+use crate::{Context, Failure};
+
+/// Creates a failure of one of zerostrap's own types.
+pub fn failure(error_type: ErrorType, message: impl Into<String>) -> Failure {
+    Failure::of(error_type, message)
+}
+
+/// Takes a handler's output as the error document if it is one. Returns whether it is.
+pub fn take_document(failure: &mut Failure, output: &[u8]) -> bool {
+    failure.take_document(output)
+}
+
+/// Returns the event's part of a handler's environment: names and values.
+pub fn variables(context: &Context) -> impl Iterator<Item = (Vec<u8>, &[u8])> {
+    context.variables()
+}
+
+/// Writes a line of a handler's standard error in JSON form.
+pub fn log_wrapped(context: Option<&Context>, line: &[u8]) {
+    crate::log::wrap(context, line);
+}
+
+/// Writes bytes to the log as they are.
+pub fn log_raw(bytes: &[u8]) {
+    crate::log::write_raw(bytes);
+}
