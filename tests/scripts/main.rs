@@ -1,0 +1,300 @@
+//! Shell functions, judged from outside: the rule of the contract, that an event gets what it would
+//! get from the plainest loop, whatever the script does to its shell.
+//!
+//! - `table`: scripts, events, and what must come. Known answers.
+//! - `reference`: the same scripts in a fresh shell that does nothing but source and call.
+//! - `vocabulary`: composes scripts from lines that are known to be troublesome; what must come is
+//!   what comes from the reference.
+//! - `bootstrap`: runs a case with the bootstrap, against a Runtime API of its own.
+//! - `case`: what both are given, and what they give.
+//!
+//! Nothing here is shared with `src`, nor with the emulator: an error would cancel itself out.
+//!
+//! Table and reference are held against each other too, so that neither is wrong alone.
+//!
+//! Compared are the answers, with the status of each failure; how often the function ran and how
+//! often the script was sourced, by lines that both write to the log; and all lines of the log that
+//! begin with a mark. What may differ is listed in `permitted`, with the reason.
+//!
+//! `cargo test --test scripts` composes 300 scripts, always the same. `ZEROSTRAP_SCRIPTS=20000` composes
+//! more, `ZEROSTRAP_SEED=7` others, and `ZEROSTRAP_SCRIPT=17` only that one of them. `ZEROSTRAP_ROW=IFS`
+//! tries only rows of the table whose name holds that.
+
+mod bootstrap;
+mod case;
+mod reference;
+mod table;
+mod vocabulary;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use case::{ALL, Answer, Case, Form, Outcome, Shell};
+use table::{ROWS, Row};
+use vocabulary::Composition;
+
+/// Each test keeps all processors busy.
+static ONE: Mutex<()> = Mutex::new(());
+
+/// Does the work for each of so many numbers, on all processors; gives what came, sorted by number.
+fn each<T: Send>(count: usize, work: impl Fn(usize) -> Option<T> + Sync) -> Vec<T> {
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    let threads = std::thread::available_parallelism().map_or(2, usize::from) * 2;
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= count {
+                        return;
+                    }
+                    if let Some(one) = work(number) {
+                        found.lock().expect("no thread panicked").insert(number, one);
+                    }
+                }
+            });
+        }
+    });
+    found.into_inner().expect("no thread panicked").into_values().collect()
+}
+
+/// A number from the environment.
+fn number(name: &str) -> Option<usize> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
+
+/// Rows and the shells that they are for and that are here.
+fn rows() -> Vec<(&'static Row, Shell)> {
+    for shell in ALL.iter().filter(|shell| shell.path().is_none()) {
+        println!("skipped: scripts in {0}: there is no {0}", shell.name());
+    }
+    let wanted = std::env::var("ZEROSTRAP_ROW").unwrap_or_default();
+    let named = ROWS.iter().filter(|row| row.name.contains(&wanted));
+    let pairs = named.flat_map(|row| row.shells.iter().map(move |shell| (row, *shell)));
+    pairs.filter(|(_, shell)| shell.path().is_some()).collect()
+}
+
+/// Whether an answer is what a row says.
+fn is_answer(answer: &Answer, said: &str) -> bool {
+    match answer {
+        Answer::Response(text) => text == said,
+        Answer::Failed(status) => said
+            .strip_prefix('!')
+            .is_some_and(|said| said.split('|').any(|said| said == status.to_string())),
+        Answer::Document(text) => said.strip_prefix('=') == Some(text),
+        Answer::Other(_) => false,
+    }
+}
+
+/// What is wrong with an outcome of a row. `words`: also what the bootstrap says in words.
+fn faults(row: &Row, outcome: &Outcome, words: bool) -> Vec<String> {
+    let mut faults = Vec::new();
+    if let Some(why) = &outcome.init {
+        let refused = !row.may_refuse.is_empty() && why.contains(row.may_refuse);
+        if row.answers == ["!init"] {
+            if words && !why.contains(row.says) {
+                faults.push(format!("the error at init does not say {:?}", row.says));
+            }
+        } else if !refused {
+            faults.push("no event was served".to_owned());
+        }
+        return faults;
+    }
+    if row.answers == ["!init"] {
+        faults.push("no error at init".to_owned());
+        return faults;
+    }
+    if outcome.answers.len() != row.answers.len() {
+        faults.push(format!("{} answers", outcome.answers.len()));
+    }
+    for (number, (answer, said)) in outcome.answers.iter().zip(row.answers).enumerate() {
+        if !is_answer(answer, said) {
+            faults.push(format!("event {number}: {said:?} must come, {answer:?} came"));
+        }
+    }
+    // A script that sends its standard error elsewhere, or has its own `echo`, logs nothing.
+    let is_plain = row.function.contains("LOG: run") && row.runs.is_none();
+    let expected = if is_plain { Some(row.events.len()) } else { row.runs.filter(|&runs| runs > 0) };
+    let runs = outcome.count("run");
+    if expected.is_some_and(|expected| expected != runs) {
+        faults.push(format!("the function ran {runs} times"));
+    }
+    let sourced = outcome.count("sourced");
+    if sourced != row.sourced {
+        faults.push(format!("the script was sourced {sourced} times"));
+    }
+    for line in row.holds {
+        if outcome.count(line) != 1 {
+            faults.push(format!("the log has {line:?} {} times", outcome.count(line)));
+        }
+    }
+    for text in row.lacks {
+        if outcome.raw_log.contains(text) {
+            faults.push(format!("the log has {text:?}"));
+        }
+    }
+    faults
+}
+
+/// Tries each row for each of its shells; gives descriptions of those that do not hold.
+fn judge(run: impl Fn(&Row, &Case) -> Option<(Outcome, Vec<String>)> + Sync) {
+    let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let rows = rows();
+    let tried: Mutex<BTreeMap<Shell, [usize; 2]>> = Mutex::default();
+    let broken = each(rows.len(), |number| {
+        let (row, shell) = rows[number];
+        let case = row.case(shell);
+        let (outcome, faults) = run(row, &case)?;
+        let mut tried = tried.lock().expect("no thread panicked");
+        let [holds, all] = tried.entry(shell).or_default();
+        *holds += usize::from(faults.is_empty());
+        *all += 1;
+        if faults.is_empty() {
+            return None;
+        }
+        let name = shell.name();
+        let text = format!("{name}, {}:\n  - {}", row.name, faults.join("\n  - "));
+        Some(format!("{text}\n{}", outcome.shown()))
+    });
+    for (shell, [holds, all]) in tried.into_inner().expect("no thread panicked") {
+        println!("{}: {holds} of {all} rows hold", shell.name());
+    }
+    assert!(broken.is_empty(), "{} rows do not hold\n\n{}", broken.len(), broken.join("\n"));
+}
+
+#[test]
+fn every_row_of_the_table_holds() {
+    judge(|row, case| {
+        let outcome = bootstrap::run(case);
+        let faults = faults(row, &outcome, true);
+        Some((outcome, faults))
+    });
+}
+
+#[test]
+fn table_and_reference_agree() {
+    judge(|row, case| {
+        if !row.unlike_reference.is_empty() {
+            return None;
+        }
+        let outcome = reference::run(case);
+        let faults = faults(row, &outcome, false);
+        Some((outcome, faults))
+    });
+}
+
+/// Why an outcome of the bootstrap may differ from the reference's; `None`: it may not.
+fn permitted(composition: &Composition, case: &Case, ours: &Outcome, loops: &Outcome) -> Option<&'static str> {
+    // Contract §3: where the script takes a name that the bootstrap's own side cannot do without,
+    // init fails and says so.
+    if let Some(why) = &ours.init
+        && composition.taken().any(|name| why.contains(name))
+        && (why.contains("HandlerInitFailed") || why.contains("NoSuchHandler"))
+    {
+        return Some("init names what the script took");
+    }
+    // Contract §4: the last words are told, the status need not be the same in words: what a trap of
+    // the script does when sourcing fails has no event to harm.
+    if ours.init.is_some() && loops.init.is_some() {
+        return Some("both fail at init");
+    }
+    // A reference that hangs tells nothing; the bootstrap's deadline ends such an event.
+    if loops.answers.iter().any(|answer| matches!(answer, Answer::Other(_))) {
+        return Some("the loop itself does not end");
+    }
+    // Jobs of the top may log at any time.
+    let _ = case;
+    None
+}
+
+/// The difference of the two outcomes, if it is none that is permitted.
+fn difference(composition: &Composition) -> Option<(Outcome, Outcome)> {
+    let case = composition.case();
+    let loops = reference::run(&case);
+    let ours = bootstrap::run(&case);
+    let same = ours.init.is_some() == loops.init.is_some()
+        && ours.answers == loops.answers
+        && (ours.log == loops.log || ours.init.is_some());
+    if same || permitted(composition, &case, &ours, &loops).is_some() {
+        return None;
+    }
+    Some((ours, loops))
+}
+
+/// Leaves lines out while the difference stays.
+fn minimised(mut composition: Composition) -> (Composition, Outcome, Outcome) {
+    let mut outcomes = difference(&composition);
+    let mut at = 0;
+    while let Some(smaller) = composition.without(at) {
+        match difference(&smaller) {
+            Some(found) => (composition, outcomes) = (smaller, Some(found)),
+            None => at += 1,
+        }
+    }
+    let (ours, loops) = outcomes.unwrap_or_default();
+    (composition, ours, loops)
+}
+
+#[test]
+fn composed_scripts_are_answered_as_the_reference_answers() {
+    let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let seed = number("ZEROSTRAP_SEED").unwrap_or(1);
+    let only = number("ZEROSTRAP_SCRIPT");
+    let count = only.map_or(number("ZEROSTRAP_SCRIPTS").unwrap_or(300), |_| 1);
+    let tried: Mutex<BTreeMap<Shell, [usize; 2]>> = Mutex::default();
+    let shown = AtomicUsize::new(0);
+    let broken = each(count, |number| {
+        let number = only.unwrap_or(number);
+        let composition = Composition::new(seed, number)?;
+        let (shell, found) = (composition.shell, difference(&composition));
+        {
+            let mut tried = tried.lock().expect("no thread panicked");
+            let [same, all] = tried.entry(shell).or_default();
+            *same += usize::from(found.is_none());
+            *all += 1;
+        }
+        let (ours, loops) = found?;
+        // Twenty are enough to mend something.
+        if shown.fetch_add(1, Ordering::Relaxed) >= 20 {
+            return Some(String::new());
+        }
+        let (small, small_ours, small_loops) = minimised(composition.clone());
+        // One that is seen once and not again is told as it was.
+        let (small, ours, loops) = match small_ours == small_loops {
+            true => (composition, ours, loops),
+            false => (small, small_ours, small_loops),
+        };
+        let case = small.case();
+        let repeat = format!(
+            "ZEROSTRAP_SEED={seed} ZEROSTRAP_SCRIPT={number} cargo test --test scripts composed"
+        );
+        Some(format!(
+            "script {number}, {}, {:?}, environment {:?}, events {:?}\n{}\nbootstrap:\n{}\
+             reference:\n{}again: {repeat}\n",
+            shell.name(),
+            case.form,
+            case.env,
+            case.events,
+            case.script,
+            ours.shown(),
+            loops.shown(),
+        ))
+    });
+    for (shell, [same, all]) in tried.into_inner().expect("no thread panicked") {
+        println!("{}: {same} of {all} composed scripts are answered alike", shell.name());
+    }
+    let told: Vec<_> = broken.iter().filter(|text| !text.is_empty()).cloned().collect();
+    assert!(broken.is_empty(), "{} of {count} scripts differ\n\n{}", broken.len(), told.join("\n"));
+}
+
+#[test]
+fn vocabulary_is_large_and_each_form_is_tried() {
+    assert!(vocabulary::lines() >= 80, "{} lines", vocabulary::lines());
+    assert!(ROWS.len() >= 100, "{} rows", ROWS.len());
+    for form in [Form::Buffered, Form::Streaming, Form::Json, Form::Slots] {
+        assert!(ROWS.iter().any(|row| row.form == form), "{form:?}");
+    }
+    println!("{} rows, {} lines of vocabulary", ROWS.len(), vocabulary::lines());
+}
