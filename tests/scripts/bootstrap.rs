@@ -13,9 +13,6 @@ use super::case::{Answer, Between, Case, Form, Outcome, children, signal};
 /// How long a case may take, its pauses not counted.
 const BOUND: Duration = Duration::from_secs(20);
 
-/// How long an event may take. It is far below the bound, so that a function that hangs is answered.
-const DEADLINE: Duration = Duration::from_secs(8);
-
 /// An answer as it was posted.
 pub(crate) struct Posted {
     is_error: bool,
@@ -34,6 +31,8 @@ struct State {
     /// How many events may be given now.
     allowed: usize,
     over: bool,
+    /// When the last event that was given must be done.
+    deadline: Option<Instant>,
     /// What a client did against the protocol.
     wrong: Vec<String>,
 }
@@ -52,14 +51,14 @@ pub(crate) fn run(case: &Case) -> Outcome {
         ..State::default()
     };
     let shared: Shared = Arc::new((Mutex::new(state), Condvar::new()));
-    let (events, server) = (case.events.clone(), Arc::clone(&shared));
+    let (case_of_server, server) = (case.clone(), Arc::clone(&shared));
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             if server.0.lock().expect("no thread panicked").over {
                 return;
             }
-            let (events, server) = (events.clone(), Arc::clone(&server));
-            std::thread::spawn(move || serve(stream, &events, &server));
+            let (case, server) = (case_of_server.clone(), Arc::clone(&server));
+            std::thread::spawn(move || serve(stream, &case, &server));
         }
     });
 
@@ -115,9 +114,9 @@ pub(crate) fn run(case: &Case) -> Outcome {
         None => Answer::Other("no answer in time".to_owned()),
     };
     let answers = state.answers.iter();
-    outcome.answers =
-        answers.map(|posted| posted.as_ref().map_or_else(none, |p| p.read(&folder.hide(&p.text()))))
-            .collect();
+    outcome.answers = answers
+        .map(|posted| posted.as_ref().map_or_else(none, |p| p.read(&folder.hide(&p.text()))))
+        .collect();
     outcome.answers.extend(state.wrong.iter().cloned().map(Answer::Other));
     outcome
 }
@@ -154,9 +153,7 @@ impl Posted {
             rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok()
         };
         match self.error_type.as_str() {
-            "Function.ExitNonZero" if let Some(status) = after("status ") => {
-                Answer::Failed(status)
-            }
+            "Function.ExitNonZero" if let Some(status) = after("status ") => Answer::Failed(status),
             "Function.KilledBySignal" if let Some(number) = after("signal ") => {
                 Answer::Failed(128 + number)
             }
@@ -172,11 +169,11 @@ impl Posted {
 }
 
 /// One connection, to its end.
-fn serve(stream: TcpStream, events: &[String], shared: &Shared) {
+fn serve(stream: TcpStream, case: &Case, shared: &Shared) {
     let mut reader = BufReader::new(stream);
     while let Some((line, posted)) = request(&mut reader) {
         let answer = match line.split(' ').collect::<Vec<_>>()[..] {
-            ["GET", path, _] if path.ends_with("/invocation/next") => match next(events, shared) {
+            ["GET", path, _] if path.ends_with("/invocation/next") => match next(case, shared) {
                 Some(answer) => answer,
                 None => return,
             },
@@ -193,9 +190,13 @@ fn serve(stream: TcpStream, events: &[String], shared: &Shared) {
 }
 
 /// The next event as a response; `None` when all is over.
-fn next(events: &[String], shared: &Shared) -> Option<String> {
+fn next(case: &Case, shared: &Shared) -> Option<String> {
     let (state, changed) = &**shared;
     let mut state = state.lock().expect("no thread panicked");
+    // Lambda ends a sandbox whose event is not done at its deadline, and done is who asks for the next.
+    if case.form != Form::Slots && state.deadline.is_some_and(|at| at < Instant::now()) {
+        state.wrong.push("the next event was asked for after the deadline of the last".to_owned());
+    }
     state.idle += 1;
     changed.notify_all();
     while state.given >= state.allowed && !state.over {
@@ -207,8 +208,10 @@ fn next(events: &[String], shared: &Shared) -> Option<String> {
     }
     let number = state.given;
     state.given += 1;
-    let event = &events[number];
-    let deadline = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock") + DEADLINE;
+    let event = &case.events[number];
+    let time = Duration::from_millis(case.deadline_ms);
+    state.deadline = Some(Instant::now() + time);
+    let deadline = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock") + time;
     Some(format!(
         "HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: event-{number}\r\n\
          Lambda-Runtime-Deadline-Ms: {}\r\n\

@@ -94,7 +94,12 @@ pub(crate) struct Case {
     /// The event is standard input, and no argument.
     pub(crate) stdin: bool,
     pub(crate) between: Between,
+    /// How long each event may take.
+    pub(crate) deadline_ms: u64,
 }
+
+/// By default far below the time that a case may take, so that a function that hangs is answered.
+pub(crate) const DEADLINE_MS: u64 = 8_000;
 
 /// What happens after the first event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

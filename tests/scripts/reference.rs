@@ -68,7 +68,10 @@ fn open_to_write(fifo: &Path) -> io::Result<File> {
 enum Round {
     /// The function was not called: sourcing ended so.
     Init(String),
-    Ended { output: Vec<u8>, status: ExitStatus },
+    Ended {
+        output: Vec<u8>,
+        status: ExitStatus,
+    },
     Late,
 }
 
@@ -105,12 +108,19 @@ fn answer(text: &str, status: ExitStatus, streaming: bool) -> Answer {
     match (status.code(), status.signal()) {
         (Some(0), _) if streaming => Answer::Response(text.to_owned()),
         (Some(0), _) => Answer::Response(text.trim_end_matches('\n').to_owned()),
-        (Some(_), _) if text.starts_with('{') && text.contains(r#""errorType":"F"#) => {
+        // Of a stream a part may have been sent, which is then no document. No row has one of several
+        // lines.
+        (Some(_), _) if !streaming && is_document(text.trim_end()) => {
             Answer::Document(text.trim_end().to_owned())
         }
         (Some(status), _) => Answer::Failed(status as u32),
         (None, signal) => Answer::Failed(128 + signal.unwrap_or_default() as u32),
     }
+}
+
+/// Whether a line is an error document of the table or of the vocabulary.
+fn is_document(text: &str) -> bool {
+    text.starts_with(r#"{"errorType":"Function."#) && text.ends_with('}') && !text.contains('\n')
 }
 
 /// One event: how it went, and what was logged before the call and after it.

@@ -1,6 +1,6 @@
 //! Scripts composed of lines that are known to be troublesome.
 
-use super::case::{ALL, BASH, Between, Case, FORKING, Form, PLAIN, Shell};
+use super::case::{ALL, BASH, Between, Case, DEADLINE_MS, FORKING, Form, PLAIN, Shell};
 
 /// A line of the vocabulary: the shells that it is for, and a name that it takes from its shell, which
 /// init may refuse.
@@ -120,7 +120,7 @@ const TOPS: &[Line] = &[
     // Jobs and pipes.
     (ALL, "sleep 1000 &", ""),
     (NOT_KSH, "( while :; do sleep 1; done ) &", ""),
-    (NOT_KSH, "true & wait $!", ""),
+    (NOT_KSH, "true & wait \"$!\"", ""),
     (NOT_KSH, "false & :", ""),
     (BASH, "sleep 1000 & disown", ""),
     (BASH, "coproc cat", ""),
@@ -184,8 +184,8 @@ const BODIES: &[Line] = &[
     (BASH, "cat < <(echo substituted)", ""),
     (BASH, "local here=1; echo \"$here\"", ""),
     (NOT_KSH, "sleep 1000 &", ""),
-    (NOT_KSH, "true & wait $!", ""),
-    (ALL, "exec 7>seven; echo seven >&7; exec 7>&-", ""),
+    (NOT_KSH, "true & wait \"$!\"", ""),
+    (ALL, "exec 7>>seven; echo seven >&7; exec 7>&-", ""),
     (ALL, "exec 2>&-", ""),
     (ALL, "echo last; exec >&-", ""),
     (ALL, "cat <<END\nhere $1\nEND", ""),
@@ -274,7 +274,6 @@ pub(crate) struct Composition {
     ending: &'static str,
     events: Vec<&'static str>,
     form: Form,
-    /// A comment at the end of the first line, so that scripts differ in length.
     stdin: bool,
 }
 
@@ -282,10 +281,8 @@ impl Composition {
     /// That of a seed and a number; `None` where its shell is not on this machine.
     pub(crate) fn new(seed: usize, number: usize) -> Option<Composition> {
         let mut random = Random((seed as u64) << 32 ^ number as u64);
-        let [bash, others] = [Shell::Bash; 2];
-        let shell = random.pick(&[
-            bash, others, bash, Shell::Dash, Shell::Dash, Shell::Ash, Shell::Mksh, Shell::Ksh,
-        ]);
+        // Half of them are for bash, which has most to offer.
+        let shell = if random.below(2) == 0 { Shell::Bash } else { random.pick(ALL) };
         shell.path()?;
         let tops = (0..random.below(5) + 1).map(|_| line(&mut random, TOPS, shell)).collect();
         let bodies = (0..random.below(4)).map(|_| line(&mut random, BODIES, shell)).collect();
@@ -301,25 +298,35 @@ impl Composition {
         let form = match random.below(12) {
             0 => Form::Streaming,
             1 => Form::Json,
+            2 if random.below(2) == 0 => Form::Slots,
             _ => Form::Buffered,
         };
-        let stdin = false;
+        let stdin = random.below(10) == 0;
         Some(Composition { shell, env, tops, bodies, ending, events, form, stdin })
     }
 
     pub(crate) fn case(&self) -> Case {
-        let text = |lines: &[&Line]| lines.iter().map(|line| format!("{}\n", line.1)).collect::<String>();
+        let text =
+            |lines: &[&Line]| lines.iter().map(|line| format!("{}\n", line.1)).collect::<String>();
         let (tops, bodies) = (text(&self.tops), text(&self.bodies));
         let ending = self.ending;
+        // The lines below want an argument.
+        let first = if self.stdin { "set -- \"$(cat)\"\n" } else { "" };
         Case {
             shell: self.shell,
-            script: format!("{tops}handler() {{\necho 'LOG: run' >&2\n{bodies}{ending}\n}}"),
+            script: format!("{tops}handler() {{\necho 'LOG: run' >&2\n{first}{bodies}{ending}\n}}"),
             env: self.env.iter().map(|&(name, value)| (name.into(), value.into())).collect(),
             events: self.events.iter().map(|&event| event.to_owned()).collect(),
             form: self.form,
             stdin: self.stdin,
             between: Between::Nothing,
+            deadline_ms: DEADLINE_MS,
         }
+    }
+
+    /// Whether its standard error may go elsewhere than to the log.
+    pub(crate) fn moves_log(&self) -> bool {
+        self.tops.iter().any(|line| line.1.contains("exec 2>"))
     }
 
     /// Names that its lines take, which init may refuse.
