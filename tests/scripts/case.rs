@@ -57,13 +57,16 @@ impl Shell {
     pub(crate) fn path(self) -> Option<&'static Path> {
         static FOUND: OnceLock<BTreeMap<Shell, PathBuf>> = OnceLock::new();
         let found = FOUND.get_or_init(|| {
-            let folder = scratch();
+            let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shells");
+            fs::create_dir_all(&folder).expect("a folder in the target folder");
             let find = |shell: &Shell| {
                 let (name, programs) = shell.names();
                 let folders = ["/usr/bin", "/bin", "/usr/local/bin"].map(Path::new);
                 let mut files = folders.iter().flat_map(|at| programs.iter().map(|p| at.join(p)));
                 let program = files.find(|file| file.is_file())?;
                 let link = folder.join(name);
+                // It may be there from the last time.
+                let _ = fs::remove_file(&link);
                 symlink(program, &link).expect("a link in an own folder");
                 Some((*shell, link))
             };
@@ -199,7 +202,7 @@ impl Drop for Folder {
     }
 }
 
-/// A new folder. What is in it is removed at the end of a case, the folder of links never.
+/// A new folder for temporary files.
 fn scratch() -> PathBuf {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);

@@ -126,8 +126,9 @@ fn is_document(text: &str) -> bool {
 /// One event: how it went, and what was logged before the call and after it.
 fn round(case: &Case, folder: &Folder, number: usize, event: &str) -> (Round, String, String) {
     let (log, [stdin, stdout]) = (folder.0.join("the.log"), fifos());
-    // A process of the last round that is being killed may still hold its end.
-    while open_to_write(&stdin).is_ok() {
+    // A process of the last round that is being killed may still hold its end, or one that another
+    // thread is about to start ours. The subshell would not wait, or we not for it.
+    while open_to_write(&stdin).is_ok() || open_to_write(&stdout).is_ok() {
         std::thread::sleep(Duration::from_micros(100));
     }
     let file = File::create(&log).expect("a log");

@@ -826,6 +826,7 @@ pub(crate) const ROWS: &[Row] = &[
         ..PLAIN_ROW
     },
     Row {
+        lacks: &["handler was killed by SIGPIPE"],
         name: "pipefail with SIGPIPE",
         shells: BASH,
         function: "handler() { yes | head -1; }",
@@ -835,6 +836,7 @@ pub(crate) const ROWS: &[Row] = &[
         ..PLAIN_ROW
     },
     Row {
+        lacks: &["see its log lines"],
         name: "grep without a match",
         function: "handler() { echo x | grep -c y; }",
         events: &["a"],
@@ -1318,6 +1320,101 @@ pub(crate) const ROWS: &[Row] = &[
         function: "handler() { echo \"$LAMBDA_RUNTIME_AWS_REQUEST_ID\"; }",
         events: &["a", "b"],
         answers: &["event-0", "event-1"],
+        runs: Some(0),
+        ..PLAIN_ROW
+    },
+    // Names of functions.
+    env("handler with the script's whole name", ALL, &[("_HANDLER", "function.sh.handler")]),
+    Row {
+        name: "function with a hyphen",
+        shells: BASH,
+        env: &[("_HANDLER", "function.my-handler")],
+        function: "my-handler() { echo 'LOG: run' >&2; [ \"$1\" != bad ] || return 3; echo \"got $1\"; }",
+        unlike_reference: "it calls `handler`",
+        ..PLAIN_ROW
+    },
+    Row {
+        name: "function with a colon",
+        shells: BASH,
+        env: &[("_HANDLER", "function.get:user")],
+        function: "get:user() { echo 'LOG: run' >&2; [ \"$1\" != bad ] || return 3; echo \"got $1\"; }",
+        unlike_reference: "it calls `handler`",
+        ..PLAIN_ROW
+    },
+    // Again in other forms.
+    Row {
+        name: "CHLD trap, streaming",
+        form: Form::Streaming,
+        shells: PLAIN,
+        top: "trap 'echo child' CHLD",
+        answers: &["got a\n", "!3", "got c\n", "got d\n"],
+        ..PLAIN_ROW
+    },
+    Row {
+        name: "standard output moved, streaming",
+        form: Form::Streaming,
+        top: "exec >file",
+        answers: &["got a\n", "!3", "got c\n", "got d\n"],
+        ..PLAIN_ROW
+    },
+    Row {
+        name: "ERR trap prints 0, JSON log",
+        form: Form::Json,
+        shells: BASH,
+        top: "trap 'echo 0' ERR",
+        ..PLAIN_ROW
+    },
+    Row {
+        name: "standard error closed, JSON log",
+        form: Form::Json,
+        shells: PLAIN,
+        top: "exec 2>&-",
+        function: "handler() { [ \"$1\" != bad ] || return 3; echo \"got $1\"; }",
+        runs: Some(0),
+        ..PLAIN_ROW
+    },
+    Row {
+        name: "idle shell is killed, JSON log",
+        form: Form::Json,
+        between: Between::KillShell,
+        sourced: 2,
+        unlike_reference: "the warm shell's death",
+        ..PLAIN_ROW
+    },
+    Row {
+        name: "EXIT trap, four slots",
+        form: Form::Slots,
+        shells: FORKING,
+        top: "trap 'echo bye; exit 0' EXIT",
+        sourced: 4,
+        ..PLAIN_ROW
+    },
+    Row {
+        name: "background loop, four slots",
+        form: Form::Slots,
+        shells: FORKING,
+        top: "( while :; do sleep 1; done ) &",
+        sourced: 4,
+        ..PLAIN_ROW
+    },
+    Row {
+        name: "readonly IFS, event on standard input",
+        stdin: true,
+        top: "IFS=aegot; readonly IFS",
+        function: "handler() { cat; }",
+        events: &["a got e", "\n", "e"],
+        answers: &["a got e", "", "e"],
+        runs: Some(0),
+        ..PLAIN_ROW
+    },
+    Row {
+        name: "traps, event on standard input",
+        stdin: true,
+        shells: FORKING,
+        top: "trap 'cat; echo bye' EXIT; trap 'cat' USR1",
+        function: "handler() { cat; exit 3; }",
+        events: &["a", "b"],
+        answers: &["!3", "!3"],
         runs: Some(0),
         ..PLAIN_ROW
     },

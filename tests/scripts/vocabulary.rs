@@ -122,7 +122,7 @@ const TOPS: &[Line] = &[
     (NOT_KSH, "( while :; do sleep 1; done ) &", ""),
     (NOT_KSH, "true & wait \"$!\"", ""),
     (NOT_KSH, "false & :", ""),
-    (BASH, "sleep 1000 & disown", ""),
+    (BASH, "/bin/sleep 1000 & disown", ""),
     (BASH, "coproc cat", ""),
     (BASH, "exec 5< <(sleep 1000)", ""),
     (BASH, "exec 6> >(cat >/dev/null)", ""),
@@ -284,7 +284,13 @@ impl Composition {
         // Half of them are for bash, which has most to offer.
         let shell = if random.below(2) == 0 { Shell::Bash } else { random.pick(ALL) };
         shell.path()?;
-        let tops = (0..random.below(5) + 1).map(|_| line(&mut random, TOPS, shell)).collect();
+        let tops = (0..random.below(5) + 1).map(|_| line(&mut random, TOPS, shell));
+        let mut tops: Vec<_> = tops.collect();
+        // Whether a job ends before the script does is chance.
+        if tops.iter().any(|line| line.1 == "trap 'exit 6' CHLD") {
+            tops.retain(|line| line.1.contains("CHLD") || !line.1.contains(['&', '<', '$']));
+            tops.retain(|line| line.1 != "coproc cat");
+        }
         let bodies = (0..random.below(4)).map(|_| line(&mut random, BODIES, shell)).collect();
         let mut env = Vec::new();
         if random.below(3) == 0 {
