@@ -181,6 +181,7 @@ const BODIES: &[Line] = &[
     (BASH, "trap 'echo failed' ERR", ""),
     (BASH, "false | true", ""),
     (BASH, "echo \"${FUNCNAME[0]}\"", ""),
+    (ALL, "cat", ""),
     (BASH, "cat < <(echo substituted)", ""),
     (BASH, "local here=1; echo \"$here\"", ""),
     (NOT_KSH, "sleep 1000 &", ""),
