@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// Lines of the log that begin so were written by the script. Others are a shell's own, which name
 /// line numbers and programs, and are not compared.
@@ -178,27 +179,41 @@ impl Folder {
         text.replace(&self.sign(), TASK)
     }
 
-    /// Kills what has this folder's sign, until nothing has.
+    /// Kills what has this folder's sign, or is in it, until nothing is left. One that is becoming its
+    /// program shows no environment for a moment: so it is looked twice.
     pub(crate) fn sweep(&self) {
         let sign = format!("{}={}", Folder::SIGN, self.sign()).into_bytes();
-        for _ in 0..50 {
-            let left = processes().filter(|pid| {
-                let variables = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-                variables.split(|&byte| byte == 0).any(|variable| variable == sign)
-            });
-            let left: Vec<_> = left.map(|pid| pid.to_string()).collect();
+        let is_ours = |pid: &u32| {
+            let variables = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            variables.split(|&byte| byte == 0).any(|variable| variable == sign)
+                || fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|at| at.starts_with(&self.0))
+        };
+        let mut clean = 0;
+        for _ in 0..100 {
+            let left: Vec<_> = processes().filter(is_ours).map(|pid| pid.to_string()).collect();
             if left.is_empty() {
-                return;
+                clean += 1;
+                if clean == 2 {
+                    return;
+                }
+            } else {
+                clean = 0;
+                signal("KILL", &left);
             }
-            signal("KILL", &left);
         }
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        self.sweep();
-        let _ = fs::remove_dir_all(&self.0);
+        // Who is being killed may still make a file.
+        for _ in 0..10 {
+            self.sweep();
+            if fs::remove_dir_all(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
@@ -210,6 +225,15 @@ fn scratch() -> PathBuf {
     let path = std::env::temp_dir().join(name);
     fs::create_dir_all(&path).expect("a folder for temporary files");
     fs::canonicalize(path).expect("a path of it")
+}
+
+/// The signals that this process was started with ignored, and that its children ignore too. PIPE is
+/// not among them: the standard library ignores it, and starts no child so.
+pub(crate) fn ignored_signals() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("/proc");
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("its line");
+    const PIPE: u64 = 1 << 12;
+    u64::from_str_radix(mask.trim(), 16).expect("a mask") & !PIPE
 }
 
 /// Ids of all processes.

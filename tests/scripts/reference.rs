@@ -28,13 +28,13 @@ const BOUND: Duration = Duration::from_secs(8);
 const O_NONBLOCK: i32 = 0o4000;
 
 /// The loop's one round.
-fn program(case: &Case, folder: &Folder, event: &str) -> String {
+fn program(case: &Case, folder: &Folder, fifos: &[PathBuf; 2], event: &str) -> String {
     let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
     let path = |path: &Path| quoted(path.to_str().expect("a path in UTF-8"));
     let options = if case.shell == Shell::Bash { "set -euo pipefail" } else { "set -eu" };
     let script = path(&folder.0.join("function.sh"));
     let call = if case.stdin { "handler".to_owned() } else { format!("handler {}", quoted(event)) };
-    let [stdin, stdout] = fifos().map(|fifo| path(&fifo));
+    let [stdin, stdout] = fifos.each_ref().map(|fifo| path(fifo));
     let subshell = match case.shell {
         // Its redirections of a subshell are made in the loop's shell, before it forks.
         Shell::Mksh => format!("( exec <{stdin} >{stdout}; {call} )"),
@@ -45,18 +45,12 @@ fn program(case: &Case, folder: &Folder, event: &str) -> String {
     format!("{options}\n{{\n. {script}\n{subshell}\n{last}}}\n")
 }
 
-/// Two FIFOs of this thread: when a round ends, nobody holds them.
-fn fifos() -> [PathBuf; 2] {
-    thread_local! {
-        static FIFOS: (Folder, [PathBuf; 2]) = {
-            let folder = Folder::new();
-            let fifos = ["stdin", "stdout"].map(|name| folder.0.join(name));
-            let made = Command::new("mkfifo").args(&fifos).status();
-            assert!(made.is_ok_and(|status| status.success()), "mkfifo(1) makes two FIFOs");
-            (folder, fifos)
-        }
-    }
-    FIFOS.with(|(_, fifos)| fifos.clone())
+/// Two FIFOs in a folder.
+fn fifos(folder: &Folder) -> [PathBuf; 2] {
+    let fifos = ["stdin", "stdout"].map(|name| folder.0.join(name));
+    let made = Command::new("mkfifo").args(&fifos).status();
+    assert!(made.is_ok_and(|status| status.success()), "mkfifo(1) makes two FIFOs");
+    fifos
 }
 
 /// Succeeds where somebody has the FIFO open for reading.
@@ -78,9 +72,11 @@ enum Round {
 /// Runs a case, an event after another, and tells what came.
 pub(crate) fn run(case: &Case) -> Outcome {
     let mut outcome = Outcome::default();
+    let streams = Folder::new();
+    let fifos = fifos(&streams);
     for (number, event) in case.events.iter().enumerate() {
         let folder = case.folder();
-        let (round, at_source, in_event) = round(case, &folder, number, event);
+        let (round, at_source, in_event) = round(case, &folder, &fifos, number, event);
         // Each warm shell sources the script once.
         for _ in 0..if number == 0 { shells_of(case.form) } else { 0 } {
             outcome.read_log(&folder.hide(&at_source));
@@ -124,11 +120,17 @@ fn is_document(text: &str) -> bool {
 }
 
 /// One event: how it went, and what was logged before the call and after it.
-fn round(case: &Case, folder: &Folder, number: usize, event: &str) -> (Round, String, String) {
-    let (log, [stdin, stdout]) = (folder.0.join("the.log"), fifos());
+fn round(
+    case: &Case,
+    folder: &Folder,
+    fifos: &[PathBuf; 2],
+    number: usize,
+    event: &str,
+) -> (Round, String, String) {
+    let log = folder.0.join("the.log");
     // A process of the last round that is being killed may still hold its end, or one that another
     // thread is about to start ours. The subshell would not wait, or we not for it.
-    while open_to_write(&stdin).is_ok() || open_to_write(&stdout).is_ok() {
+    while fifos.iter().any(|fifo| open_to_write(fifo).is_ok()) {
         std::thread::sleep(Duration::from_micros(100));
     }
     let file = File::create(&log).expect("a log");
@@ -136,11 +138,11 @@ fn round(case: &Case, folder: &Folder, number: usize, event: &str) -> (Round, St
     let mut command = case.command(shell, folder, "127.0.0.1:9");
     command.env("LAMBDA_RUNTIME_AWS_REQUEST_ID", format!("event-{number}"));
     command.env("LAMBDA_RUNTIME_CLIENT_CONTEXT", CONTEXT);
-    command.arg("-c").arg(program(case, folder, event)).arg(folder.0.join("bootstrap"));
+    command.arg("-c").arg(program(case, folder, fifos, event)).arg(folder.0.join("bootstrap"));
     command.stdin(Stdio::null()).stdout(file.try_clone().expect("a log")).stderr(file);
     let mut child = command.process_group(0).spawn().expect("the shell starts");
     let mut at_source = None;
-    let round = call(case, &mut child, [&stdin, &stdout], event, || {
+    let round = call(case, &mut child, fifos, event, || {
         at_source = Some(fs::read(&log).unwrap_or_default());
     });
     folder.sweep();
@@ -157,7 +159,7 @@ fn round(case: &Case, folder: &Folder, number: usize, event: &str) -> (Round, St
 fn call(
     case: &Case,
     child: &mut Child,
-    [stdin, stdout]: [&PathBuf; 2],
+    [stdin, stdout]: &[PathBuf; 2],
     event: &str,
     begins: impl FnOnce(),
 ) -> Round {

@@ -288,6 +288,34 @@ pub(crate) const ROWS: &[Row] = &[
         runs: Some(0),
         ..PLAIN_ROW
     },
+    // A shell that starts something in the background has it ignore INT and QUIT.
+    Row {
+        name: "signals: INT is not ignored",
+        function: "handler() { sh -c 'kill -INT $$; echo ignored' || echo \"$?\"; }",
+        events: &["a"],
+        answers: &["130"],
+        runs: Some(0),
+        shells: FORKING,
+        ..PLAIN_ROW
+    },
+    Row {
+        name: "signals: QUIT is not ignored",
+        function: "handler() { sh -c 'kill -QUIT $$; echo ignored' || echo \"$?\"; }",
+        events: &["a"],
+        answers: &["131"],
+        runs: Some(0),
+        shells: FORKING,
+        ..PLAIN_ROW
+    },
+    Row {
+        name: "signals: PIPE, TERM and HUP are not ignored",
+        function: "handler() { for name in PIPE TERM HUP USR1; do sh -c \"kill -$name \\$\\$; echo ignored\" || echo \"$?\"; done; }",
+        events: &["a"],
+        answers: &["141\n143\n129\n138"],
+        runs: Some(0),
+        shells: FORKING,
+        ..PLAIN_ROW
+    },
     // Descriptors.
     tells("descriptor 3", ALL, "exec 3>file", "handler() { echo to >&3; cat file; }", &["to"]),
     tells("descriptor 9", ALL, "exec 9>>file", "handler() { echo to >&9; cat file; }", &["to"]),
