@@ -227,13 +227,13 @@ fn scratch() -> PathBuf {
     fs::canonicalize(path).expect("a path of it")
 }
 
-/// The signals that this process was started with ignored, and that its children ignore too. PIPE is
-/// not among them: the standard library ignores it, and starts no child so.
-pub(crate) fn ignored_signals() -> u64 {
+/// Whether this process was started with HUP, INT, QUIT, USR1 or TERM ignored: its children ignore
+/// them too, and no shell can undo that.
+pub(crate) fn ignores_signals() -> bool {
     let status = fs::read_to_string("/proc/self/status").expect("/proc");
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("its line");
-    const PIPE: u64 = 1 << 12;
-    u64::from_str_radix(mask.trim(), 16).expect("a mask") & !PIPE
+    let mask = u64::from_str_radix(mask.trim(), 16).expect("a mask");
+    [1, 2, 3, 10, 15].iter().any(|signal| mask & 1 << (signal - 1) != 0)
 }
 
 /// Ids of all processes.

@@ -182,6 +182,7 @@ const BODIES: &[Line] = &[
     (BASH, "false | true", ""),
     (BASH, "echo \"${FUNCNAME[0]}\"", ""),
     (ALL, "cat", ""),
+    (NOT_KSH, "sh -c 'kill -INT $$' || echo \"$?\"", ""),
     (BASH, "cat < <(echo substituted)", ""),
     (BASH, "local here=1; echo \"$here\"", ""),
     (NOT_KSH, "sleep 1000 &", ""),
