@@ -2,10 +2,13 @@
 
 import functools
 import http.client
+import itertools
+import json
 import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +23,8 @@ import support  # noqa: E402
 TASK = os.path.join(HERE, "task")
 CARGO_LAMBDA = "cargo-lambda==1.9.2"
 PATIENCE = 15
+# Below those that the kernel gives to outgoing connections, of which there are many here.
+PORTS = itertools.count(20_000 + os.getpid() % 100 * 100)
 
 
 class Handler:
@@ -31,9 +36,12 @@ class Handler:
         self.is_library = handler == ""
 
     def environment(self, api=None, **more):
+        """AWS's emulator adds the address and the handler by itself."""
         variables = {"PATH": os.environ["PATH"], "LAMBDA_TASK_ROOT": TASK, **more}
+        # Half of the time of an event that is to overrun, so that a busy machine can report it.
+        variables["BOOTSTRAP_DEADLINE_MARGIN_MS"] = "500"
         if api:
-            variables |= {"AWS_LAMBDA_RUNTIME_API": api, "_HANDLER": variables.get("_HANDLER", self.handler)}
+            variables |= {"AWS_LAMBDA_RUNTIME_API": api, "_HANDLER": self.handler}
         return variables
 
     def streaming(self, handler):
@@ -49,6 +57,16 @@ class Streaming(Handler):
 
 class Failed(Exception):
     """What a server or a handler did in the place of what it should."""
+
+
+def free_port():
+    for port in PORTS:
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 class Process:
@@ -70,8 +88,9 @@ class Process:
         return self.process.poll()
 
     def said(self):
-        self.log.seek(0)
-        return self.log.read().decode("utf-8", "replace")
+        # Without a seek, which would also move the place where the program writes.
+        size = os.fstat(self.log.fileno()).st_size
+        return os.pread(self.log.fileno(), size, 0).decode("utf-8", "replace")
 
     def end(self):
         if self.process.poll() is None:
@@ -84,13 +103,15 @@ class Host:
     """A server with one handler behind it, as a block: started at its begin, gone at its end."""
 
     path = "/2015-03-31/functions/function/invocations"
-    # Whether it tells the handler a deadline that can be met.
-    has_deadlines = True
+    # Whether it tells a deadline that can be met.
+    knows_deadlines = True
+    # A part of what its callers get for an event that it gave up.
+    own_words = b"Timedout"
     # Whether it keeps the head of an HTTP response and its end mark to itself.
     strips_head = False
 
     def __init__(self, handler, limit):
-        self.handler, self.limit, self.port = handler, limit, support.free_port()
+        self.handler, self.limit, self.port = handler, limit, free_port()
         self.processes = []
 
     def __enter__(self):
@@ -148,6 +169,9 @@ class Host:
         lines = [line for line in self.said().splitlines() if line.strip()]
         return (lines or ["nothing"])[-1][-200:]
 
+    def after_overrun(self):
+        """What has to be done before the next event is served."""
+
     def check(self):
         """After all events: whether any response was lost, or came twice."""
 
@@ -155,13 +179,15 @@ class Host:
 class Rie(Host):
     """AWS's own emulator. It starts the bootstrap itself, and ends it where an event overruns."""
 
+    own_words = b"timed out"
+
     def start(self):
         words = [
             emulator(),
             "--runtime-interface-emulator-address",
             f"127.0.0.1:{self.port}",
             "--runtime-api-address",
-            f"127.0.0.1:{support.free_port()}",
+            f"127.0.0.1:{free_port()}",
             self.handler.program,
             *([self.handler.handler] if self.handler.handler else []),
         ]
@@ -174,7 +200,10 @@ class Rie(Host):
 class CargoLambda(Host):
     """The server of `cargo lambda watch`. A function that is started by hand asks it for events."""
 
-    has_deadlines = False
+    # It sends one of 1970.
+    knows_deadlines = False
+    # Status 408 alone.
+    own_words = b""
     strips_head = True
 
     def start(self):
@@ -195,8 +224,12 @@ class CargoLambda(Host):
         super().__exit__()
         shutil.rmtree(getattr(self, "folder", ""), ignore_errors=True)
 
-    def restart_handler(self):
-        """As `cargo lambda watch` does for a function that ended."""
+    def after_overrun(self):
+        """It refuses the late answer with 500, which ends a bootstrap. Another is started, as
+        `cargo lambda watch` does where it starts functions itself."""
+        support.until(lambda: self.bootstrap.status() is not None, PATIENCE, "the bootstrap ends")
+        if self.bootstrap.status() != 1 or "status 500" not in self.said():
+            raise Failed(f"it ended with {self.bootstrap.status()}; log: {self.last_words()}")
         self.begin_handler(f"http://127.0.0.1:{self.port}/.rt/function")
 
 
@@ -219,10 +252,14 @@ class Own(Host):
 
     def check(self):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
-        connection.request("GET", "/count")
-        count = connection.getresponse().read().decode()
-        connection.close()
-        if count.replace(" ", "") != '{"lost":0,"twice":0}':
+        try:
+            connection.request("GET", "/count")
+            count = connection.getresponse().read().decode()
+        except (OSError, http.client.HTTPException) as error:
+            raise Failed(f"the server counts no more: {error!r}") from error
+        finally:
+            connection.close()
+        if json.loads(count) != {"lost": 0, "twice": 0}:
             raise Failed(f"the server counted {count}")
 
 

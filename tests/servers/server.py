@@ -9,7 +9,7 @@ MANNERS are words with commas between them:
   silent   closes after each reply without having said so
   early    answers a chunked POST when it has its head, and goes on reading
   refuse   the same with 400, and `fail` with 503
-  polls    204 where there is no event, and a body after it, which no 204 has
+  polls    204 to every second /next, and a body after it, which no 204 has
   prefix   a path before the Runtime API's own
   bare     events without a length, which end with the connection
   switch   101 where an event is asked for
@@ -38,7 +38,7 @@ class State:
 
     changed = threading.Condition()
     event = None
-    events = 0
+    events = polls = 0
     answered = set()
     count = {"lost": 0, "twice": 0}
 
@@ -58,12 +58,12 @@ class Api(BaseHTTPRequestHandler):
             return self.reply(101, None)
         with State.changed:
             self.note_lost()
-            wait = 0.05 if "polls" in MANNERS else None
-            if not State.changed.wait_for(lambda: State.event and not State.event.is_out, wait):
+            State.polls += 1
+            if "polls" in MANNERS and State.polls % 2:
                 self.reply(204, None)
-                # What servers do that write a body for every status.
-                self.wfile.write(b"{}")
-                return None
+                # So do servers that have a body for every status; its length is not told either.
+                return self.wfile.write(b"{}")
+            State.changed.wait_for(lambda: State.event and not State.event.is_out)
             event = State.event
             event.is_out = True
         return self.reply(

@@ -12,10 +12,11 @@ handler() {
 }
 
 stream() {
-    printf '{"statusCode":200}'
+    printf '{"statusCode":200,"cookies":[]}'
     sleep 0.2
     printf '\000\000\000\000\000\000\000\000'
     sleep 0.2
+    [ "$1" != '"fail"' ] || return 3
     cat
 }
 
