@@ -63,8 +63,10 @@ if python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; th
     [ "$status" -eq 0 ] || failed
     part "SBOMs and VEX" python3 tests/audit/all.py
     [ "$status" -eq 0 ] || failed
+    part "other people's servers" python3 tests/servers/run.py
+    [ "$status" -eq 0 ] || failed
 else
-    skip "packaging, SBOMs and VEX" "there is no Python of 3.11 or newer"
+    skip "packaging, SBOMs and VEX, other people's servers" "there is no Python of 3.11 or newer"
 fi
 
 printf '\n=== summary\n'
@@ -74,7 +76,7 @@ cat "$broken"
 # without a failed test, by not compiling: that counts as one.
 tr -d ',;' <"$log" | awk -v skipped="$(wc -l <"$scratch/skipped")" \
     -v broken="$(wc -l <"$broken")" '
-    /^test result: / || /^packaging: / || /^audit: / {
+    /^test result: / || /^packaging: / || /^audit: / || /^servers: / {
         for (i = 2; i <= NF; i++) {
             if ($i == "passed") passed += $(i - 1)
             if ($i == "failed") failed += $(i - 1)
