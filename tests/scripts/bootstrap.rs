@@ -66,15 +66,20 @@ pub(crate) fn run(case: &Case) -> Outcome {
     let file = File::create(&log).expect("a log");
     let bootstrap = Path::new(env!("CARGO_BIN_EXE_bootstrap"));
     let mut command = case.command(bootstrap, &folder, &address.to_string());
-    command.stdin(Stdio::null()).stdout(file.try_clone().expect("a log")).stderr(file);
+    command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().expect("a log"))
+        .stderr(file);
     let mut child = command.spawn().expect("the bootstrap starts");
     let mut until = Instant::now() + BOUND;
     let mut acted = false;
     let mut ended = None;
     loop {
         let state = shared.0.lock().expect("no thread panicked");
-        let (state, _) =
-            shared.1.wait_timeout(state, Duration::from_millis(5)).expect("no thread panicked");
+        let (state, _) = shared
+            .1
+            .wait_timeout(state, Duration::from_millis(5))
+            .expect("no thread panicked");
         let answered = state.answers.iter().flatten().count();
         // Every slot must be seen to have come so far, also one that got no event.
         let idle = state.idle >= shells_of(case.form);
@@ -104,7 +109,9 @@ pub(crate) fn run(case: &Case) -> Outcome {
     let _ = TcpStream::connect(address);
 
     let mut outcome = Outcome::default();
-    outcome.read_log(&folder.hide(&String::from_utf8_lossy(&fs::read(&log).unwrap_or_default())));
+    outcome.read_log(&folder.hide(&String::from_utf8_lossy(
+        &fs::read(&log).unwrap_or_default(),
+    )));
     let state = shared.0.lock().expect("no thread panicked");
     if let Some(posted) = &state.init_error {
         let text = String::from_utf8_lossy(&posted.body);
@@ -117,9 +124,15 @@ pub(crate) fn run(case: &Case) -> Outcome {
     };
     let answers = state.answers.iter();
     outcome.answers = answers
-        .map(|posted| posted.as_ref().map_or_else(none, |p| p.read(&folder.hide(&p.text()))))
+        .map(|posted| {
+            posted
+                .as_ref()
+                .map_or_else(none, |p| p.read(&folder.hide(&p.text())))
+        })
         .collect();
-    outcome.answers.extend(state.wrong.iter().cloned().map(Answer::Other));
+    outcome
+        .answers
+        .extend(state.wrong.iter().cloned().map(Answer::Other));
     outcome
 }
 
@@ -152,7 +165,10 @@ impl Posted {
         }
         let after = |word: &str| {
             let rest = text.split_once(word)?.1;
-            rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok()
+            rest.split(|c: char| !c.is_ascii_digit())
+                .next()?
+                .parse::<u32>()
+                .ok()
         };
         match self.error_type.as_str() {
             "Function.ExitNonZero" if let Some(status) = after("status ") => Answer::Failed(status),
@@ -197,7 +213,9 @@ fn next(case: &Case, shared: &Shared) -> Option<String> {
     let mut state = state.lock().expect("no thread panicked");
     // Lambda ends a sandbox whose event is not done at its deadline, and done is who asks for the next.
     if case.form != Form::Slots && state.deadline.is_some_and(|at| at < Instant::now()) {
-        state.wrong.push("the next event was asked for after the deadline of the last".to_owned());
+        state
+            .wrong
+            .push("the next event was asked for after the deadline of the last".to_owned());
     }
     state.idle += 1;
     changed.notify_all();
@@ -213,7 +231,10 @@ fn next(case: &Case, shared: &Shared) -> Option<String> {
     let event = &case.events[number];
     let time = Duration::from_millis(case.deadline_ms);
     state.deadline = Some(Instant::now() + time);
-    let deadline = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock") + time;
+    let deadline = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("a clock")
+        + time;
     Some(format!(
         "HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: event-{number}\r\n\
          Lambda-Runtime-Deadline-Ms: {}\r\n\
@@ -238,13 +259,17 @@ fn keep(path: &str, posted: Posted, shared: &Shared) {
     } else {
         let mut parts = path.rsplit('/');
         let is_error = parts.next() == Some("error");
-        let number = parts.next().and_then(|id| id.strip_prefix("event-")?.parse::<usize>().ok());
+        let number = parts
+            .next()
+            .and_then(|id| id.strip_prefix("event-")?.parse::<usize>().ok());
         match number.and_then(|number| state.answers.get_mut(number)) {
             Some(place) if place.is_none() => {
                 let is_error = is_error || posted.is_error;
                 *place = Some(Posted { is_error, ..posted });
             }
-            _ => state.wrong.push(format!("a second answer, or one to nothing: {path}")),
+            _ => state
+                .wrong
+                .push(format!("a second answer, or one to nothing: {path}")),
         }
     }
     changed.notify_all();
@@ -253,10 +278,16 @@ fn keep(path: &str, posted: Posted, shared: &Shared) {
 /// Reads a request: its first line, and its body with what headers and trailers say of an error.
 fn request(reader: &mut BufReader<TcpStream>) -> Option<(String, Posted)> {
     let mut first = String::new();
-    reader.read_line(&mut first).ok().filter(|&length| length > 0)?;
+    reader
+        .read_line(&mut first)
+        .ok()
+        .filter(|&length| length > 0)?;
     let head = fields(reader)?;
     let field = |fields: &[(String, String)], name: &str| {
-        fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.clone())
+        fields
+            .iter()
+            .find(|(field, _)| field == name)
+            .map(|(_, value)| value.clone())
     };
     let mut body = Vec::new();
     let mut error_type = field(&head, "lambda-runtime-function-error-type");
@@ -286,7 +317,14 @@ fn request(reader: &mut BufReader<TcpStream>) -> Option<(String, Posted)> {
         reader.read_exact(&mut body).ok()?;
     }
     let error_type = error_type.unwrap_or_default();
-    Some((first.trim_end().to_owned(), Posted { is_error, error_type, body }))
+    Some((
+        first.trim_end().to_owned(),
+        Posted {
+            is_error,
+            error_type,
+            body,
+        },
+    ))
 }
 
 /// Header or trailer lines up to the empty one, names in lower case.
@@ -294,7 +332,10 @@ fn fields(reader: &mut BufReader<TcpStream>) -> Option<Vec<(String, String)>> {
     let mut fields = Vec::new();
     loop {
         let mut line = String::new();
-        reader.read_line(&mut line).ok().filter(|&length| length > 0)?;
+        reader
+            .read_line(&mut line)
+            .ok()
+            .filter(|&length| length > 0)?;
         let line = line.trim_end();
         if line.is_empty() {
             return Some(fields);

@@ -28,7 +28,13 @@ pub(crate) enum Shell {
     Mksh,
 }
 
-pub(crate) const ALL: &[Shell] = &[Shell::Bash, Shell::Dash, Shell::Ash, Shell::Ksh, Shell::Mksh];
+pub(crate) const ALL: &[Shell] = &[
+    Shell::Bash,
+    Shell::Dash,
+    Shell::Ash,
+    Shell::Ksh,
+    Shell::Mksh,
+];
 pub(crate) const BASH: &[Shell] = &[Shell::Bash];
 pub(crate) const DASH: &[Shell] = &[Shell::Dash];
 /// Those in which `( … )` is always a process of its own; ksh93's is not.
@@ -63,7 +69,9 @@ impl Shell {
             let find = |shell: &Shell| {
                 let (name, programs) = shell.names();
                 let folders = ["/usr/bin", "/bin", "/usr/local/bin"].map(Path::new);
-                let mut files = folders.iter().flat_map(|at| programs.iter().map(|p| at.join(p)));
+                let mut files = folders
+                    .iter()
+                    .flat_map(|at| programs.iter().map(|p| at.join(p)));
                 let program = files.find(|file| file.is_file())?;
                 let link = folder.join(name);
                 // It may be there from the last time.
@@ -117,7 +125,11 @@ pub(crate) enum Between {
 impl Case {
     /// The script as the bootstrap and the reference find it.
     pub(crate) fn text(&self) -> String {
-        let shell = self.shell.path().expect("a shell of this machine").display();
+        let shell = self
+            .shell
+            .path()
+            .expect("a shell of this machine")
+            .display();
         format!("#!{shell}\necho '{MARK}sourced' >&2\n{}\n", self.script)
     }
 
@@ -135,9 +147,15 @@ impl Case {
     pub(crate) fn command(&self, program: &Path, folder: &Folder, api: &str) -> Command {
         let mut command = Command::new(program);
         command.env_clear().current_dir(&folder.0);
-        command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", &folder.0);
-        command.env("LAMBDA_TASK_ROOT", &folder.0).env("_HANDLER", "function.handler");
-        command.env("AWS_LAMBDA_RUNTIME_API", api).env(Folder::SIGN, folder.sign());
+        command
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", &folder.0);
+        command
+            .env("LAMBDA_TASK_ROOT", &folder.0)
+            .env("_HANDLER", "function.handler");
+        command
+            .env("AWS_LAMBDA_RUNTIME_API", api)
+            .env(Folder::SIGN, folder.sign());
         match self.form {
             Form::Buffered => {}
             Form::Streaming => {
@@ -154,7 +172,11 @@ impl Case {
             command.env("BOOTSTRAP_EVENT_VIA", "stdin");
         }
         let task = folder.0.to_str().expect("a path in UTF-8");
-        command.envs(self.env.iter().map(|(name, value)| (name, value.replace(TASK, task))));
+        command.envs(
+            self.env
+                .iter()
+                .map(|(name, value)| (name, value.replace(TASK, task))),
+        );
         command
     }
 }
@@ -185,12 +207,17 @@ impl Folder {
         let sign = format!("{}={}", Folder::SIGN, self.sign()).into_bytes();
         let is_ours = |pid: &u32| {
             let variables = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            variables.split(|&byte| byte == 0).any(|variable| variable == sign)
+            variables
+                .split(|&byte| byte == 0)
+                .any(|variable| variable == sign)
                 || fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|at| at.starts_with(&self.0))
         };
         let mut clean = 0;
         for _ in 0..100 {
-            let left: Vec<_> = processes().filter(is_ours).map(|pid| pid.to_string()).collect();
+            let left: Vec<_> = processes()
+                .filter(is_ours)
+                .map(|pid| pid.to_string())
+                .collect();
             if left.is_empty() {
                 clean += 1;
                 if clean == 2 {
@@ -231,9 +258,14 @@ fn scratch() -> PathBuf {
 /// them too, and no shell can undo that.
 pub(crate) fn ignores_signals() -> bool {
     let status = fs::read_to_string("/proc/self/status").expect("/proc");
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("its line");
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .expect("its line");
     let mask = u64::from_str_radix(mask.trim(), 16).expect("a mask");
-    [1, 2, 3, 10, 15].iter().any(|signal| mask & 1 << (signal - 1) != 0)
+    [1, 2, 3, 10, 15]
+        .iter()
+        .any(|signal| mask & 1 << (signal - 1) != 0)
 }
 
 /// Ids of all processes.
@@ -272,7 +304,9 @@ pub(crate) fn signal(name: &str, pids: &[String]) {
     KILLER.with_borrow_mut(|(child, words)| {
         let stdin = child.stdin.as_mut().expect("its input");
         writeln!(stdin, "-s {name} {}", pids.join(" ")).expect("the shell reads");
-        words.read_line(&mut String::new()).expect("the shell answers");
+        words
+            .read_line(&mut String::new())
+            .expect("the shell answers");
     });
 }
 
@@ -318,7 +352,10 @@ impl Outcome {
 
     /// How often a line was logged.
     pub(crate) fn count(&self, line: &str) -> usize {
-        self.log.iter().filter(|logged| logged.strip_prefix(MARK) == Some(line)).count()
+        self.log
+            .iter()
+            .filter(|logged| logged.strip_prefix(MARK) == Some(line))
+            .count()
     }
 
     /// For a reader: one line each.
@@ -331,7 +368,11 @@ impl Outcome {
             text.push_str(&format!("  event {number}: {answer:?}\n"));
         }
         text.push_str(&format!("  log of the script: {:?}\n", self.log));
-        let log: Vec<_> = self.raw_log.lines().filter(|line| !line.starts_with(MARK)).collect();
+        let log: Vec<_> = self
+            .raw_log
+            .lines()
+            .filter(|line| !line.starts_with(MARK))
+            .collect();
         text.push_str(&format!("  rest of the log: {:.600?}\n", log));
         text
     }

@@ -31,9 +31,17 @@ const O_NONBLOCK: i32 = 0o4000;
 fn program(case: &Case, folder: &Folder, fifos: &[PathBuf; 2], event: &str) -> String {
     let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
     let path = |path: &Path| quoted(path.to_str().expect("a path in UTF-8"));
-    let options = if case.shell == Shell::Bash { "set -euo pipefail" } else { "set -eu" };
+    let options = if case.shell == Shell::Bash {
+        "set -euo pipefail"
+    } else {
+        "set -eu"
+    };
     let script = path(&folder.0.join("function.sh"));
-    let call = if case.stdin { "handler".to_owned() } else { format!("handler {}", quoted(event)) };
+    let call = if case.stdin {
+        "handler".to_owned()
+    } else {
+        format!("handler {}", quoted(event))
+    };
     let [stdin, stdout] = fifos.each_ref().map(|fifo| path(fifo));
     let subshell = match case.shell {
         // Its redirections of a subshell are made in the loop's shell, before it forks.
@@ -49,13 +57,19 @@ fn program(case: &Case, folder: &Folder, fifos: &[PathBuf; 2], event: &str) -> S
 fn fifos(folder: &Folder) -> [PathBuf; 2] {
     let fifos = ["stdin", "stdout"].map(|name| folder.0.join(name));
     let made = Command::new("mkfifo").args(&fifos).status();
-    assert!(made.is_ok_and(|status| status.success()), "mkfifo(1) makes two FIFOs");
+    assert!(
+        made.is_ok_and(|status| status.success()),
+        "mkfifo(1) makes two FIFOs"
+    );
     fifos
 }
 
 /// Succeeds where somebody has the FIFO open for reading.
 fn open_to_write(fifo: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(fifo)
+    OpenOptions::new()
+        .write(true)
+        .custom_flags(O_NONBLOCK)
+        .open(fifo)
 }
 
 /// How one round went.
@@ -138,8 +152,14 @@ fn round(
     let mut command = case.command(shell, folder, "127.0.0.1:9");
     command.env("LAMBDA_RUNTIME_AWS_REQUEST_ID", format!("event-{number}"));
     command.env("LAMBDA_RUNTIME_CLIENT_CONTEXT", CONTEXT);
-    command.arg("-c").arg(program(case, folder, fifos, event)).arg(folder.0.join("bootstrap"));
-    command.stdin(Stdio::null()).stdout(file.try_clone().expect("a log")).stderr(file);
+    command
+        .arg("-c")
+        .arg(program(case, folder, fifos, event))
+        .arg(folder.0.join("bootstrap"));
+    command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().expect("a log"))
+        .stderr(file);
     let mut child = command.process_group(0).spawn().expect("the shell starts");
     let mut at_source = None;
     let round = call(case, &mut child, fifos, event, || {
@@ -197,10 +217,15 @@ fn call(
         },
     };
     if case.stdin {
-        input.write_all(event.as_bytes()).expect("its reader waits, and the FIFO holds it");
+        input
+            .write_all(event.as_bytes())
+            .expect("its reader waits, and the FIFO holds it");
     }
     drop(input);
-    let opened = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(stdout);
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(O_NONBLOCK)
+        .open(stdout);
     let mut pipe = opened.expect("a FIFO of ours");
     let mut output = Vec::new();
     loop {

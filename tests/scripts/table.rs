@@ -84,7 +84,12 @@ pub(crate) const PLAIN_ROW: Row = Row {
 
 /// A row that differs in its name and its top alone.
 const fn top(name: &'static str, shells: &'static [Shell], top: &'static str) -> Row {
-    Row { name, shells, top, ..PLAIN_ROW }
+    Row {
+        name,
+        shells,
+        top,
+        ..PLAIN_ROW
+    }
 }
 
 /// One with variables in the environment.
@@ -93,7 +98,12 @@ const fn env(
     shells: &'static [Shell],
     env: &'static [(&'static str, &'static str)],
 ) -> Row {
-    Row { name, shells, env, ..PLAIN_ROW }
+    Row {
+        name,
+        shells,
+        env,
+        ..PLAIN_ROW
+    }
 }
 
 /// One whose function tells something, for a single event `a`.
@@ -104,7 +114,16 @@ const fn tells(
     function: &'static str,
     answers: &'static [&'static str],
 ) -> Row {
-    Row { name, shells, top, function, events: &["a"], answers, runs: Some(0), ..PLAIN_ROW }
+    Row {
+        name,
+        shells,
+        top,
+        function,
+        events: &["a"],
+        answers,
+        runs: Some(0),
+        ..PLAIN_ROW
+    }
 }
 
 /// One whose script cannot be served.
@@ -114,12 +133,25 @@ const fn init(
     top: &'static str,
     says: &'static str,
 ) -> Row {
-    Row { name, shells, top, says, answers: &["!init"], runs: Some(0), ..PLAIN_ROW }
+    Row {
+        name,
+        shells,
+        top,
+        says,
+        answers: &["!init"],
+        runs: Some(0),
+        ..PLAIN_ROW
+    }
 }
 
 /// One with a function of its own by a builtin's name, which nobody calls but those who mean it.
 const fn named(name: &'static str, top: &'static str) -> Row {
-    Row { name, shells: BASH, top, ..PLAIN_ROW }
+    Row {
+        name,
+        shells: BASH,
+        top,
+        ..PLAIN_ROW
+    }
 }
 
 const MANY: &[&str] = &[
@@ -141,8 +173,17 @@ pub(crate) const ROWS: &[Row] = &[
         answers: &["got a\n", "!3", "got c\n", "got d\n"],
         ..PLAIN_ROW
     },
-    Row { name: "nothing, JSON log", form: Form::Json, ..PLAIN_ROW },
-    Row { name: "nothing, four slots", form: Form::Slots, sourced: 4, ..PLAIN_ROW },
+    Row {
+        name: "nothing, JSON log",
+        form: Form::Json,
+        ..PLAIN_ROW
+    },
+    Row {
+        name: "nothing, four slots",
+        form: Form::Slots,
+        sourced: 4,
+        ..PLAIN_ROW
+    },
     Row {
         name: "exit in place of return",
         function: EXIT,
@@ -155,11 +196,24 @@ pub(crate) const ROWS: &[Row] = &[
         answers: &["got a", "!1", "got c", "got d"],
         ..PLAIN_ROW
     },
-    Row { name: "24 events", events: MANY, answers: MANY_GOT, ..PLAIN_ROW },
+    Row {
+        name: "24 events",
+        events: MANY,
+        answers: MANY_GOT,
+        ..PLAIN_ROW
+    },
     // IFS.
-    top("readonly IFS of newline and tab", BASH, r"readonly IFS=$'\n\t'"),
+    top(
+        "readonly IFS of newline and tab",
+        BASH,
+        r"readonly IFS=$'\n\t'",
+    ),
     top("readonly IFS, POSIX", ALL, "IFS=,; readonly IFS"),
-    top("readonly IFS of digits", ALL, "IFS=0123456789; readonly IFS"),
+    top(
+        "readonly IFS of digits",
+        ALL,
+        "IFS=0123456789; readonly IFS",
+    ),
     top("IFS of letters", ALL, "IFS=abcdefghijklmnopqrstuvwxyz"),
     top("readonly IFS of letters", ALL, "IFS=etagod; readonly IFS"),
     top("IFS of slash and colon", ALL, "IFS=/:="),
@@ -182,7 +236,11 @@ pub(crate) const ROWS: &[Row] = &[
         ..PLAIN_ROW
     },
     top("ERR trap prints 0", BASH, "trap 'echo 0' ERR"),
-    top("ERR trap prints 0, korn", &[Shell::Mksh], "trap 'echo 0' ERR"),
+    top(
+        "ERR trap prints 0, korn",
+        &[Shell::Mksh],
+        "trap 'echo 0' ERR",
+    ),
     top("ERR trap exits", BASH, "trap 'exit 9' ERR"),
     Row {
         name: "inherited ERR trap exits 9",
@@ -238,7 +296,13 @@ pub(crate) const ROWS: &[Row] = &[
     },
     top("DEBUG trap prints", BASH, "trap 'echo debug' DEBUG"),
     top("DEBUG trap prints 0", BASH, "trap 'echo 0' DEBUG"),
-    top("DEBUG trap fails", BASH, "trap 'false' DEBUG"),
+    Row {
+        name: "DEBUG trap fails",
+        shells: BASH,
+        top: "trap 'false' DEBUG",
+        may_refuse: "while it was sourced",
+        ..PLAIN_ROW
+    },
     top(
         "DEBUG trap fails under extdebug",
         BASH,
@@ -250,7 +314,12 @@ pub(crate) const ROWS: &[Row] = &[
         shells: BASH,
         top: "set -T; trap 'echo returned' RETURN",
         function: "handler() { echo 'LOG: run' >&2; echo \"got $1\"; }",
-        answers: &["got a\nreturned", "got bad\nreturned", "got c\nreturned", "got d\nreturned"],
+        answers: &[
+            "got a\nreturned",
+            "got bad\nreturned",
+            "got c\nreturned",
+            "got d\nreturned",
+        ],
         ..PLAIN_ROW
     },
     tells(
@@ -260,12 +329,20 @@ pub(crate) const ROWS: &[Row] = &[
         "handler() { echo one; echo two; }",
         &["d\nd\nd\none\nd\ntwo"],
     ),
-    top("all traps under -E -T", BASH, "set -ET; trap 'echo x >&2' ERR DEBUG RETURN"),
+    top(
+        "all traps under -E -T",
+        BASH,
+        "set -ET; trap 'echo x >&2' ERR DEBUG RETURN",
+    ),
     top("CHLD trap prints", PLAIN, "trap 'echo child' CHLD"),
     top("CHLD trap exits", BASH, "trap 'exit 6' CHLD"),
     top("CHLD trap runs a program", BASH, "trap '/bin/true' CHLD"),
     top("CHLD is ignored", BASH, "trap '' CHLD"),
-    top("USR1 and TERM traps print", ALL, "trap 'echo signal' USR1 TERM HUP INT"),
+    top(
+        "USR1 and TERM traps print",
+        ALL,
+        "trap 'echo signal' USR1 TERM HUP INT",
+    ),
     top("PIPE is ignored", ALL, "trap '' PIPE"),
     top("TERM is ignored", ALL, "trap '' TERM INT HUP"),
     // Shells differ: bash and ksh reset a trap in a subshell, and so must all.
@@ -318,8 +395,20 @@ pub(crate) const ROWS: &[Row] = &[
         ..PLAIN_ROW
     },
     // Descriptors.
-    tells("descriptor 3", ALL, "exec 3>file", "handler() { echo to >&3; cat file; }", &["to"]),
-    tells("descriptor 9", ALL, "exec 9>>file", "handler() { echo to >&9; cat file; }", &["to"]),
+    tells(
+        "descriptor 3",
+        ALL,
+        "exec 3>file",
+        "handler() { echo to >&3; cat file; }",
+        &["to"],
+    ),
+    tells(
+        "descriptor 9",
+        ALL,
+        "exec 9>>file",
+        "handler() { echo to >&9; cat file; }",
+        &["to"],
+    ),
     tells(
         "descriptor 4 to 8",
         ALL,
@@ -327,7 +416,13 @@ pub(crate) const ROWS: &[Row] = &[
         "handler() { for n in 4 5 6 7 8; do eval \"echo $n >&$n\"; done; cat f?; }",
         &["4\n5\n6\n7\n8"],
     ),
-    tells("descriptor 10", BASH, "exec 10>>file", "handler() { echo to >&10; cat file; }", &["to"]),
+    tells(
+        "descriptor 10",
+        BASH,
+        "exec 10>>file",
+        "handler() { echo to >&10; cat file; }",
+        &["to"],
+    ),
     tells(
         "descriptor 11 and 12",
         BASH,
@@ -398,11 +493,20 @@ pub(crate) const ROWS: &[Row] = &[
     top("standard output moved", ALL, "exec >file"),
     top("standard output to standard error", ALL, "exec >&2"),
     // In dash no builtin can write any more, also with another standard output.
-    top("standard output closed", &[Shell::Bash, Shell::Ash, Shell::Ksh, Shell::Mksh], "exec 1>&-"),
+    top(
+        "standard output closed",
+        &[Shell::Bash, Shell::Ash, Shell::Ksh, Shell::Mksh],
+        "exec 1>&-",
+    ),
     top("standard input closed", ALL, "exec 0<&-"),
     top("standard input moved", ALL, "exec </dev/zero"),
     top("standard error to standard output", ALL, "exec 2>&1"),
-    Row { name: "standard error moved", top: "exec 2>file", runs: Some(0), ..PLAIN_ROW },
+    Row {
+        name: "standard error moved",
+        top: "exec 2>file",
+        runs: Some(0),
+        ..PLAIN_ROW
+    },
     Row {
         name: "standard error closed",
         shells: PLAIN,
@@ -420,7 +524,11 @@ pub(crate) const ROWS: &[Row] = &[
         ..PLAIN_ROW
     },
     top("standard output into tee", BASH, "exec > >(cat >&2)"),
-    top("standard error into a filter", BASH, "exec 2> >(cat >file); exec 2>&1"),
+    top(
+        "standard error into a filter",
+        BASH,
+        "exec 2> >(cat >file); exec 2>&1",
+    ),
     // Names of builtins.
     named("function read", "read() { return 1; }"),
     named("function read that succeeds", "read() { return 0; }"),
@@ -431,25 +539,58 @@ pub(crate) const ROWS: &[Row] = &[
     named("function export", "export() { echo export; }"),
     named("function printf", "printf() { echo printf; }"),
     named("function cat", "cat() { echo cat; }"),
-    named("function mapfile", "mapfile() { return 1; }; readarray() { return 1; }"),
+    named(
+        "function mapfile",
+        "mapfile() { return 1; }; readarray() { return 1; }",
+    ),
     named("function test", "test() { return 1; }"),
     named("function cd", "cd() { echo cd; }"),
     named("function local", "local() { return 1; }"),
-    named("function declare", "declare() { return 1; }; typeset() { return 1; }"),
+    named(
+        "function declare",
+        "declare() { return 1; }; typeset() { return 1; }",
+    ),
     named("function unset", "unset() { return 1; }"),
     named("function exec", "exec() { echo exec; }"),
     named("function shift", "shift() { return 1; }"),
     named("function return", "return() { builtin return 3; }"),
-    named("function kill", "kill() { return 1; }; wait() { return 1; }"),
-    named("function true", "true() { return 1; }; false() { return 0; }"),
+    named(
+        "function kill",
+        "kill() { return 1; }; wait() { return 1; }",
+    ),
+    named(
+        "function true",
+        "true() { return 1; }; false() { return 0; }",
+    ),
     named("function colon", "function : { return 1; }"),
-    named("function source", "source() { return 1; }; function . { return 1; }"),
-    named("function shopt", "shopt() { return 1; }; enable() { return 1; }"),
-    named("function umask", "umask() { echo umask; }; ulimit() { return 1; }"),
-    named("function break", "break() { return 1; }; continue() { return 1; }"),
-    named("function type", "type() { return 1; }; hash() { return 1; }"),
-    named("function sleep", "sleep() { return 1; }; env() { return 1; }; tr() { return 1; }"),
-    named("function dd", "dd() { return 1; }; head() { return 1; }; sed() { return 1; }"),
+    named(
+        "function source",
+        "source() { return 1; }; function . { return 1; }",
+    ),
+    named(
+        "function shopt",
+        "shopt() { return 1; }; enable() { return 1; }",
+    ),
+    named(
+        "function umask",
+        "umask() { echo umask; }; ulimit() { return 1; }",
+    ),
+    named(
+        "function break",
+        "break() { return 1; }; continue() { return 1; }",
+    ),
+    named(
+        "function type",
+        "type() { return 1; }; hash() { return 1; }",
+    ),
+    named(
+        "function sleep",
+        "sleep() { return 1; }; env() { return 1; }; tr() { return 1; }",
+    ),
+    named(
+        "function dd",
+        "dd() { return 1; }; head() { return 1; }; sed() { return 1; }",
+    ),
     Row {
         name: "function [",
         shells: BASH,
@@ -578,9 +719,17 @@ pub(crate) const ROWS: &[Row] = &[
     top("set -t", &[Shell::Bash], "set +t"),
     top("options off", ALL, "set +eu"),
     top("set -E -T", BASH, "set -ET"),
-    top("set -u and unset names", BASH, "set -u; unset BASH_ENV PPID_ FUNCNAME || :"),
+    top(
+        "set -u and unset names",
+        BASH,
+        "set -u; unset BASH_ENV PPID_ FUNCNAME || :",
+    ),
     top("POSIX mode", BASH, "set -o posix"),
-    top("POSIX mode and CHLD trap", BASH, "set -o posix; trap 'echo child' CHLD"),
+    top(
+        "POSIX mode and CHLD trap",
+        BASH,
+        "set -o posix; trap 'echo child' CHLD",
+    ),
     top("set --", ALL, "set -- one two three"),
     tells(
         "positional parameters of the top",
@@ -630,10 +779,22 @@ pub(crate) const ROWS: &[Row] = &[
     top("nullglob", BASH, "shopt -s nullglob"),
     top("failglob", BASH, "shopt -s failglob"),
     top("nocasematch", BASH, "shopt -s nocasematch"),
-    top("nocaseglob, dotglob and globstar", BASH, "shopt -s nocaseglob dotglob globstar"),
+    top(
+        "nocaseglob, dotglob and globstar",
+        BASH,
+        "shopt -s nocaseglob dotglob globstar",
+    ),
     top("extglob", BASH, "shopt -s extglob"),
-    top("execfail, checkjobs and huponexit", BASH, "shopt -s execfail checkjobs huponexit"),
-    top("localvar_inherit and varredir_close", BASH, "shopt -s localvar_inherit varredir_close"),
+    top(
+        "execfail, checkjobs and huponexit",
+        BASH,
+        "shopt -s execfail checkjobs huponexit",
+    ),
+    top(
+        "localvar_inherit and varredir_close",
+        BASH,
+        "shopt -s localvar_inherit varredir_close",
+    ),
     top("compat44", BASH, "BASH_COMPAT=4.4; shopt -s compat32 || :"),
     top("xpg_echo", BASH, "shopt -s xpg_echo"),
     top(
@@ -653,20 +814,48 @@ pub(crate) const ROWS: &[Row] = &[
     env("TMOUT in the environment", BASH, &[("TMOUT", "1")]),
     env("POSIXLY_CORRECT", PLAIN, &[("POSIXLY_CORRECT", "1")]),
     env("SHELLOPTS of xtrace", BASH, &[("SHELLOPTS", "xtrace")]),
-    env("SHELLOPTS of posix and noglob", BASH, &[("SHELLOPTS", "posix:noglob:noclobber")]),
-    env("SHELLOPTS of monitor and keyword", BASH, &[("SHELLOPTS", "monitor:keyword:allexport")]),
+    env(
+        "SHELLOPTS of posix and noglob",
+        BASH,
+        &[("SHELLOPTS", "posix:noglob:noclobber")],
+    ),
+    env(
+        "SHELLOPTS of monitor and keyword",
+        BASH,
+        &[("SHELLOPTS", "monitor:keyword:allexport")],
+    ),
     env(
         "SHELLOPTS of errtrace and functrace",
         BASH,
         &[("SHELLOPTS", "errtrace:functrace:verbose")],
     ),
-    env("BASHOPTS", BASH, &[("BASHOPTS", "expand_aliases:nullglob:failglob:nocasematch")]),
+    env(
+        "BASHOPTS",
+        BASH,
+        &[("BASHOPTS", "expand_aliases:nullglob:failglob:nocasematch")],
+    ),
     env("IFS in the environment", PLAIN, &[("IFS", "0123456789")]),
-    env("LC_ALL odd", ALL, &[("LC_ALL", "xx_NOSUCH.weird"), ("LANG", "tr_TR.UTF-8")]),
-    env("PS4 with a command", BASH, &[("PS4", "$(echo LOG: evil >&2)+ ")]),
+    env(
+        "LC_ALL odd",
+        ALL,
+        &[("LC_ALL", "xx_NOSUCH.weird"), ("LANG", "tr_TR.UTF-8")],
+    ),
+    env(
+        "PS4 with a command",
+        BASH,
+        &[("PS4", "$(echo LOG: evil >&2)+ ")],
+    ),
     env("PROMPT_COMMAND", BASH, &[("PROMPT_COMMAND", "echo evil")]),
-    env("CDPATH and GLOBIGNORE", BASH, &[("CDPATH", "/:/usr"), ("GLOBIGNORE", "*")]),
-    env("PPID and UID in the environment", BASH, &[("PPID", "1"), ("UID", "1"), ("BASHPID", "1")]),
+    env(
+        "CDPATH and GLOBIGNORE",
+        BASH,
+        &[("CDPATH", "/:/usr"), ("GLOBIGNORE", "*")],
+    ),
+    env(
+        "PPID and UID in the environment",
+        BASH,
+        &[("PPID", "1"), ("UID", "1"), ("BASHPID", "1")],
+    ),
     env(
         "likely names in the environment",
         ALL,
@@ -706,22 +895,38 @@ pub(crate) const ROWS: &[Row] = &[
         between: Between::PauseMs(2_500),
         ..PLAIN_ROW
     },
-    Row { name: "idle for a second", between: Between::PauseMs(1_100), ..PLAIN_ROW },
+    Row {
+        name: "idle for a second",
+        between: Between::PauseMs(1_100),
+        ..PLAIN_ROW
+    },
     // PATH.
     top("PATH of nothing", ALL, "PATH=/nosuch"),
     top("empty PATH", ALL, "PATH="),
     top("readonly PATH", ALL, "PATH=/nosuch; readonly PATH"),
-    Row { name: "unset PATH", top: "unset PATH", ..PLAIN_ROW },
+    Row {
+        name: "unset PATH",
+        top: "unset PATH",
+        ..PLAIN_ROW
+    },
     top(
         "PATH with a false cat",
         ALL,
         "mkdir bin; printf '#!/bin/sh\\necho false cat\\n' >bin/cat; cp bin/cat bin/env; chmod +x bin/cat bin/env; PATH=$PWD/bin:$PATH",
     ),
     top("hash -r", ALL, "hash -r"),
-    top("hash -p of a false cat", BASH, "hash -p /bin/false cat; hash -p /bin/false sh"),
+    top(
+        "hash -p of a false cat",
+        BASH,
+        "hash -p /bin/false cat; hash -p /bin/false sh",
+    ),
     // Jobs and pipes at init.
     top("background job", ALL, "sleep 1000 &"),
-    top("background loop", FORKING, "( while :; do sleep 1; done ) &"),
+    top(
+        "background loop",
+        FORKING,
+        "( while :; do sleep 1; done ) &",
+    ),
     top("background job that ended", FORKING, "true & wait $!"),
     top("background job that failed", FORKING, "false & :"),
     top("background job, disowned", BASH, "sleep 1000 & disown"),
@@ -731,7 +936,11 @@ pub(crate) const ROWS: &[Row] = &[
         BASH,
         "coproc one { sleep 1000; }; echo x >&\"${one[1]}\" || :",
     ),
-    top("process substitution held open", BASH, "exec 5< <(sleep 1000) 6> >(cat >/dev/null)"),
+    top(
+        "process substitution held open",
+        BASH,
+        "exec 5< <(sleep 1000) 6> >(cat >/dev/null)",
+    ),
     Row {
         name: "job that logs all the time",
         shells: FORKING,
@@ -967,7 +1176,13 @@ pub(crate) const ROWS: &[Row] = &[
         top: "sleep 0.6",
         function: "handler() { if [ \"$1\" = bad ]; then sleep 1000; fi; echo \"got $1\"; }",
         events: &["a", "bad", "c", "bad", "d"],
-        answers: &["got a", "!Function.TimedOut", "got c", "!Function.TimedOut", "got d"],
+        answers: &[
+            "got a",
+            "!Function.TimedOut",
+            "got c",
+            "!Function.TimedOut",
+            "got d",
+        ],
         deadline_ms: 1_500,
         runs: Some(0),
         sourced: 3,
@@ -979,7 +1194,12 @@ pub(crate) const ROWS: &[Row] = &[
         top: "if [ -e once ]; then sleep 1000; fi; : >once",
         function: "handler() { if [ \"$1\" = bad ]; then sleep 1000; fi; echo \"got $1\"; }",
         events: &["a", "bad", "c", "d"],
-        answers: &["got a", "!Function.TimedOut", "!Function|Runtime", "!Function|Runtime"],
+        answers: &[
+            "got a",
+            "!Function.TimedOut",
+            "!Function|Runtime",
+            "!Function|Runtime",
+        ],
         deadline_ms: 1_500,
         runs: Some(0),
         sourced: 0,
@@ -987,7 +1207,13 @@ pub(crate) const ROWS: &[Row] = &[
         ..PLAIN_ROW
     },
     // Standard input.
-    tells("standard input is empty", ALL, ":", "handler() { cat; echo end; }", &["end"]),
+    tells(
+        "standard input is empty",
+        ALL,
+        ":",
+        "handler() { cat; echo end; }",
+        &["end"],
+    ),
     tells(
         "while read eats nothing",
         ALL,
@@ -1132,9 +1358,19 @@ pub(crate) const ROWS: &[Row] = &[
     init("syntax error", ALL, "if true; then", "status "),
     Row {
         function: "",
-        ..init("last line is false", ALL, "true; [ x = y ] && handler", "status 1")
+        ..init(
+            "last line is false",
+            ALL,
+            "true; [ x = y ] && handler",
+            "status 1",
+        )
     },
-    init("command not found at the top", ALL, "nosuch_command_at_all", "status 127"),
+    init(
+        "command not found at the top",
+        ALL,
+        "nosuch_command_at_all",
+        "status 127",
+    ),
     init(
         "EXIT trap that prints, at a failed init",
         ALL,
@@ -1147,7 +1383,12 @@ pub(crate) const ROWS: &[Row] = &[
         "trap 'echo ready' ERR; false",
         "status 1",
     ),
-    init("ERR trap that exits 0, at a failed init", BASH, "trap 'exit 0' ERR; false", "status 0"),
+    init(
+        "ERR trap that exits 0, at a failed init",
+        BASH,
+        "trap 'exit 0' ERR; false",
+        "status 0",
+    ),
     init("set -n at the top", BASH, "set -n", "function.sh"),
     init("exec of a program at the top", ALL, "exec true", "status 0"),
     init("killed at the top", PLAIN, "kill -9 $$", "signal 9"),
@@ -1277,11 +1518,29 @@ pub(crate) const ROWS: &[Row] = &[
         "handler() { : >new; ls -l new | cut -c 1-10; }",
         &["-rw-r-----"],
     ),
-    tells("umask 777", ALL, "umask 777", "handler() { echo ok; }", &["ok"]),
+    tells(
+        "umask 777",
+        ALL,
+        "umask 777",
+        "handler() { echo ok; }",
+        &["ok"],
+    ),
     top("ulimit -n of 20", FORKING, "ulimit -n 20"),
     top("ulimit -f of 1", ALL, "ulimit -f 1"),
-    tells("the folder is the task root", ALL, ":", "handler() { pwd; }", &["@TASK@"]),
-    tells("cd at the top", ALL, "cd /usr", "handler() { pwd; }", &["/usr"]),
+    tells(
+        "the folder is the task root",
+        ALL,
+        ":",
+        "handler() { pwd; }",
+        &["@TASK@"],
+    ),
+    tells(
+        "cd at the top",
+        ALL,
+        "cd /usr",
+        "handler() { pwd; }",
+        &["/usr"],
+    ),
     tells(
         "$0 is bootstrap in the task root",
         ALL,
@@ -1353,7 +1612,11 @@ pub(crate) const ROWS: &[Row] = &[
         ..PLAIN_ROW
     },
     // Names of functions.
-    env("handler with the script's whole name", ALL, &[("_HANDLER", "function.sh.handler")]),
+    env(
+        "handler with the script's whole name",
+        ALL,
+        &[("_HANDLER", "function.sh.handler")],
+    ),
     Row {
         name: "function with a hyphen",
         shells: BASH,
@@ -1489,7 +1752,11 @@ pub(crate) const ROWS: &[Row] = &[
         KORN,
         "IFS=01; readonly IFS; exec 3>three >file; PATH=/nosuch; alias read=false",
     ),
-    top("dash, PATH of nothing, input closed", DASH, "PATH=/nosuch; exec <&-"),
+    top(
+        "dash, PATH of nothing, input closed",
+        DASH,
+        "PATH=/nosuch; exec <&-",
+    ),
 ];
 
 impl Row {
@@ -1497,8 +1764,16 @@ impl Row {
         Case {
             shell,
             script: format!("{}\n{}", self.top, self.function),
-            env: self.env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
-            events: self.events.iter().map(|event| (*event).to_owned()).collect(),
+            env: self
+                .env
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into()))
+                .collect(),
+            events: self
+                .events
+                .iter()
+                .map(|event| (*event).to_owned())
+                .collect(),
             form: self.form,
             stdin: self.stdin,
             between: self.between,

@@ -85,7 +85,11 @@ const TOPS: &[Line] = &[
     (ALL, "exec >&2", ""),
     (ALL, "exec 2>&1", ""),
     // In dash no builtin can write any more, also with another standard output.
-    (&[Shell::Bash, Shell::Ash, Shell::Ksh, Shell::Mksh], "exec 1>&-", ""),
+    (
+        &[Shell::Bash, Shell::Ash, Shell::Ksh, Shell::Mksh],
+        "exec 1>&-",
+        "",
+    ),
     (ALL, "exec 0<&-", ""),
     (ALL, "exec </dev/null", ""),
     (ALL, "exec 2>err", ""),
@@ -115,7 +119,7 @@ const TOPS: &[Line] = &[
     (BASH, "function : { return 1; }", ""),
     (PLAIN, "command() { return 1; }", "command"),
     (BASH, "builtin() { return 1; }", "builtin"),
-    (BASH, "enable -n read mapfile", ""),
+    (BASH, "enable -n read mapfile", "mapfile"),
     (BASH, "noise() { echo noise; }; export -f noise", ""),
     // Jobs and pipes.
     (ALL, "sleep 1000 &", ""),
@@ -128,9 +132,17 @@ const TOPS: &[Line] = &[
     (BASH, "exec 6> >(cat >/dev/null)", ""),
     (ALL, "x=$(echo one; echo two)", ""),
     // Variables.
-    (PLAIN, "event=1 status=2 fd=3 line=4 number=5 id=6 function=7 script=8", ""),
+    (
+        PLAIN,
+        "event=1 status=2 fd=3 line=4 number=5 id=6 function=7 script=8",
+        "",
+    ),
     (BASH, "declare -i event=1 status=1 line=1", ""),
-    (BASH, "declare -A map=([k]=v); declare -a list=(a 'b c')", ""),
+    (
+        BASH,
+        "declare -A map=([k]=v); declare -a list=(a 'b c')",
+        "",
+    ),
     (BASH, "readonly REPLY=1", ""),
     (ALL, "OPTIND=3", ""),
     (BASH, "BASH_COMPAT=4.4", ""),
@@ -169,11 +181,23 @@ const BODIES: &[Line] = &[
     (ALL, "echo \"${from_lib-no lib} ${text-no text}\"", ""),
     (ALL, "umask", ""),
     (ALL, "( exit 0 ); ( : ) || :", ""),
-    (ALL, "y=$(echo inner; echo 'LOG: inner' >&2); echo \"$y\"", ""),
-    (NOT_KSH, "n=0; while read -r line; do n=$((n + 1)); done; echo \"read $n\"", ""),
+    (
+        ALL,
+        "y=$(echo inner; echo 'LOG: inner' >&2); echo \"$y\"",
+        "",
+    ),
+    (
+        NOT_KSH,
+        "n=0; while read -r line; do n=$((n + 1)); done; echo \"read $n\"",
+        "",
+    ),
     (ALL, "if [ \"$1\" = bad ]; then false; fi", ""),
     (ALL, "[ \"$1\" != bad ] || exit 4", ""),
-    (NOT_KSH, "if [ \"$1\" = bad ]; then echo \"$nosuch\"; fi", ""),
+    (
+        NOT_KSH,
+        "if [ \"$1\" = bad ]; then echo \"$nosuch\"; fi",
+        "",
+    ),
     (NOT_KSH, "[ \"$1\" != bad ] || sh -c 'kill -KILL $PPID'", ""),
     (BASH, "[ \"$1\" != bad ] || kill -SEGV $BASHPID", ""),
     (NOT_KSH, "trap 'echo end' EXIT", ""),
@@ -196,7 +220,11 @@ const BODIES: &[Line] = &[
     (ALL, "case $- in *u*) echo u ;; *) echo no u ;; esac", ""),
     (ALL, "for w in $1; do echo \"word $w\"; done", ""),
     (ALL, "for w in 'a b' c; do set -- $w; echo \"$#\"; done", ""),
-    (ALL, "echo {\\\"errorType\\\":\\\"Function.Own\\\"}; [ \"$1\" != bad ] || exit 6", ""),
+    (
+        ALL,
+        "echo {\\\"errorType\\\":\\\"Function.Own\\\"}; [ \"$1\" != bad ] || exit 6",
+        "",
+    ),
     (ALL, "handler() { echo redefined; }", ""),
     (ALL, "unset -f handler", ""),
     (ALL, "exec 3>&- 4>&- 5>&- 6>&- 8>&- 9>&-", ""),
@@ -230,8 +258,20 @@ const ENDINGS: &[&str] = &[
     "echo \"got $1\"\n[ \"$1\" != bad ]",
 ];
 
-const EVENTS: &[&str] =
-    &["a", "bad", "c d", "*", "", "-n", "{\"k\":[1,2]}", "\\", "bad", "01 23", "bad", "'\"$x"];
+const EVENTS: &[&str] = &[
+    "a",
+    "bad",
+    "c d",
+    "*",
+    "",
+    "-n",
+    "{\"k\":[1,2]}",
+    "\\",
+    "bad",
+    "01 23",
+    "bad",
+    "'\"$x",
+];
 
 /// How many lines there are.
 pub(crate) fn lines() -> usize {
@@ -284,7 +324,11 @@ impl Composition {
     pub(crate) fn new(seed: usize, number: usize) -> Option<Composition> {
         let mut random = Random((seed as u64) << 32 ^ number as u64);
         // Half of them are for bash, which has most to offer.
-        let shell = if random.below(2) == 0 { Shell::Bash } else { random.pick(ALL) };
+        let shell = if random.below(2) == 0 {
+            Shell::Bash
+        } else {
+            random.pick(ALL)
+        };
         shell.path()?;
         let tops = (0..random.below(5) + 1).map(|_| line(&mut random, TOPS, shell));
         let mut tops: Vec<_> = tops.collect();
@@ -293,7 +337,9 @@ impl Composition {
             tops.retain(|line| line.1.contains("CHLD") || !line.1.contains(['&', '<', '$']));
             tops.retain(|line| line.1 != "coproc cat");
         }
-        let bodies = (0..random.below(4)).map(|_| line(&mut random, BODIES, shell)).collect();
+        let bodies = (0..random.below(4))
+            .map(|_| line(&mut random, BODIES, shell))
+            .collect();
         let mut env = Vec::new();
         if random.below(3) == 0 {
             let (shells, name, value) = random.pick(ENVIRONMENTS);
@@ -302,7 +348,9 @@ impl Composition {
             }
         }
         let ending = random.pick(ENDINGS);
-        let events = (0..3 + random.below(2)).map(|_| random.pick(EVENTS)).collect();
+        let events = (0..3 + random.below(2))
+            .map(|_| random.pick(EVENTS))
+            .collect();
         let form = match random.below(12) {
             0 => Form::Streaming,
             1 => Form::Json,
@@ -310,20 +358,41 @@ impl Composition {
             _ => Form::Buffered,
         };
         let stdin = random.below(10) == 0;
-        Some(Composition { shell, env, tops, bodies, ending, events, form, stdin })
+        Some(Composition {
+            shell,
+            env,
+            tops,
+            bodies,
+            ending,
+            events,
+            form,
+            stdin,
+        })
     }
 
     pub(crate) fn case(&self) -> Case {
-        let text =
-            |lines: &[&Line]| lines.iter().map(|line| format!("{}\n", line.1)).collect::<String>();
+        let text = |lines: &[&Line]| {
+            lines
+                .iter()
+                .map(|line| format!("{}\n", line.1))
+                .collect::<String>()
+        };
         let (tops, bodies) = (text(&self.tops), text(&self.bodies));
         let ending = self.ending;
         // The lines below want an argument.
-        let first = if self.stdin { "set -- \"$(cat)\"\n" } else { "" };
+        let first = if self.stdin {
+            "set -- \"$(cat)\"\n"
+        } else {
+            ""
+        };
         Case {
             shell: self.shell,
             script: format!("{tops}handler() {{\necho 'LOG: run' >&2\n{first}{bodies}{ending}\n}}"),
-            env: self.env.iter().map(|&(name, value)| (name.into(), value.into())).collect(),
+            env: self
+                .env
+                .iter()
+                .map(|&(name, value)| (name.into(), value.into()))
+                .collect(),
             events: self.events.iter().map(|&event| event.to_owned()).collect(),
             form: self.form,
             stdin: self.stdin,
@@ -337,9 +406,19 @@ impl Composition {
         self.tops.iter().any(|line| line.1.contains("exec 2>"))
     }
 
+    /// Whether a DEBUG trap of its fails, which under errexit ends bash at its next command.
+    pub(crate) fn fails_at_debug(&self) -> bool {
+        self.tops
+            .iter()
+            .any(|line| line.1.contains("trap 'false' DEBUG"))
+    }
+
     /// Names that its lines take, which init may refuse.
     pub(crate) fn taken(&self) -> impl Iterator<Item = &'static str> {
-        self.tops.iter().map(|line| line.2).filter(|name| !name.is_empty())
+        self.tops
+            .iter()
+            .map(|line| line.2)
+            .filter(|name| !name.is_empty())
     }
 
     /// Without one of its parts, counted over all of them; `None`: there are not so many.

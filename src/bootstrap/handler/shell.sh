@@ -4,7 +4,9 @@
 # Nothing of the conversation is a descriptor that the script could move, close or write to: each
 # side of it is opened by the number that it has in the bootstrap, when it is needed. Everything is
 # defined before the script is sourced, so no alias of the script changes it; nothing depends on IFS,
-# and `command` keeps functions of the script away. That one name the script must not take.
+# and `command` keeps functions of the script away; the backslash before it in a command
+# substitution, whose text is parsed when it runs, keeps aliases away. That one name the script must
+# not take.
 #
 # For each event the bootstrap writes a line to the wake pipe, and this shell answers with a line:
 # the event's number and the function's status. Event 0 is a trial without a function, whose
@@ -13,22 +15,27 @@ _zs_script=$1 _zs_function=$2 _zs_via=$3
 _zs_wake=/proc/$PPID/fd/$4 _zs_status=/proc/$PPID/fd/$5 _zs_context=/proc/$PPID/fd/$6
 _zs_event=/proc/$PPID/fd/$7 _zs_output=/proc/$PPID/fd/$8 _zs_place=/proc/$PPID/fd/$9
 _zs_first_hook=${10} _zs_second_hook=${11}
-_zs_number=0 _zs_places=no
 _zs_newline='
 '
+readonly _zs_script _zs_function _zs_via _zs_wake _zs_status _zs_context _zs_event _zs_output \
+  _zs_place _zs_first_hook _zs_second_hook _zs_newline
 set --
 
 # Whether the script defines a function of this name. Only functions count: were a handler named
 # `eval` accepted, the builtin would execute the event.
 _zs_has() {
-  case ${BASH_VERSION-} in
-  '')
-    case $(LC_ALL=C command -V "$1" 2>/dev/null) in
-    "$1 is a function" | "$1 is a shell function") ;;
-    *) command false ;;
-    esac
-    ;;
-  *) command declare -F "$1" >/dev/null ;;
+  case $(LC_ALL=C \command -V "$1" 2>/dev/null) in
+  "$1 is a function" | "$1 is a shell function") ;;
+  *) command false ;;
+  esac
+}
+
+# Whether `command` is what it is meant to be.
+_zs_has_command() {
+  case $(\command -V command 2>&1) in
+  *'is a function'* | *'shell function'*) command false ;;
+  *builtin* | *alias*) ;;
+  *) command false ;;
   esac
 }
 
@@ -40,8 +47,8 @@ _zs_wait() { command read -r _zs_line <"$_zs_wake"; }
 # variable, and an empty line. Only some shells read a file without a process.
 _zs_receive() {
   case $_zs_via in
-  stdin) _zs_text=$(command -p cat "$_zs_context") || command exit ;;
-  *) _zs_text=$(command -p cat "$_zs_context" "$_zs_event") || command exit ;;
+  stdin) _zs_text=$(\command -p cat "$_zs_context") || command exit ;;
+  *) _zs_text=$(\command -p cat "$_zs_context" "$_zs_event") || command exit ;;
   esac
   _zs_export
 }
@@ -88,6 +95,7 @@ case ${BASH_VERSION-}${KSH_VERSION-} in
 *)
   # ksh and mksh read a file without a process. A time limit of three years keeps TMOUT away.
   eval '
+  _zs_has() { command typeset -f "$1" >/dev/null; }
   _zs_wait() { command read -r -t 99999999 _zs_line <"$_zs_wake"; }
   _zs_receive() {
     _zs_text=$(<"$_zs_context")
@@ -108,6 +116,10 @@ case ${BASH_VERSION-} in
 *)
   # mapfile knows neither TMOUT nor IFS.
   eval '
+  _zs_has() { command declare -F "$1" >/dev/null; }
+  _zs_has_command() {
+    case $(\command type -at command) in *function*) command false ;; *builtin*) ;; *) command false ;; esac
+  }
   _zs_wait() {
     command mapfile -t -n 1 _zs_line <"$_zs_wake"
     case ${_zs_line-} in go) ;; *) command false ;; esac
@@ -128,7 +140,7 @@ case ${BASH_VERSION-} in
     command shopt -u nocasematch
     _zs_note "$1" a C e f k u v x E T
     _zs_traps=
-    case $_zs_options in *[ET]*) _zs_traps=$(command trap -p ERR RETURN DEBUG) ;; esac
+    case $_zs_options in *[ET]*) _zs_traps=$(\command trap -p ERR RETURN DEBUG) ;; esac
     command trap - ERR DEBUG RETURN
     case :$SHELLOPTS: in *:posix:*) _zs_posix=-o ;; *) _zs_posix=+o ;; esac
     command set -o posix
@@ -146,15 +158,17 @@ case ${BASH_VERSION-} in
   _zs_can_trace() {
     case $_zs_options$_zs_traps in *[avxT]*) command return 1 ;; esac
     case $(
-      command unset -f _zs_look _zs_run_hooks _zs_has _zs_wait _zs_receive _zs_export _zs_take_off _zs_note _zs_put_on \
-        _zs_can_trace _zs_trace _zs_failed _zs_report _zs_serve
-      command declare -f
+      \command unset -f _zs_has _zs_has_command _zs_wait _zs_receive _zs_export _zs_take_off \
+        _zs_note _zs_put_on _zs_look _zs_run_hooks _zs_can_trace _zs_trace _zs_failed _zs_report _zs_serve
+      \command declare -f
     ) in
     *ERR* | *RETURN* | *DEBUG* | *eval* | *source* | *" . "* | *"set -"*) command return 1 ;;
     esac
   }
   _zs_trace() {
+    command set "$_zs_posix" posix
     command declare -ft "$_zs_function"
+    command set -o posix
     command trap _zs_failed ERR
     command set -E
     _zs_places=yes
@@ -164,7 +178,8 @@ case ${BASH_VERSION-} in
   # Runs where a command failed, and reports places alone: file, line and function, a line each.
   _zs_failed() {
     case $BASH_SUBSHELL in 1) ;; *) command return ;; esac
-    case ${FUNCNAME[1]} in
+    case ${FUNCNAME[1]-} in
+    "") command return ;;
     _zs_serve)
       command echo "$_zs_number $_zs_script:$_zs_returned $_zs_function" >"$_zs_place"
       command return
@@ -172,7 +187,7 @@ case ${BASH_VERSION-} in
     esac
     case $- in *e*) ;; *) command return ;; esac
     _zs_at=1 _zs_chain=
-    while command test "${FUNCNAME[_zs_at]}" != _zs_serve; do
+    while command test "${FUNCNAME[_zs_at]-_zs_serve}" != _zs_serve; do
       _zs_chain+="$_zs_number ${BASH_SOURCE[_zs_at]}:${BASH_LINENO[_zs_at - 1]} ${FUNCNAME[_zs_at]}$_zs_newline"
       _zs_at=$((_zs_at + 1))
     done
@@ -183,13 +198,10 @@ esac
 
 _zs_report() { command echo "$1" >"$_zs_status" || command exit 1; }
 
-# Serves for ever, once the script was sourced. What is in parentheses is the subshell of one event;
-# that of the trial says by its status whether a failure may be traced.
+# Serves for ever. What is in parentheses is the subshell of one event; that of the trial says by its
+# status whether a failure may be traced.
 _zs_serve() {
-  if ! _zs_has "$_zs_function"; then
-    _zs_report '0 missing'
-    command exit 1
-  fi
+  _zs_number=0
   while command true; do
     (
       _zs_wait || command exit 1
@@ -200,26 +212,22 @@ _zs_serve() {
       case $_zs_via in
       stdin)
         command set --
-        _zs_input=$_zs_event
+        exec <"$_zs_event" >"$_zs_output"
         ;;
       *)
         command set -- "$_zs_text"
-        _zs_input=/dev/null
+        exec </dev/null >"$_zs_output"
         ;;
       esac
       case ${_zs_traps-} in
       '')
-        {
-          _zs_put_on
-          "$_zs_function" "$@"
-        } <"$_zs_input" >"$_zs_output"
+        _zs_put_on
+        "$_zs_function" "$@"
         ;;
       *)
-        {
-          _zs_put_on
-          command eval "$_zs_traps"
-          "$_zs_function" "$@"
-        } <"$_zs_input" >"$_zs_output"
+        _zs_put_on
+        command eval "$_zs_traps"
+        "$_zs_function" "$@"
         ;;
       esac
     )
@@ -246,27 +254,33 @@ _zs_run_hooks() {
   done
 }
 
-# Looks at what the script left: it ended with status $1.
+# Looks at what the script left, which ended with status $1. A trap of CHLD would run for our own
+# children; no subshell inherits it.
 _zs_look() {
-  case $(command -V command 2>&1) in
-  *'is a function'* | *'shell function'*) _zs_state=taken ;;
-  *builtin* | *alias*)
-    _zs_take_off
+  if trap - CHLD && ! _zs_has_command; then
+    _zs_state=taken
+    return
+  fi
+  _zs_places=no
+  if command test "$1" -ne 0; then
     _zs_state=$1
-    ;;
-  *) _zs_state=taken ;;
-  esac
+  elif ! _zs_has "$_zs_function"; then
+    _zs_state=missing
+  else
+    _zs_take_off
+    _zs_state=0
+  fi
 }
 
 set -eu
 case ${BASH_VERSION-} in '') ;; *) set -o pipefail ;; esac
 {
   . "$_zs_script"
-  # Where -x is on, it would show what is ours.
-  { _zs_look "$?"; } 2>/dev/null
+  # Where -x is on, it would show what is ours. A failure shows itself the second time.
+  { _zs_look "$?"; } 2>/dev/null || _zs_look "$?" || _zs_state=1
   case $_zs_state in
   0) _zs_serve ;;
-  taken) echo '0 taken' >"$_zs_status" ;;
+  taken | missing) echo "0 $_zs_state" >"$_zs_status" ;;
   *) exit "$_zs_state" ;;
   esac
 }

@@ -184,6 +184,7 @@ impl WarmShell {
             EventVia::Argument => c"argument",
             EventVia::Stdin => c"stdin",
         };
+        let name = super::path_string(&std::env::current_dir()?.join("bootstrap"));
         let interpreter = super::path_string(&start.interpreter);
         let script = super::path_string(&start.script);
         let program = c_string(PROGRAM);
@@ -192,7 +193,7 @@ impl WarmShell {
         let hooks = start.hook_names().map(c_string);
         let mut arguments: Vec<&CStr> = vec![&interpreter, c"-c", &program];
         // From here on in the order in which shell.sh reads them: $0 to $11.
-        arguments.extend([c"bootstrap", &script, &function, via]);
+        arguments.extend([&*name, &script, &function, via]);
         arguments.extend(numbers.iter().chain(&hooks).map(CString::as_c_str));
         let stdin = sys::open(c"/dev/null")?;
         let descriptors = [stdin.as_fd(), stderr.writer(), stderr.writer()];
@@ -309,10 +310,14 @@ impl WarmShell {
                 "it defines a function named 'command', which the bootstrap's side of the shell \
                  cannot do without; rename it",
             ),
-            Report::Ended { .. } => start.failed(
-                "it changes the shell so that the bootstrap's side of it does not work: a trial \
-                 before the first event failed; see its log lines",
-            ),
+            Report::Ended { .. } => {
+                let words = self.stderr.keep_last_words(false);
+                let words = last_line(&words);
+                start.failed(&format!(
+                    "it changes the shell so that the bootstrap's side of it does not work: a trial \
+                     before the first event failed; last words: {words}"
+                ))
+            }
         }
     }
 
@@ -325,17 +330,16 @@ impl WarmShell {
             Ok(status) => format!("{} while it was sourced", status::describe(*status)),
             Err(error) => format!("cannot be sourced: {error}"),
         };
-        let text = String::from_utf8_lossy(&words);
-        let last = text.trim_ascii_end().rsplit('\n').next();
-        let said = match (last, ended) {
-            (Some(last), _) if !last.is_empty() => format!("; last words: {last}"),
-            (_, Ok(status)) => match status.code() {
+        let last = last_line(&words);
+        let said = match ended {
+            _ if !last.is_empty() => format!("; last words: {last}"),
+            Ok(status) => match status.code() {
                 Some(code) => {
                     format!("; it wrote nothing, its last command ended with status {code}")
                 }
                 None => String::new(),
             },
-            _ => String::new(),
+            Err(_) => String::new(),
         };
         let cause = known_cause(&start.script);
         start
@@ -421,6 +425,12 @@ fn known_cause(script: &Path) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// The last line of a text.
+fn last_line(text: &[u8]) -> String {
+    let line = text.trim_ascii_end().rsplit(|&byte| byte == b'\n').next();
+    String::from_utf8_lossy(line.unwrap_or_default()).into_owned()
 }
 
 fn c_string(text: &str) -> CString {
