@@ -113,7 +113,11 @@ pub(crate) fn check_body(data: &[u8]) {
         state = state.wrapping_mul(1_103_515_245).wrapping_add(12_345);
         1 + (state >> 16) as usize % rest
     });
-    assert_eq!(whole, split, "in pieces by {pieces}");
+    match (&whole.end, &split.end) {
+        // Which rule is named may depend on the pieces, that one is broken may not.
+        (Err(_), Err(_)) => {}
+        _ => assert_eq!(whole, split, "in pieces by {pieces}"),
+    }
     match (reference::body(framing, body), &whole.end) {
         (reference::Read::Whole(expected), Ok(true)) => {
             assert_eq!(
@@ -396,11 +400,11 @@ pub(crate) mod reference {
         }
     }
 
-    /// A line of at most 256 bytes with its CR LF.
-    fn short_line(data: &[u8]) -> Read<(&[u8], &[u8])> {
+    /// A line of at most `limit` bytes with its CR LF.
+    fn short_line(data: &[u8], limit: usize) -> Read<(&[u8], &[u8])> {
         match line(data) {
-            Read::Whole((line, _)) if line.len() > 254 => Read::Bad,
-            Read::More if data.len() > 256 => Read::Bad,
+            Read::Whole((line, _)) if line.len() > limit - 2 => Read::Bad,
+            Read::More if data.len() > limit => Read::Bad,
             read => read,
         }
     }
@@ -408,7 +412,7 @@ pub(crate) mod reference {
     fn chunked(data: &[u8]) -> Read<Body> {
         let (mut body, mut rest) = (Vec::new(), data);
         loop {
-            let (line, after) = match short_line(rest) {
+            let (line, after) = match short_line(rest, 256) {
                 Read::Whole(found) => found,
                 Read::More => return Read::More,
                 Read::Bad => return Read::Bad,
@@ -448,7 +452,7 @@ pub(crate) mod reference {
 
     fn trailers(body: Vec<u8>, data: &[u8], mut rest: &[u8]) -> Read<Body> {
         for _ in 0..=256 {
-            match short_line(rest) {
+            match short_line(rest, 8_192) {
                 Read::Whole(([], after)) => {
                     return Read::Whole(Body {
                         body,
