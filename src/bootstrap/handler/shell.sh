@@ -30,12 +30,12 @@ _zs_has() {
   esac
 }
 
-# Whether `command` is what it is meant to be.
+# Whether `command` is what it is meant to be; so it is not used to say so.
 _zs_has_command() {
   case $(\command -V command 2>&1) in
-  *'is a function'* | *'shell function'*) command false ;;
+  *'is a function'* | *'shell function'*) return 1 ;;
   *builtin* | *alias*) ;;
-  *) command false ;;
+  *) return 1 ;;
   esac
 }
 
@@ -118,7 +118,7 @@ case ${BASH_VERSION-} in
   eval '
   _zs_has() { command declare -F "$1" >/dev/null; }
   _zs_has_command() {
-    case $(\command type -at command) in *function*) command false ;; *builtin*) ;; *) command false ;; esac
+    case $(\command type -at command) in *function*) return 1 ;; *builtin*) ;; *) return 1 ;; esac
   }
   _zs_wait() {
     command mapfile -t -n 1 _zs_line <"$_zs_wake"
@@ -257,9 +257,10 @@ _zs_run_hooks() {
 # Looks at what the script left, which ended with status $1. A trap of CHLD would run for our own
 # children; no subshell inherits it.
 _zs_look() {
-  if trap - CHLD && ! _zs_has_command; then
+  if trap - CHLD; then _zs_state=; fi
+  if ! _zs_has_command; then
     _zs_state=taken
-    return
+    return 0
   fi
   _zs_places=no
   if command test "$1" -ne 0; then
