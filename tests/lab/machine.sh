@@ -51,6 +51,6 @@ END
 # boot FOLDER: runs its `main`. No address is random, so that what collides in a table does so in
 # every run. Five levels of page tables, which `max` has, are not what most processors have.
 boot() {
-    APPEND='nokaslr norandmaps' tests/vm/boot.sh x86_64 6.1 "$1" 256 300 \
+    APPEND='nokaslr norandmaps' tests/vm/boot.sh x86_64 6.1 "$1" 256 900 \
         -cpu max,-la57 -icount shift=0,sleep=off -rtc base=2026-01-01,clock=vm -seed 1
 }

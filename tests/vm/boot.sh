@@ -41,4 +41,4 @@ chmod 0755 "$scratch/init/init"
 timeout "$seconds" "$qemu" -M "$machine" -cpu "$cpu" -m "$memory" -smp 1 -no-reboot \
     -display none -nodefaults -serial stdio -monitor none -net none \
     -kernel "$system/linux" -initrd "$scratch/initrd" \
-    -append "console=$console quiet panic=-1 rdinit=/init ${APPEND-}" "$@" </dev/null | tr -d '\r'
+    -append "console=$console quiet panic=-1 rdinit=/init ${APPEND-}" "$@" </dev/null | sed -u 's/\r$//'
