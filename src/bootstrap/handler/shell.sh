@@ -118,7 +118,7 @@ case ${BASH_VERSION-} in
   eval '
   _zs_has() { command declare -F "$1" >/dev/null; }
   _zs_has_command() {
-    case $(\command type -at command) in *function*) return 1 ;; *builtin*) ;; *) return 1 ;; esac
+    case $(\declare -F command 2>&1) in command) return 1 ;; esac
   }
   _zs_wait() {
     command mapfile -t -n 1 _zs_line <"$_zs_wake"
