@@ -59,6 +59,15 @@ lint: ## formatting and clippy
 bench: build ## size, start-up, cost of an event, memory, beside their floors and budgets
 	@tests/bench/run.sh
 
+.PHONY: lab
+lab: ## the same in instructions, counted in a small machine: no noise, bounds of one per cent
+	@deploy/build.sh x86_64
+	@tests/lab/run.sh
+
+.PHONY: vm
+vm: ## the artefacts on Linux 5.10 and 6.1 of both architectures, in small machines
+	@tests/vm/run.sh
+
 .PHONY: soak
 soak: ## 200,000 events with failures, time-outs and API faults mixed in
 	ZEROSTRAP_SOAK=1 cargo test --locked --release --test soak -- --nocapture

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Builds dist/ARCH/bootstrap: one static executable on musl, with std rebuilt for it.
 #
-#   deploy/build.sh ARCH        ARCH: x86_64 or arm64
+#   deploy/build.sh ARCH            ARCH: x86_64 or arm64
+#   deploy/build.sh ARCH symbols    the same code as dist/ARCH/bootstrap.symbols, for profilers
 #
 # In: the source tree and a Rust toolchain: rustup's, or Debian's packages alone. Out:
 # dist/ARCH/bootstrap, and dist/ARCH/recipe, one line that says how it was built. The same tree and
@@ -106,7 +107,8 @@ fi
 # --- How std is had --------------------------------------------------------------------------
 
 # Cargo's arguments are collected in "$@".
-set -- build --release --locked --bin bootstrap --target "$target" --target-dir "$target_dir"
+what=${2-}
+set -- build --release --locked --bin bootstrap --target "$target"
 
 # std has dependencies of its own, locked beside its source. Debian brings them along; otherwise
 # Cargo fetches them, once, from its registry.
@@ -189,9 +191,21 @@ done
 
 # --- The build -------------------------------------------------------------------------------
 
+if [ "$what" = symbols ]; then
+    target_dir=$target_dir/symbols
+    set -- "$@" --config 'profile.release.strip="none"'
+fi
+set -- "$@" --target-dir "$target_dir"
+
 recipe="$target, Rust $release ($by), std $std, linked by $linker"
 say "$recipe"
 cargo "$@"
+
+if [ "$what" = symbols ]; then
+    mkdir -p "dist/$arch"
+    install -m 0755 "$target_dir/$target/release/bootstrap" "dist/$arch/bootstrap.symbols"
+    exit
+fi
 
 # Modes are set and not left to the umask. Removing first leaves a copy that is running alone.
 mkdir -p "dist/$arch"

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Fetches AWS's Runtime Interface Emulator, the second opinion beside the embedded one.
 #
-# Out: target/rie/aws-lambda-rie, for the machine's architecture. AWS ships it inside the wheel of
+# Out: target/rie/aws-lambda-rie, for the machine's architecture, and aws-lambda-rie-x86_64 and
+# aws-lambda-rie-arm64, which the small machines of tests/vm run. AWS ships it inside the wheel of
 # its SAM CLI; the wheel's version and sha256 are pinned here. It is fetched once and only for the
 # tests: nothing of it gets into an artefact.
 # Where it cannot be fetched, one line `skipped: ...` says why and the status is 0. A wheel that is
@@ -22,12 +23,12 @@ x86_64) arch=x86_64 ;;
 aarch64) arch=arm64 ;;
 *) skip "AWS builds none for $(uname -m)" ;;
 esac
-member=samcli/local/rapid/aws-lambda-rie-$arch
 
 cd "$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)"
 folder=target/rie
 emulator=$folder/aws-lambda-rie
-if [ -x "$emulator" ] && [ "$(cat "$folder/wheel" 2>/dev/null)" = "$sha256" ]; then
+if [ -x "$emulator" ] && [ -x "$emulator-x86_64" ] && [ -x "$emulator-arm64" ] &&
+    [ "$(cat "$folder/wheel" 2>/dev/null)" = "$sha256" ]; then
     exit 0
 fi
 
@@ -47,6 +48,9 @@ echo "$sha256  $fresh/$wheel" | sha256sum -c --quiet - >&2 || {
     exit 1
 }
 python3 -m zipfile -e "$fresh/$wheel" "$fresh"
-chmod 0755 "$fresh/$member"
-mv "$fresh/$member" "$emulator"
+for each in x86_64 arm64; do
+    chmod 0755 "$fresh/samcli/local/rapid/aws-lambda-rie-$each"
+    mv "$fresh/samcli/local/rapid/aws-lambda-rie-$each" "$emulator-$each"
+done
+ln -f "$emulator-$arch" "$emulator"
 echo "$sha256" >"$folder/wheel"

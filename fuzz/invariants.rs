@@ -401,10 +401,10 @@ pub(crate) mod reference {
         }
     }
 
-    /// A line of at most `limit` bytes with its CR LF.
-    fn short_line(data: &[u8], limit: usize) -> Read<(&[u8], &[u8])> {
+    /// A line of at most so many bytes with its CR LF.
+    fn line_of(limit: usize, data: &[u8]) -> Read<(&[u8], &[u8])> {
         match line(data) {
-            Read::Whole((line, _)) if line.len() > limit - 2 => Read::Bad,
+            Read::Whole((line, _)) if line.len() + 2 > limit => Read::Bad,
             Read::More if data.len() > limit => Read::Bad,
             read => read,
         }
@@ -413,7 +413,7 @@ pub(crate) mod reference {
     fn chunked(data: &[u8]) -> Read<Body> {
         let (mut body, mut rest) = (Vec::new(), data);
         loop {
-            let (line, after) = match short_line(rest, 256) {
+            let (line, after) = match line_of(256, rest) {
                 Read::Whole(found) => found,
                 Read::More => return Read::More,
                 Read::Bad => return Read::Bad,
@@ -453,7 +453,7 @@ pub(crate) mod reference {
 
     fn trailers(body: Vec<u8>, data: &[u8], mut rest: &[u8]) -> Read<Body> {
         for _ in 0..=256 {
-            match short_line(rest, 8_192) {
+            match line_of(8_192, rest) {
                 Read::Whole(([], after)) => {
                     return Read::Whole(Body {
                         body,

@@ -69,14 +69,25 @@ else
     skip "packaging, SBOMs and VEX, other people's servers" "there is no Python of 3.11 or newer"
 fi
 
+# Both boot small machines; kernels are fetched by make lab and make vm, not here.
+part "the laboratory" tests/lab/run.sh --offline
+[ "$status" -eq 0 ] || failed
+case $(uname -m) in
+aarch64) machines="arm64-5.10 arm64-6.1" ;;
+*) machines="x86_64-5.10 x86_64-6.1" ;;
+esac
+# shellcheck disable=SC2086 # Names, one word each.
+part "small machines" tests/vm/run.sh --offline $machines
+[ "$status" -eq 0 ] || failed
+
 printf '\n=== summary\n'
 sed -n 's/^\(test .* \.\.\. \)\{0,1\}\(skipped: .*\)/\2/p' "$log" | sort -u | tee "$scratch/skipped"
 cat "$broken"
-# The closing lines of cargo's test runs and of the Python parts, added up. A part can also fail
+# The closing lines of cargo's test runs and of the other parts, added up. A part can also fail
 # without a failed test, by not compiling: that counts as one.
 tr -d ',;' <"$log" | awk -v skipped="$(wc -l <"$scratch/skipped")" \
     -v broken="$(wc -l <"$broken")" '
-    /^test result: / || /^packaging: / || /^audit: / || /^servers: / {
+    /^test result: / || /^(packaging|audit|servers|lab|vm): / {
         for (i = 2; i <= NF; i++) {
             if ($i == "passed") passed += $(i - 1)
             if ($i == "failed") failed += $(i - 1)

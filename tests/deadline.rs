@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use scripted::{
-    ACCEPTED, Kind, PAYLOAD_LIMIT, Scene, Scratch, Setup, event, missing, now_ms, wait_until,
+    ACCEPTED, Kind, PAYLOAD_LIMIT, STDIN, Scene, Scratch, Setup, event, missing, now_ms, wait_until,
 };
 
 /// How far away the deadlines below are, and how long before them handlers are stopped. Far
@@ -52,7 +52,7 @@ fn assert_alive(scene: &mut Scene, kind: Kind) {
     assert!(!scene.has_ended());
 }
 
-/// Nobody is left but the bootstrap and its warm shell.
+/// Nobody is left but the bootstrap and its warm shell, and those who are always there with them.
 fn assert_nobody_left(scene: &Scene, kind: Kind) {
     let kept = if kind == Kind::Executable { 1 } else { 2 };
     wait_until("everyone whom the handler started is gone", || {
@@ -263,7 +263,17 @@ fn handler_that_is_done_in_time_is_not_stopped() {
     with_each_kind(|kind| {
         for (shape, response) in shapes {
             let body = handler(shape);
-            let mut scene = Scene::with(kind, &body);
+            let environment = if shape.starts_with("cat") {
+                &[STDIN][..]
+            } else {
+                &[]
+            };
+            let mut scene = Scene::start(&Setup {
+                kind,
+                body: &body,
+                environment,
+                under: &[],
+            });
             scene.deliver(&overrunning_event(now_ms() + 20_000, &event_bytes));
             let answer = scene.expect_answer("overrun", "response");
             let expected = match kind {
@@ -581,6 +591,99 @@ impl Drop for Load {
         self.0.kill().expect("a busy loop stopped");
         self.0.wait().expect("its end");
     }
+}
+
+/// A function that overruns when its event says so, in a script that from then on takes `seconds`
+/// to be sourced.
+fn slow_to_source(kind: Kind, seconds: &str) -> Scene {
+    let folder = Scratch::new();
+    let interpreter = match kind {
+        Kind::Bash => "/bin/bash",
+        _ => "/bin/sh",
+    };
+    let script = format!(
+        "#!{interpreter}\necho 1 >>\"$FOLDER/sourced\"\n\
+         if [ -e \"$FOLDER/slow\" ]; then sleep {seconds}; fi\n\
+         handler() {{\n{}\n}}\n",
+        handler(": >\"$FOLDER/slow\"; sleep 40")
+    );
+    folder.write("function.sh", &script, 0o644);
+    let mut scene = Scene::start_in(folder, "function.handler", &[MARGIN], &[]);
+    scene.expect_next();
+    scene.send(&overrunning_event(now_ms() + DEADLINE_MS, b"{}"));
+    scene.expect_answer("overrun", "error");
+    scene.send(ACCEPTED);
+    scene
+}
+
+fn usual_event(id: &str, deadline_ms: u64) -> Vec<u8> {
+    let header = format!("Lambda-Runtime-Deadline-Ms: {deadline_ms}\r\n");
+    event(id, &header, b"{}")
+}
+
+/// The next event is asked for at once; it waits for the new shell.
+#[test]
+fn script_that_is_slow_to_source_delays_no_request_after_an_overrun() {
+    with_each_kind(|kind| {
+        if kind == Kind::Executable {
+            return;
+        }
+        let mut scene = slow_to_source(kind, "1.5");
+        let answered = Instant::now();
+        scene.expect_next();
+        let took = answered.elapsed();
+        assert!(took < Duration::from_millis(700), "{kind:?}: {took:?}");
+        scene.send(&usual_event("next", now_ms() + 20_000));
+        let answer = scene.expect_answer("next", "response");
+        assert_eq!(answer.text(), "alive", "{kind:?}");
+        assert!(
+            answered.elapsed() > Duration::from_millis(1_400),
+            "{kind:?}"
+        );
+        assert_eq!(scene.folder.read("sourced"), "1\n1\n", "{kind:?}");
+        scene.send(ACCEPTED);
+        scene.expect_next();
+        assert_nobody_left(&scene, kind);
+    });
+}
+
+/// An event for which the new shell is not ready costs no more than its own time, nor does it cost
+/// the shell: the sourcing goes on.
+#[test]
+fn event_that_a_new_shell_is_not_ready_for_is_answered_in_time() {
+    with_each_kind(|kind| {
+        if kind == Kind::Executable {
+            return;
+        }
+        let mut scene = slow_to_source(kind, "2");
+        scene.expect_next();
+        let deadline = now_ms() + DEADLINE_MS;
+        scene.send(&usual_event("early", deadline));
+        let answer = scene.expect_answer("early", "error");
+        let answered = now_ms();
+        assert!(
+            answered < deadline,
+            "{kind:?}: {} ms late",
+            answered - deadline
+        );
+        assert!(
+            answered + CLOCK_MS >= deadline - MARGIN_MS,
+            "{kind:?}: too early"
+        );
+        let text = answer.text();
+        for part in [
+            "\"Function.TimedOut\"",
+            "function.sh",
+            "still being sourced",
+        ] {
+            assert!(text.contains(part), "{kind:?}: no {part} in {text}");
+        }
+        scene.send(ACCEPTED);
+        scene.expect_next();
+        scene.send(&usual_event("late", now_ms() + 20_000));
+        assert_eq!(scene.expect_answer("late", "response").text(), "alive");
+        assert_eq!(scene.folder.read("sourced"), "1\n1\n", "{kind:?}");
+    });
 }
 
 /// A handler that is stopped leaves the time of the next one alone.

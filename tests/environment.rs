@@ -201,7 +201,11 @@ fn environment_of_the_bootstrap_is_passed_but_for_the_telemetry_descriptor() {
 fn nothing_in_a_header_or_an_event_is_evaluated() {
     let hostile = r#"$(touch here) `touch here` "; touch here; ' && touch here | ${IFS} \ %s * ~"#;
     let print = "printf '%s\\n' \"$LAMBDA_RUNTIME_CLIENT_CONTEXT\"; cat; printf '%s' \"${1-}\"";
-    for (folder, setup) in each_kind(print) {
+    let each_way = ["argument", "stdin"].into_iter().flat_map(|via| {
+        let all = each_kind(print).into_iter();
+        all.map(move |(folder, setup)| (folder, setup.env("BOOTSTRAP_EVENT_VIA", via)))
+    });
+    for (folder, setup) in each_way {
         let lambda = setup.start();
         let id = "$(touch here)`touch here`;touch here";
         let event = Event::new(hostile)

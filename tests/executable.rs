@@ -2,11 +2,15 @@
 
 mod emulator;
 
+use emulator::attendants;
+use emulator::event::Event;
 use emulator::failure::{assert_failure, assert_response};
 use emulator::folder::Folder;
 use emulator::lambda::{Lambda, Setup};
+use emulator::process::signal;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 /// Starts an executable `app`, a script for `/bin/sh`.
 fn start(script: &str) -> (Folder, Lambda) {
@@ -282,6 +286,46 @@ fn program_that_cannot_be_started_costs_that_event_only() {
     assert_failure(&lambda.call("3"), "Runtime.HandlerStartFailed", "app");
     folder.executable("app", text);
     assert_eq!(lambda.call("4").text(), "done\n");
+}
+
+/// Nobody can handle SIGKILL: another process sees to it.
+#[test]
+fn program_does_not_outlive_a_bootstrap_that_is_killed() {
+    for script in [
+        "echo on >&2; sleep 600",
+        "trap '' TERM HUP INT; (sleep 600) & echo on >&2; while :; do sleep 1; done",
+        "sleep 600 & echo on >&2; kill -STOP $$; sleep 600",
+    ] {
+        let (_folder, lambda) = start(script);
+        lambda.api.push(Event::new("1"));
+        lambda.wait_log("on\n");
+        let killed = Instant::now();
+        signal("KILL", &[lambda.bootstrap.pid]);
+        lambda.wait_nobody();
+        let took = killed.elapsed();
+        assert!(took < Duration::from_secs(1), "{script}: {took:?}");
+    }
+}
+
+/// What a signal to everyone in the bootstrap's group reaches, the guard is not.
+#[test]
+fn guard_is_in_a_group_of_its_own_and_ends_with_the_bootstrap() {
+    let (_folder, lambda) = start("echo done");
+    lambda.wait_idle();
+    assert_eq!(lambda.everyone(), [lambda.bootstrap.pid]);
+    for _ in 0..3 {
+        lambda.call("1");
+    }
+    lambda.wait_idle();
+    let guards = attendants::guards(&lambda.everyone());
+    let [guard] = guards[..] else {
+        panic!("not one guard: {guards:?}")
+    };
+    let stat = fs::read_to_string(format!("/proc/{guard}/stat")).unwrap();
+    let group = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(2);
+    assert_eq!(group, Some(guard.to_string().as_str()));
+    signal("TERM", &[guard, lambda.bootstrap.pid]);
+    lambda.wait_nobody();
 }
 
 #[test]

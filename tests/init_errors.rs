@@ -5,11 +5,11 @@ mod emulator;
 use emulator::failure::assert_failure;
 use emulator::folder::Folder;
 use emulator::json;
-use emulator::lambda::{Lambda, Setup, shells};
+use emulator::lambda::{BOOTSTRAP, Lambda, Setup, shells};
 use emulator::record::{Endpoint, Request};
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::time::Duration;
 
 /// Waits for the report, and for all that has to follow it: exit with 1, one log line that names
@@ -83,14 +83,15 @@ fn name_that_is_no_function_name_is_refused_and_never_evaluated() {
         "handler here",
         "handler\ntouch here",
         "1handler",
-        "han-dler",
+        "-handler",
+        "han dler",
         "",
         "handler()",
         "-v",
         "\u{e9}",
     ] {
         let setup = Setup::new(folder.path(), &format!("function.{name}"));
-        let parts = ["function.", "and not SCRIPT.FUNCTION"];
+        let parts = ["function.", "letters, digits, '_', '-' and ':'"];
         assert_init_fails(setup, "Runtime.NoSuchHandler", &parts);
     }
     // The part before the dot is a file's name and nothing else.
@@ -159,29 +160,183 @@ fn interpreter_that_cannot_be_executed_counts_as_missing() {
     let folder = Folder::new();
     let interpreter = folder.file("interpreter", "#!/bin/sh\n");
     folder.executable("app", format!("#!{}\n", interpreter.display()));
-    let parts = ["app", "/interpreter'", "not there"];
+    let parts = ["app", "/interpreter'", "does not exist"];
     assert_init_fails(Setup::app(&folder), "Runtime.HandlerNotExecutable", &parts);
 }
 
-/// Under another user than root, who may read all.
+/// The program that env(1) will run is looked for as env does it, so that no event is lost to it.
+#[test]
+fn interpreter_behind_env_that_is_not_in_the_search_path_is_named() {
+    for (first_line, named) in [
+        (
+            "#!/usr/bin/env no-such-interpreter",
+            "'no-such-interpreter'",
+        ),
+        (
+            "#!/usr/bin/env -S no-such-interpreter -x",
+            "'no-such-interpreter'",
+        ),
+        (
+            "#!/usr/bin/env -S A=1 no-such-interpreter",
+            "'no-such-interpreter'",
+        ),
+        (
+            "#!/usr/bin/env /no/such/interpreter",
+            "'/no/such/interpreter'",
+        ),
+        // Without -S this is one word to env.
+        ("#!/usr/bin/env sh -e", "'sh -e'"),
+    ] {
+        let folder = Folder::new();
+        folder.executable("app", format!("{first_line}\necho no\n"));
+        let parts = ["app", named, "env", "not in PATH"];
+        assert_init_fails(Setup::app(&folder), "Runtime.HandlerNotExecutable", &parts);
+    }
+}
+
+#[test]
+fn interpreter_behind_env_that_is_in_the_search_path_is_run() {
+    let folder = Folder::new();
+    folder.executable("own/interpreter", "#!/bin/sh\necho run\n");
+    let path = format!("{}/own:/usr/bin:/bin", folder.path().display());
+    for first_line in [
+        "#!/usr/bin/env interpreter",
+        "#! /usr/bin/env  interpreter",
+        "#!/usr/bin/env -S interpreter -e",
+        "#!/usr/bin/env -S A=1 interpreter",
+        "#!/usr/bin/env -S -i /bin/sh",
+    ] {
+        folder.executable("app", format!("{first_line}\necho run\n"));
+        let lambda = Setup::app(&folder).env("PATH", &path).start();
+        assert_eq!(lambda.call("1").text(), "run\n", "{first_line}");
+    }
+}
+
+/// It would start itself for each event.
+#[test]
+fn bootstrap_is_no_handler() {
+    let folder = Folder::new();
+    let program = fs::read(BOOTSTRAP).unwrap();
+    let program = folder.executable("bootstrap", program);
+    let through_link = Folder::new();
+    symlink(&program, through_link.path().join("bootstrap")).unwrap();
+    for (task, handler) in [
+        (&folder, "bootstrap".to_owned()),
+        (&folder, "./bootstrap".to_owned()),
+        (&folder, program.display().to_string()),
+        (&through_link, "bootstrap".to_owned()),
+    ] {
+        let setup = Setup::new(task.path(), &handler)
+            .launched_by(&format!("shift; set -- '{}' \"$@\"", program.display()));
+        let parts = [handler.as_str(), "is the bootstrap itself"];
+        assert_init_fails(setup, "Runtime.NoSuchHandler", &parts);
+    }
+    // Another program of that name is a program.
+    let other = Folder::new();
+    other.executable("bootstrap", "#!/bin/sh\necho other\n");
+    let lambda = Setup::new(other.path(), "bootstrap").start();
+    assert_eq!(lambda.call("1").text(), "other\n");
+}
+
+#[test]
+fn option_that_is_unknown_is_refused_with_status_2() {
+    let folder = Folder::with_app("echo no");
+    for option in ["--serve", "-x", "-", "--version=1", "--Check"] {
+        let lambda = Setup::app(&folder).argument(option).start();
+        assert_eq!(lambda.wait_exit().code(), Some(2), "{option}");
+        let log = lambda.end();
+        let line = format!("bootstrap: FATAL unknown option '{option}'; see bootstrap --help\n");
+        assert_eq!(log, line);
+        assert_eq!(lambda.api.counts().connections, 0);
+    }
+}
+
+#[test]
+fn options_print_and_ask_no_api() {
+    let folder = Folder::with_app("echo no");
+    for (options, start) in [
+        (["--version", "-V"], "bootstrap 0."),
+        (
+            ["--help", "-h"],
+            "bootstrap: runs a Lambda function's handler",
+        ),
+    ] {
+        let [long, short] = options.map(|option| {
+            let lambda = Setup::app(&folder).argument(option).start();
+            assert_eq!(lambda.wait_exit().code(), Some(0), "{option}");
+            assert_eq!(lambda.api.counts().connections, 0);
+            lambda.end()
+        });
+        assert!(long.starts_with(start), "{long}");
+        assert_eq!(long, short);
+    }
+}
+
+#[test]
+fn check_starts_the_handler_as_serving_would_and_says_what_is_wrong() {
+    let folder = Folder::with_script("handler() { :; }");
+    folder.file("failing.sh", "exit 3");
+    for (handler, status, starts) in [
+        ("function.handler", 0, "ok\n"),
+        ("function.other", 1, "Runtime.NoSuchHandler: "),
+        ("failing.handler", 1, "Runtime.HandlerInitFailed: "),
+    ] {
+        let setup = Setup::new(folder.path(), handler).argument("--check");
+        let lambda = setup.without_env("AWS_LAMBDA_RUNTIME_API").start();
+        assert_eq!(lambda.wait_exit().code(), Some(status), "{handler}");
+        let log = lambda.end();
+        assert!(log.starts_with(starts) && log.lines().count() == 1, "{log}");
+        assert_eq!(lambda.api.counts().connections, 0);
+    }
+}
+
+/// Has the bootstrap, a copy of it with this mode, run by nobody where the test is root, who may
+/// read all. Nobody may execute it where it was built.
+fn by_nobody(setup: Setup, folder: &Folder, mode: u32) -> Setup {
+    let program = fs::read(BOOTSTRAP).unwrap();
+    let program = folder.executable("bin/bootstrap", program);
+    fs::set_permissions(&program, Permissions::from_mode(mode)).unwrap();
+    let nobody = match fs::metadata(&program).unwrap().uid() {
+        0 => "setpriv --reuid=65534 --regid=65534 --clear-groups",
+        _ => "",
+    };
+    let program = program.display();
+    // Through a shell: setpriv itself still may read what nobody may not.
+    let shell = "/bin/sh -c 'exec \"$0\" \"$@\"'";
+    setup.launched_by(&format!(
+        "shift; set -- {nobody} {shell} '{program}' \"$@\""
+    ))
+}
+
 #[test]
 fn file_that_cannot_be_read_is_named_with_the_reason() {
     let folder = Folder::new();
     let file = folder.executable("app", "#!/bin/sh\n");
     fs::set_permissions(&file, Permissions::from_mode(0o111)).unwrap();
-    let mut setup = Setup::app(&folder);
-    if fs::metadata(&file).unwrap().uid() == 0 {
-        // Nobody may execute it where it was built.
-        let program = fs::read(env!("CARGO_BIN_EXE_bootstrap")).unwrap();
-        let program = folder.executable("bin/bootstrap", program);
-        let nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups";
-        setup = setup.launched_by(&format!(
-            "shift; set -- {nobody} '{}' \"$@\"",
-            program.display()
-        ));
-    }
+    let setup = by_nobody(Setup::app(&folder), &folder, 0o755);
     let parts = ["app", "cannot be read", "Permission denied"];
     assert_init_fails(setup, "Runtime.HandlerNotExecutable", &parts);
+}
+
+/// The kernel hides the descriptors of a program that its user may not read.
+#[test]
+fn bootstrap_that_its_user_may_not_read_runs_programs_and_says_why_no_functions() {
+    let folder = Folder::with_script("handler() { :; }");
+    folder.executable("app", "#!/bin/sh\nexec cat\n");
+    if fs::metadata(folder.path()).unwrap().uid() != 0 {
+        eprintln!("skipped: a bootstrap that its user may not read: needs root");
+        return;
+    }
+    let of_nobody = Folder::new();
+    let lambda = by_nobody(Setup::app(&folder), &of_nobody, 0o711).start();
+    assert_eq!(lambda.call("event").text(), "event");
+    let setup = by_nobody(Setup::function(&folder), &folder, 0o711);
+    let parts = [
+        "function.sh",
+        "may not read the bootstrap's file",
+        "chmod a+r",
+    ];
+    assert_init_fails(setup, "Runtime.HandlerInitFailed", &parts);
 }
 
 #[test]
@@ -305,7 +460,16 @@ fn task_root_that_is_not_there_is_an_error_that_names_it() {
 fn setting_with_a_bad_value_is_named_with_its_value_and_what_is_allowed() {
     let folder = Folder::with_script("handler() { :; }");
     for (name, value, allowed) in [
-        ("BOOTSTRAP_RESPONSE_MODE", "sideways", "streaming"),
+        (
+            "BOOTSTRAP_RESPONSE_MODE",
+            "sideways",
+            "one of: buffered, streaming. Change it in the function's configuration",
+        ),
+        (
+            "BOOTSTRAP_EVENT_VIA",
+            "both",
+            "one of: argument, stdin. Change it in the function's configuration",
+        ),
         ("BOOTSTRAP_CONTENT_TYPE", "no media type", "media type"),
         (
             "BOOTSTRAP_CONTENT_TYPE",
@@ -326,7 +490,12 @@ fn setting_with_a_bad_value_is_named_with_its_value_and_what_is_allowed() {
     ] {
         let setup = Setup::function(&folder).env(name, value);
         let shown = value.split("\r\n").next().unwrap();
-        assert_init_fails(setup, "Runtime.ConfigInvalid", &[name, shown, allowed]);
+        let start = format!("{name} is '{shown}");
+        assert_init_fails(
+            setup,
+            "Runtime.ConfigInvalid",
+            &[&start, "expected ", allowed],
+        );
     }
 }
 
@@ -336,6 +505,9 @@ fn setting_at_its_limit_or_empty_is_taken() {
     for (name, value) in [
         ("BOOTSTRAP_RESPONSE_MODE", "buffered"),
         ("BOOTSTRAP_RESPONSE_MODE", ""),
+        ("BOOTSTRAP_EVENT_VIA", "argument"),
+        ("BOOTSTRAP_EVENT_VIA", "stdin"),
+        ("BOOTSTRAP_EVENT_VIA", ""),
         ("BOOTSTRAP_CONTENT_TYPE", "text/html; charset=utf-8"),
         ("BOOTSTRAP_CONTENT_TYPE", ""),
         ("BOOTSTRAP_DEADLINE_MARGIN_MS", "0"),

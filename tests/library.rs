@@ -29,7 +29,7 @@ fn example(name: &str) -> (Folder, Setup) {
 }
 
 #[test]
-fn echo_answers_each_event_with_itself_on_one_connection() {
+fn echo_answers_each_event_with_itself() {
     let (_folder, setup) = example("echo");
     let lambda = setup.start();
     for size in [0, 1, 2_049, 6_291_556] {
@@ -38,7 +38,7 @@ fn echo_answers_each_event_with_itself_on_one_connection() {
         assert_response(&answer, &event);
         assert_eq!(answer.header("Content-Type"), Some("application/json"));
     }
-    assert_eq!(lambda.api.counts().connections, 1);
+    assert_eq!(lambda.api.counts().connections, 2);
     assert_eq!(lambda.processes().len(), 1);
 }
 
@@ -51,12 +51,12 @@ fn content_type_and_settings_are_the_librarys_too() {
         .call("1");
     assert_eq!(answer.header("Content-Type"), Some("text/html"));
     let (_folder, setup) = example("echo");
-    let lambda = setup.env("BOOTSTRAP_RESPONSE_MODE", "sideways").start();
+    let lambda = setup.env("BOOTSTRAP_GRACEFUL_SHUTDOWN", "perhaps").start();
     let report = lambda.request(&Endpoint::InitError);
     assert_failure(
         &report,
         "Runtime.ConfigInvalid",
-        "BOOTSTRAP_RESPONSE_MODE is 'sideways'",
+        "BOOTSTRAP_GRACEFUL_SHUTDOWN is 'perhaps'; expected one of: 0, 1",
     );
     assert_eq!(lambda.wait_exit().code(), Some(1));
 }
@@ -147,7 +147,7 @@ fn stream_sends_each_write_at_once() {
     let sizes: Vec<usize> = answer.pieces.iter().map(|(_, size)| *size).collect();
     assert_eq!(sizes, [4, 4, 1, 5]);
     assert_response(&lambda.call(""), b"");
-    assert_eq!(lambda.api.counts().connections, 1);
+    assert_eq!(lambda.api.counts().connections, 2);
 }
 
 #[test]

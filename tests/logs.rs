@@ -356,15 +356,69 @@ fn flood_of_log_lines_is_complete_and_the_event_is_answered() {
 }
 
 #[test]
-fn standard_error_is_the_bootstraps_own_in_text_form() {
-    let commands = "readlink /proc/self/fd/2; echo \"plain \\\"line\\\"\" >&2; printf cut >&2";
-    for (_folder, setup) in each_kind(commands) {
+fn lines_of_a_handler_pass_byte_for_byte_in_text_form() {
+    let commands = "printf 'plain \"line\"\\n\\n\\001\\377\\tx\\r\\n' >&2";
+    for (folder, setup) in each_kind(commands) {
+        let log = folder.path().join("log");
+        let setup = setup.launched_by(&format!("exec 2>>'{}'", log.display()));
         let lambda = setup.start();
-        let answer = lambda.call("1");
-        let own = fs::read_link(format!("/proc/{}/fd/2", lambda.bootstrap.pid)).unwrap();
-        assert_eq!(answer.text().trim(), own.to_string_lossy());
+        lambda.call("1");
         lambda.wait_idle();
-        assert_eq!(lambda.end(), "plain \"line\"\ncut");
+        lambda.end();
+        let bytes = fs::read(log).unwrap();
+        let expected = b"plain \"line\"\n\n\x01\xff\tx\r\n";
+        assert_eq!(bytes, expected, "{}", String::from_utf8_lossy(&bytes));
+    }
+}
+
+#[test]
+fn line_without_an_end_is_ended_before_a_line_of_the_bootstrap() {
+    for (_folder, setup) in each_kind("printf half >&2; exit 3") {
+        let lambda = setup.start();
+        for id in ["one", "two"] {
+            lambda.invoke(Event::new("1").id(id));
+        }
+        lambda.wait_idle();
+        let log = lambda.end();
+        let lines: Vec<&str> = log.lines().collect();
+        assert_eq!(
+            (lines.len(), lines[0], lines[2]),
+            (4, "half", "half"),
+            "{log}"
+        );
+        assert!(
+            lines[1].starts_with("bootstrap: ERROR RequestId: one "),
+            "{log}"
+        );
+        assert!(
+            lines[3].starts_with("bootstrap: ERROR RequestId: two "),
+            "{log}"
+        );
+    }
+}
+
+#[test]
+fn line_without_an_end_is_ended_before_a_line_of_the_next_event() {
+    for (_folder, setup) in each_kind("printf half >&2") {
+        let lambda = setup.start();
+        lambda.call("1");
+        lambda.call("2");
+        lambda.wait_idle();
+        assert_eq!(lambda.end(), "half\nhalf\n");
+    }
+}
+
+/// A failure refers to log lines only where there are some.
+#[test]
+fn message_of_a_failure_mentions_log_lines_if_there_are_some() {
+    for (commands, mentions) in [("echo why >&2; exit 3", true), ("exit 3", false)] {
+        for (_folder, setup) in each_kind(commands) {
+            let lambda = setup.start();
+            for _ in 0..2 {
+                let text = lambda.call("1").text();
+                assert_eq!(text.contains("; see its log lines\""), mentions, "{text}");
+            }
+        }
     }
 }
 

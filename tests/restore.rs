@@ -50,12 +50,14 @@ fn restore_is_awaited_before_the_first_event_and_the_connection_is_new_after_it(
             ("GET", 1)
         );
         assert_eq!(requests[1].endpoint, Endpoint::Next);
-        assert!(requests[1..].iter().all(|request| request.connection == 2));
+        // Nor is the one after it trusted with an answer before the API was seen to keep one.
+        assert_eq!(requests[1].connection, 2);
+        assert!(requests[2..].iter().all(|request| request.connection == 3));
         let restores = requests
             .iter()
             .filter(|r| r.endpoint == Endpoint::RestoreNext);
         assert_eq!(restores.count(), 1);
-        assert_eq!(lambda.api.counts().connections, 2);
+        assert_eq!(lambda.api.counts().connections, 3);
     }
 }
 

@@ -125,7 +125,7 @@ fn event(length: usize) -> Vec<u8> {
 #[test]
 fn two_hundred_events_come_back_byte_for_byte_from_both_kinds() {
     let Some(rie) = find() else { return };
-    let folder = Folder::with_script("handler() { cat; }");
+    let folder = Folder::with_script("handler() { printf '%s' \"$1\"; }");
     folder.executable("app", "#!/bin/sh\nexec cat\n");
     for handler in ["function.handler", "app"] {
         let rie = Rie::start(&rie, &folder, handler);

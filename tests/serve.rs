@@ -52,7 +52,7 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn invoke_prints_the_response_alone_on_standard_output_and_all_else_on_standard_error() {
-    let script = "echo at-init; handler() { echo log >&2; cat; }";
+    let script = "echo at-init; handler() { echo log >&2; printf '%s' \"$1\"; }";
     let output = invoke(script, &["--event", "{\"a\":1}"]);
     assert_eq!(
         (output.status.code(), text(&output.stdout).as_str()),
@@ -84,14 +84,14 @@ fn invoke_prints_the_response_alone_on_standard_output_and_all_else_on_standard_
 
 #[test]
 fn invoke_takes_the_event_from_a_file() {
-    let folder = Folder::with_script("handler() { cat; }");
+    let folder = Folder::with_script("handler() { cat; echo; }");
     let event: Vec<u8> = (0..=255).chain([1]).collect();
     let file = folder.file("event", &event);
     let argument = format!("@{}", file.display());
-    let output = command(&folder, &["invoke", "--event", &argument])
-        .output()
-        .unwrap();
-    assert_eq!(output.stdout, event);
+    let mut command_line = command(&folder, &["invoke", "--event", &argument]);
+    // No argument can hold all of these bytes.
+    command_line.env("BOOTSTRAP_EVENT_VIA", "stdin");
+    assert_eq!(command_line.output().unwrap().stdout, event);
     let output = command(&folder, &["invoke", "--event", "@/no/such/file"])
         .output()
         .unwrap();
@@ -224,8 +224,8 @@ impl Drop for Serving {
 
 #[test]
 fn serve_answers_as_lambda_does() {
-    let folder =
-        Folder::with_script("handler() { printf '%s' \"$LAMBDA_RUNTIME_CLIENT_CONTEXT\"; cat; }");
+    let script = "handler() { printf '%s' \"$LAMBDA_RUNTIME_CLIENT_CONTEXT$1\"; }";
+    let folder = Folder::with_script(script);
     let serving = Serving::start(&folder, &[]);
     for path in [
         INVOKE,
@@ -262,7 +262,7 @@ fn serve_answers_as_lambda_does() {
 
 #[test]
 fn serve_has_lambdas_limits() {
-    let folder = Folder::with_script("handler() { cat; }");
+    let folder = Folder::with_script("handler() { printf '%s' \"$1\"; }");
     let serving = Serving::start(&folder, &[]);
     let largest = vec![b'x'; 6_291_556];
     assert!(serving.post(&largest).body == largest);
@@ -294,7 +294,7 @@ fn serve_recovers_from_a_dead_and_from_an_overdue_bootstrap() {
 #[test]
 fn serve_lets_concurrent_callers_wait_in_line() {
     // The folder can only be made by one at a time.
-    let script = "handler() { mkdir running; sleep 0.02; rmdir running; cat; }";
+    let script = "handler() { mkdir running; sleep 0.02; rmdir running; echo \"$1\"; }";
     let folder = Folder::with_script(script);
     let serving = Serving::start(&folder, &[]);
     thread::scope(|scope| {
@@ -337,8 +337,9 @@ fn nothing_is_left_when_the_command_is_interrupted_or_killed() {
             "POST {INVOKE} HTTP/1.1\r\nContent-Length: 1\r\n\r\n1"
         )
         .unwrap();
-        // The command, its worker, the bootstrap, the shell, its subshell, and the three sleeps.
-        wait_until("the handler runs", || serving.processes().len() >= 8);
+        // The command, its worker, the bootstrap, its guard, the shell, its subshell, and the three
+        // sleeps.
+        wait_until("the handler runs", || serving.processes().len() >= 9);
         process::signal(signal, &[serving.process.pid]);
         wait_until("all are gone", || serving.processes().is_empty());
     }

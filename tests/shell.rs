@@ -3,20 +3,30 @@
 mod emulator;
 
 use emulator::api::Action;
+use emulator::attendants;
 use emulator::event::Event;
 use emulator::failure::{assert_failure, assert_response};
 use emulator::folder::Folder;
-use emulator::lambda::{Lambda, Setup, handlers, shells};
+use emulator::lambda::{Lambda, PATIENCE, Setup, handlers, shells};
 use emulator::record::Endpoint;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Starts the function `handler` of a script.
 fn start(script: &str) -> (Folder, Lambda) {
     let folder = Folder::with_script(script);
     let lambda = Setup::function(&folder).start();
     (folder, lambda)
+}
+
+/// The same, with its events on standard input.
+fn start_with_stdin(script: &str) -> (Folder, Lambda) {
+    let folder = Folder::with_script(script);
+    let setup = Setup::function(&folder).env("BOOTSTRAP_EVENT_VIA", "stdin");
+    (folder, setup.start())
 }
 
 #[test]
@@ -106,10 +116,11 @@ fn what_one_event_sets_is_gone_at_the_next() {
 }
 
 #[test]
-fn event_is_the_argument_and_standard_input() {
+fn event_is_the_argument_or_standard_input_and_never_both() {
     for shell in shells() {
-        let script = "handler() { printf '%s|' \"$#\" \"$1\"; cat; }";
-        let (_folder, lambda) = start(&format!("{shell}{script}"));
+        let script = "handler() { printf '%s|' \"$#\" \"${1-none}\"; cat; }";
+        let (_folder, argument) = start(&format!("{shell}{script}"));
+        let (_folder, stdin) = start_with_stdin(&format!("{shell}{script}"));
         // What an `echo` or a `printf` might take for an option, an escape or a format.
         let events = [
             r#"{"a":1}"#,
@@ -124,8 +135,13 @@ fn event_is_the_argument_and_standard_input() {
         ];
         for event in events {
             assert_eq!(
-                lambda.call(event).text(),
-                format!("1|{event}|{event}"),
+                argument.call(event).text(),
+                format!("1|{event}|"),
+                "{shell}"
+            );
+            assert_eq!(
+                stdin.call(event).text(),
+                format!("0|none|{event}"),
                 "{shell}"
             );
         }
@@ -136,7 +152,7 @@ fn event_is_the_argument_and_standard_input() {
 fn every_byte_of_an_event_arrives_on_standard_input() {
     let all: Vec<u8> = (0..=255).collect();
     for shell in shells() {
-        let (_folder, lambda) = start(&format!("{shell}handler() {{ cat; echo; }}"));
+        let (_folder, lambda) = start_with_stdin(&format!("{shell}handler() {{ cat; echo; }}"));
         assert_eq!(lambda.call(&all).body, all, "{shell}");
         // All bytes but NUL can also be an argument.
         let (_folder, lambda) = start(&format!("{shell}handler() {{ printf '%s' \"$1\"; }}"));
@@ -181,7 +197,7 @@ fn leftover_that_holds_the_response_delays_nothing_and_goes_on() {
         let (_folder, lambda) = start(&format!("{shell}{script}"));
         let leftovers = [lambda.call("1").text(), lambda.call("2").text()];
         lambda.wait_idle();
-        // The bootstrap, its shell, and both, as soon as they have become `sleep`.
+        // The bootstrap, its shell, and both.
         let processes = lambda.wait_processes(4);
         for leftover in leftovers {
             assert!(
@@ -248,25 +264,105 @@ fn function_that_kills_its_own_shell_costs_that_event_only() {
         for (sourced, signal) in [(2, "KILL"), (3, "TERM"), (4, "SEGV")] {
             let named = format!("SIG{signal}");
             assert_failure(&lambda.call(signal), "Function.KilledBySignal", &named);
-            // A new one sources the script before the next event is asked for.
-            lambda.wait_log_times("sourced\n", sourced);
+            // A new one sources the script while the next event is asked for.
             let now = lambda.call("pid").text();
+            lambda.wait_log_times("sourced\n", sourced);
             assert_ne!(now, before, "{shell}");
             before = now;
         }
-        assert_eq!(lambda.api.counts().connections, 1, "{shell}");
+        assert_eq!(lambda.api.counts().connections, 2, "{shell}");
     }
 }
 
 #[test]
-fn shell_that_dies_between_two_events_costs_one_event_at_most() {
+fn shell_that_dies_between_two_events_costs_no_event_and_is_logged() {
     for shell in shells() {
-        let (_folder, lambda) = start(&format!("{shell}handler() {{ echo $$; }}"));
-        let pid: u32 = lambda.call("1").text().parse().unwrap();
+        for signal in ["KILL", "SEGV"] {
+            let (_folder, lambda) = start(&format!("{shell}handler() {{ echo $$; }}"));
+            let pid = lambda.call("1").text();
+            lambda.wait_idle();
+            emulator::process::signal(signal, &[pid.parse().unwrap()]);
+            wait_until_gone(&pid);
+            let answer = lambda.call("2");
+            assert!(!answer.is_error(), "{shell}{}", answer.text());
+            assert_ne!(answer.text(), pid, "{shell}");
+            let log = lambda.end();
+            assert_eq!(log.lines().count(), 1, "{shell}{log}");
+            let line = format!("was killed by SIG{signal}");
+            assert!(
+                log.starts_with("bootstrap: WARN ") && log.contains(&line),
+                "{shell}{log}"
+            );
+        }
+    }
+}
+
+/// The subshell of the next event is there before it: what becomes of it must not be taken for the
+/// event's.
+#[test]
+fn subshell_that_dies_between_two_events_costs_no_event_and_is_logged() {
+    for shell in shells() {
+        let (_folder, lambda) = start(&format!("{shell}handler() {{ echo \"$1\"; }}"));
+        assert_eq!(lambda.call("1").text(), "1", "{shell}");
         lambda.wait_idle();
-        emulator::process::signal("KILL", &[pid]);
-        lambda.call("2");
-        assert_ne!(lambda.call("3").text(), pid.to_string(), "{shell}");
+        let subshells = lambda.wait("the next subshell", |_| {
+            let found = attendants::subshells_of_events(&lambda.everyone());
+            (found.len() == 1).then_some(found)
+        });
+        emulator::process::signal("KILL", &subshells);
+        // The shell has told of it once there is another.
+        lambda.wait("another subshell", |_| {
+            let found = attendants::subshells_of_events(&lambda.everyone());
+            (found.len() == 1 && found != subshells).then_some(())
+        });
+        for event in ["2", "3"] {
+            assert_eq!(lambda.call(event).text(), event, "{shell}");
+        }
+        let log = lambda.end();
+        let lines = log.lines().filter(|line| line.starts_with("bootstrap: "));
+        assert_eq!(lines.count(), 1, "{shell}{log}");
+    }
+}
+
+/// One that was killed may be in the process table until it is reaped.
+fn wait_until_gone(pid: &str) {
+    let until = Instant::now() + PATIENCE;
+    let path = format!("/proc/{pid}/stat");
+    while fs::read_to_string(&path).is_ok_and(|stat| !stat.contains(") Z ")) {
+        assert!(Instant::now() < until, "{pid} lives on");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Nobody can handle SIGKILL: another process sees to it.
+#[test]
+fn function_does_not_outlive_a_bootstrap_that_is_killed() {
+    for shell in shells() {
+        for body in [
+            "echo on >&2; sleep 600",
+            "trap '' TERM HUP; (sleep 600) & echo on >&2; while :; do sleep 1; done",
+            "sleep 600 & echo on >&2; kill -STOP $$; sleep 600",
+        ] {
+            let (_folder, lambda) = start(&format!("{shell}handler() {{ {body}; }}"));
+            lambda.api.push(Event::new("1"));
+            lambda.wait_log("on\n");
+            let killed = Instant::now();
+            emulator::process::signal("KILL", &[lambda.bootstrap.pid]);
+            lambda.wait_nobody();
+            let took = killed.elapsed();
+            assert!(took < Duration::from_secs(1), "{shell}{body}: {took:?}");
+        }
+    }
+}
+
+#[test]
+fn warm_shell_does_not_outlive_a_bootstrap_that_is_killed_while_idle() {
+    for shell in shells() {
+        let (_folder, lambda) = start(&format!("{shell}handler() {{ :; }}"));
+        lambda.call("1");
+        lambda.wait_idle();
+        emulator::process::signal("KILL", &[lambda.bootstrap.pid]);
+        lambda.wait_nobody();
     }
 }
 
@@ -279,13 +375,103 @@ fn every_status_is_answered_as_what_it_is() {
             let answer = lambda.call(status.to_string());
             // From 129 on this is how a shell says that a signal ended something; there are 64.
             match status {
-                129..=192 => assert_failure(&answer, "Function.KilledBySignal", "killed by"),
+                129..=192 => assert_failure(
+                    &answer,
+                    "Function.KilledBySignal",
+                    &format!("status {status}: a command in it was ended by "),
+                ),
                 _ => assert_failure(
                     &answer,
                     "Function.ExitNonZero",
-                    &format!("status {status};"),
+                    // Followed by the place or by what was dropped.
+                    &format!("status {status}"),
                 ),
             }
+        }
+    }
+}
+
+/// Where it failed, innermost first: in the message, in the log, and in the document's list. In bash
+/// alone; a POSIX shell cannot say it.
+#[test]
+fn place_where_the_function_failed_is_named() {
+    let script = "
+helper() {
+    echo part
+    false
+}
+handler() {
+    case $1 in
+    deep) helper ;;
+    exit) exit 3 ;;
+    subshell) (exit 4) ;;
+    pipeline) false | true ;;
+    last) return 5 ;;
+    esac
+}";
+    let [bash, posix] = shells();
+    let folder = Folder::with_script(&format!("{bash}{script}"));
+    let lambda = Setup::function(&folder).start();
+    let file = folder.path().join("function.sh").display().to_string();
+    for (event, status, places, dropped) in [
+        ("deep", 1, &[(5, "helper"), (9, "handler")][..], 4),
+        ("subshell", 4, &[(11, "handler")], 0),
+        ("pipeline", 1, &[(12, "handler")], 0),
+        ("last", 5, &[(13, "handler")], 0),
+    ] {
+        let answer = lambda.invoke(Event::new(event).id(event));
+        let mut message = format!("the handler ended with status {status}");
+        for (number, (line, function)) in places.iter().enumerate() {
+            let start = ["at", "called at"][number.min(1)];
+            let comma = ["", ","][number.min(1)];
+            message += &format!("{comma} {start} {file}:{line} in {function}");
+        }
+        if dropped > 0 {
+            message += &format!("; {dropped} bytes of output were dropped");
+        }
+        assert_failure(&answer, "Function.ExitNonZero", &format!("{message}"));
+        let listed = places.iter();
+        let listed: Vec<String> = listed
+            .map(|(line, function)| format!("\"{file}:{line} {function}\""))
+            .collect();
+        let trace = format!(
+            "\"errorMessage\":\"{message}\",\"stackTrace\":[{}]}}",
+            listed.join(",")
+        );
+        assert!(answer.text().ends_with(&trace), "{}", answer.text());
+        lambda.wait_log(&format!(
+            "RequestId: {event} Function.ExitNonZero: {message}\n"
+        ));
+    }
+    // The shell says nothing of an exit that was asked for, and none of what came before it.
+    let answer = lambda.call("exit");
+    assert_failure(
+        &answer,
+        "Function.ExitNonZero",
+        "the handler ended with status 3",
+    );
+    assert!(!answer.text().contains("helper"), "{}", answer.text());
+    // No value of the event or of a variable is in any of it.
+    assert_eq!(lambda.call("").text(), "");
+
+    let (_folder, lambda) = start(&format!("{posix}{script}"));
+    let answer = lambda.call("deep").text();
+    let end = "status 1; 4 bytes of output were dropped\",\"stackTrace\":[]}";
+    assert!(answer.ends_with(end), "{answer}");
+}
+
+#[test]
+fn script_is_named_by_the_path_of_the_bootstrap() {
+    for shell in shells() {
+        let script = "at_init=$0; handler() { echo \"$at_init $0\"; }";
+        let folder = Folder::with_script(&format!("{shell}{script}"));
+        let root = fs::canonicalize(folder.path()).unwrap();
+        let name = root.join("bootstrap").display().to_string();
+        // Wherever the bootstrap itself was started, and however the folder is called.
+        for task_root in [folder.path().to_owned(), folder.path().join(".")] {
+            let setup = Setup::function(&folder).env("LAMBDA_TASK_ROOT", &task_root);
+            let lambda = setup.current_dir("/".as_ref()).start();
+            assert_eq!(lambda.call("1").text(), format!("{name} {name}"), "{shell}");
         }
     }
 }
@@ -306,7 +492,7 @@ fn signal_that_ends_the_function_is_named() {
 
 #[test]
 fn error_document_of_the_function_is_passed_on() {
-    let script = "handler() { cat; return 7; }";
+    let script = "handler() { printf '%s' \"$1\"; return 7; }";
     for shell in shells() {
         let (_folder, lambda) = start(&format!("{shell}{script}"));
         let document = r#"{"errorType":"Function.Own","errorMessage":"own","extra":[1]}"#;
@@ -322,7 +508,7 @@ fn error_document_of_the_function_is_passed_on() {
 
 #[test]
 fn output_without_a_document_is_not_passed_on() {
-    let script = "handler() { cat; return 7; }";
+    let script = "handler() { printf '%s' \"$1\"; return 7; }";
     let (_folder, lambda) = start(script);
     for output in [
         "half a response",
@@ -486,16 +672,19 @@ fn function_is_found_and_a_program_is_none_in_each_shell_that_can_be_named() {
         folder.file(
             "function.sh",
             format!(
-                "#!{}\nPATH=$PATH:{}/a_function\nprogram\nhandler() {{ echo \"$1 $(cat)\" \
+                "#!{}\nPATH=$PATH:{}/a_function\nprogram\nhandler() {{ echo \"${{1-$(cat)}}\" \
                  \"$LAMBDA_RUNTIME_AWS_REQUEST_ID\"; }}",
                 shell.display(),
                 folder.path().display()
             ),
         );
-        let lambda = Setup::function(&folder).start();
-        for id in ["one", "two"] {
-            let answer = lambda.invoke(Event::new("x  *").id(id));
-            assert_eq!(answer.text(), format!("x  * x  * {id}"), "{name}");
+        for via in ["argument", "stdin"] {
+            let setup = Setup::function(&folder).env("BOOTSTRAP_EVENT_VIA", via);
+            let lambda = setup.start();
+            for id in ["one", "two"] {
+                let answer = lambda.invoke(Event::new("x  *").id(id));
+                assert_eq!(answer.text(), format!("x  * {id}"), "{name}, {via}");
+            }
         }
         let lambda = Setup::new(folder.path(), "function.program").start();
         lambda.wait_exit();
@@ -530,6 +719,6 @@ fn what_the_script_started_at_init_is_gone_when_the_bootstrap_ends() {
         let lambda = setup.start();
         assert_eq!(lambda.call("1").text(), "", "{shell}");
         assert_eq!(lambda.wait_exit().code(), Some(1), "{shell}");
-        lambda.wait_processes(0);
+        lambda.wait_nobody();
     }
 }

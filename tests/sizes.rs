@@ -4,8 +4,8 @@
 mod scripted;
 
 use scripted::{
-    ACCEPTED, Kind, PAYLOAD_LIMIT, Scene, Setup, chunked_event, event, now_ms, status_number,
-    wait_until,
+    ACCEPTED, Kind, PAYLOAD_LIMIT, STDIN, Scene, Setup, chunked_event, event, now_ms,
+    status_number, wait_until,
 };
 
 /// Above the limit on a response and what a debug build needs, and far below what would be there
@@ -50,8 +50,13 @@ fn text() -> Vec<u8> {
     text
 }
 
-fn echo_each_size(kind: Kind, body: &str, content: &[u8]) {
-    let mut scene = Scene::with(kind, body);
+fn echo_each_size(kind: Kind, body: &str, environment: &[(&str, &str)], content: &[u8]) {
+    let mut scene = Scene::start(&Setup {
+        kind,
+        body,
+        environment,
+        under: &[],
+    });
     for size in sizes() {
         let mut sent = content[..size].to_vec();
         // A shell drops newlines at the end.
@@ -76,33 +81,33 @@ fn echo_each_size(kind: Kind, body: &str, content: &[u8]) {
         }
     }
     scene.expect_next();
-    assert_eq!(scene.connections, 1);
+    assert_eq!(scene.connections, 2);
     assert_eq!(scene.log_lines(), Vec::<String>::new());
 }
 
 #[test]
 fn executable_returns_events_of_every_size_byte_for_byte() {
-    echo_each_size(Kind::Executable, "exec cat", &bytes());
+    echo_each_size(Kind::Executable, "exec cat", &[], &bytes());
 }
 
 #[test]
 fn bash_function_returns_events_of_every_size_byte_for_byte() {
-    echo_each_size(Kind::Bash, "cat", &bytes());
+    echo_each_size(Kind::Bash, "cat", &[STDIN], &bytes());
 }
 
 #[test]
 fn posix_shell_function_returns_events_of_every_size_byte_for_byte() {
-    echo_each_size(Kind::PosixShell, "cat", &bytes());
+    echo_each_size(Kind::PosixShell, "cat", &[STDIN], &bytes());
 }
 
 #[test]
 fn bash_function_has_events_of_every_size_as_its_argument() {
-    echo_each_size(Kind::Bash, "printf %s \"$1\"", &text());
+    echo_each_size(Kind::Bash, "printf %s \"$1\"", &[], &text());
 }
 
 #[test]
 fn posix_shell_function_has_events_of_every_size_as_its_argument() {
-    echo_each_size(Kind::PosixShell, "printf %s \"$1\"", &text());
+    echo_each_size(Kind::PosixShell, "printf %s \"$1\"", &[], &text());
 }
 
 /// A response over the limit: refused once, the handler stopped at once, the loop alive.
@@ -223,7 +228,7 @@ fn error_document_counts_up_to_its_limit_and_not_past_it() {
 #[test]
 fn memory_after_large_events_is_what_it_was_before_them() {
     for kind in Kind::ALL {
-        let environment = [("MALLOC_MMAP_THRESHOLD_", "131072")];
+        let environment = [("MALLOC_MMAP_THRESHOLD_", "131072"), STDIN];
         let setup = Setup {
             kind,
             body: "cat",

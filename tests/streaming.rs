@@ -68,11 +68,16 @@ fn each_kind(commands: &str) -> Vec<(Scene, Setup)> {
     let app = Folder::with_app(commands);
     let setup = Setup::app(&app);
     let all = functions.into_iter().chain([(app, setup)]);
+    // The commands are the same if the event is where an executable has it.
+    let settings = [
+        ("BOOTSTRAP_RESPONSE_MODE", "streaming"),
+        ("BOOTSTRAP_EVENT_VIA", "stdin"),
+    ];
     all.map(|(folder, setup)| {
-        (
-            Scene::new(folder),
-            setup.env("BOOTSTRAP_RESPONSE_MODE", "streaming"),
-        )
+        let setup = settings
+            .into_iter()
+            .fold(setup, |setup, (name, value)| setup.env(name, value));
+        (Scene::new(folder), setup)
     })
     .collect()
 }
@@ -182,14 +187,25 @@ fn buffered_response_has_a_length_and_no_mode() {
 }
 
 #[test]
-fn streams_follow_each_other_on_one_connection() {
+fn streams_follow_each_other_on_a_connection() {
     for (_scene, setup) in each_kind("cat") {
         let lambda = setup.start();
         for size in [1, 65_536, 0, 1_048_577, 1] {
             let event: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
             assert_streamed(&lambda.call(&event), &event);
         }
-        assert_eq!(lambda.api.counts().connections, 1);
+        assert_eq!(lambda.api.counts().connections, 2);
+    }
+}
+
+#[test]
+fn event_that_is_an_argument_is_streamed_whole() {
+    for (_scene, setup) in each_kind("printf '%s' \"${1-$(cat)}\"") {
+        let lambda = setup.env("BOOTSTRAP_EVENT_VIA", "argument").start();
+        for size in [1, 65_536, 0, 6_291_556] {
+            let event = vec![b'x'; size];
+            assert_streamed(&lambda.call(&event), &event);
+        }
     }
 }
 

@@ -67,7 +67,11 @@ pub(crate) enum Report {
     MissingFunction,
     /// The script defines a function `command`.
     TakenName,
-    /// The event of this number ended with this status.
+    /// The script was sourced, and a hook may be called for.
+    Sourced,
+    /// A hook has run.
+    Hooked,
+    /// The event of this number ended with this status; 0 is the trial.
     Ended { number: u64, status: u8 },
 }
 
@@ -77,6 +81,8 @@ pub(crate) fn parse_report(line: &[u8]) -> Option<Report> {
     match line.strip_suffix(b"\n")? {
         b"0 missing" => Some(Report::MissingFunction),
         b"0 taken" => Some(Report::TakenName),
+        b"sourced" => Some(Report::Sourced),
+        b"hooked" => Some(Report::Hooked),
         text => {
             let space = text.iter().position(|&byte| byte == b' ')?;
             let (number, status) = text.split_at_checked(space)?;

@@ -69,7 +69,7 @@ fn exit_unless_killed(slot: Pid, status: ExitStatus) {
 fn log_killed(slot: Pid, status: ExitStatus) {
     let signal = status.signal().unwrap_or_default();
     let message = format!(
-        "slot {slot} was killed by {}, its event is lost; another slot takes its place",
+        "slot {slot} was killed by {}, with the event that it ran, if any; another slot takes its place",
         status::signal_name(signal)
     );
     log::write(Level::Error, None, &message);

@@ -4,6 +4,7 @@
  *
  *   measure start  ROUNDS CONTESTANT…         a fresh process of each in every round
  *   measure events ROUNDS BYTES CONTESTANT…   one process of each for all rounds, one event to each in every round
+ *   measure pages  ROUNDS CONTESTANT…         as start, and looks at what memory each has touched by then
  *   measure trace  ROUNDS BYTES CONTESTANT…   as events, for programs run under strace: no samples, and they are not
  *                                             killed but find the door closed, so that the trace is whole
  *
@@ -13,7 +14,12 @@
  * Standard output, one sample a line, tab-separated, times in nanoseconds:
  *   start   NAME  exec→first byte of GET /next   exec→whole first response
  *   event   NAME  event sent→whole response      event sent→whole next GET
- *   memory  NAME  first|last  VmHWM KiB  minor faults     before the first event, and after the last
+ *   memory  NAME  first|last  VmHWM KiB  minor faults  RSS KiB  RSS KiB at a response, at most
+ *                                                before the first event, and after the last
+ *   pages   NAME  pages of files  anonymous pages  minor faults  major faults     at the first GET /next
+ *
+ * VmHWM may lag by up to 63 pages (the kernel adds up in portions); RSS is counted page by page. That takes its time:
+ * what a process holds at a response is looked at in the rounds that are not timed.
  *
  * Every response is compared with its event, byte for byte; anything unexpected ends the bench.
  */
@@ -49,6 +55,7 @@ struct contestant {
     pid_t pid;
     int listener, connections[MOST_CONNECTIONS], asked; /* asked: the connection that waits for an event, or -1 */
     unsigned long sent;
+    long peak; /* the most KiB that were resident when a response came */
 };
 
 struct request {
@@ -151,27 +158,46 @@ static void reap(const char *name) {
     die("%s left a process behind", name);
 }
 
+/* /proc/PID/NAME of the contestant as text; empty where the kernel has no such file. */
+static char *proc_file(struct contestant *c, const char *name) {
+    static char text[65536];
+    char path[64];
+    size_t size = 0;
+    snprintf(path, sizeof path, "/proc/%d/%s", c->pid, name);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    for (ssize_t got; file >= 0 && (got = read(file, text + size, sizeof text - 1 - size)) > 0;) size += got;
+    if (file >= 0) close(file);
+    text[size] = 0;
+    return text;
+}
+
+/* The sum, in KiB, of all lines of `text` that begin with `name`. */
+static long kib(const char *text, const char *name) {
+    long sum = 0;
+    for (const char *line = text; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (!strncmp(line, name, strlen(name))) sum += strtol(line + strlen(name), NULL, 10);
+    }
+    return sum;
+}
+
+static void faults(struct contestant *c, unsigned long *minor, unsigned long *major) {
+    /* After the name in brackets: state, five ids and flags, then minor faults, those of children, major faults. */
+    char *field = strrchr(proc_file(c, "stat"), ')');
+    if (!field || sscanf(field + 2, "%*c %*d %*d %*d %*d %*d %*u %lu %*u %lu", minor, major) != 2)
+        die("%s: no fault count", c->name);
+}
+
+static long resident(struct contestant *c) {
+    return kib(proc_file(c, "smaps_rollup"), "Rss:");
+}
+
 static void print_memory(struct contestant *c, const char *when) {
-    char path[64], text[4096], *high_water, *field;
-    ssize_t size;
-    int file;
-    snprintf(path, sizeof path, "/proc/%d/status", c->pid);
-    file = open(path, O_RDONLY | O_CLOEXEC);
-    size = read(file, text, sizeof text - 1);
-    close(file);
-    text[size > 0 ? size : 0] = 0;
-    if (!(high_water = strstr(text, "VmHWM:"))) die("%s: no VmHWM", c->name);
-    long kib = strtol(high_water + 6, NULL, 10);
-    snprintf(path, sizeof path, "/proc/%d/stat", c->pid);
-    file = open(path, O_RDONLY | O_CLOEXEC);
-    size = read(file, text, sizeof text - 1);
-    close(file);
-    text[size > 0 ? size : 0] = 0;
-    /* After the name in brackets: state, five ids and flags, then the count of minor faults. */
-    if (!(field = strrchr(text, ')'))) die("%s: no stat", c->name);
-    unsigned long faults;
-    if (sscanf(field + 2, "%*c %*d %*d %*d %*d %*d %*u %lu", &faults) != 1) die("%s: no fault count", c->name);
-    printf("memory\t%s\t%s\t%ld\t%lu\n", c->name, when, kib, faults);
+    unsigned long minor, major;
+    long high_water = kib(proc_file(c, "status"), "VmHWM:");
+    if (!high_water) die("%s: no VmHWM", c->name);
+    faults(c, &minor, &major);
+    printf("memory\t%s\t%s\t%ld\t%lu\t%ld\t%ld\n", c->name, when, high_water, minor, resident(c), c->peak);
 }
 
 /* ---- the Runtime API ---- */
@@ -317,10 +343,28 @@ static void run_start(struct contestant *c) {
     reap(c->name);
 }
 
+/* A page of a file counts where it is mapped; with fault_around_bytes at one page these are the pages it touched. */
+static void run_pages(struct contestant *c) {
+    unsigned long minor, major;
+    start(c);
+    receive_get(c);
+    char *mappings = proc_file(c, "smaps");
+    long all = kib(mappings, "Rss:"), anonymous = kib(mappings, "Anonymous:");
+    faults(c, &minor, &major);
+    printf("pages\t%s\t%ld\t%ld\t%lu\t%lu\n", c->name, (all - anonymous) / 4, anonymous / 4, minor, major);
+    kill(-c->pid, SIGKILL);
+    hang_up(c);
+    reap(c->name);
+}
+
 static void run_event(struct contestant *c, int counts) {
     long long sent = now();
     send_event(c);
     long long response = receive_response(c) - sent;
+    if (!counts) {
+        long size = resident(c);
+        if (size > c->peak) c->peak = size;
+    }
     accept_response(c);
     receive_get(c);
     if (counts) printf("event\t%s\t%lld\t%lld\n", c->name, response, now() - sent);
@@ -338,9 +382,10 @@ static void shuffle(struct contestant **order, int count) {
 
 int main(int count, char **arguments) {
     struct contestant *order[MOST_CONTESTANTS];
-    if (count < 4) die("usage: measure start|events|trace ROUNDS [BYTES] CONTESTANT...");
-    int starts = !strcmp(arguments[1], "start"), traces = !strcmp(arguments[1], "trace");
-    int rounds = atoi(arguments[2]), warm = starts || traces ? 0 : rounds / 20;
+    if (count < 4) die("usage: measure start|pages|events|trace ROUNDS [BYTES] CONTESTANT...");
+    int looks = !strcmp(arguments[1], "pages"), starts = looks || !strcmp(arguments[1], "start");
+    int traces = !strcmp(arguments[1], "trace");
+    int rounds = atoi(arguments[2]), warm = starts || traces ? 0 : (rounds + 19) / 20;
     int first = starts ? 3 : 4, many = count - first;
     if (!starts) event_size = strtoul(arguments[3], NULL, 10);
     if (event_size < 32 || event_size > BODY_LIMIT || many < 1 || many > MOST_CONTESTANTS) die("bad arguments");
@@ -361,7 +406,8 @@ int main(int count, char **arguments) {
     for (int round = -warm; round < rounds; round++) {
         shuffle(order, many);
         for (int i = 0; i < many; i++)
-            if (starts) run_start(order[i]);
+            if (looks) run_pages(order[i]);
+            else if (starts) run_start(order[i]);
             else run_event(order[i], round >= 0 && !traces);
     }
     for (int i = 0; i < many && !starts; i++) {

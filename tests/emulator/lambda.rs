@@ -1,6 +1,7 @@
 //! A bootstrap on an API: one execution environment, as the tests use it.
 
 use super::api::{Action, Api, Options};
+use super::attendants;
 use super::event::Event;
 use super::folder::Folder;
 use super::process::{self, Bootstrap, Log};
@@ -264,8 +265,13 @@ impl Lambda {
         self.bootstrap.log()
     }
 
-    /// The processes of the environment, the bootstrap among them.
+    /// The processes of the environment, the bootstrap among them, without its attendants.
     pub(crate) fn processes(&self) -> Vec<u32> {
+        attendants::without_attendants(self.everyone())
+    }
+
+    /// All processes of the environment.
+    pub(crate) fn everyone(&self) -> Vec<u32> {
         process::tagged(&self.bootstrap.tag)
     }
 
@@ -282,6 +288,15 @@ impl Lambda {
                 Instant::now() < until,
                 "processes: {processes:?} instead of {count}"
             );
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Waits until nobody is left, not even an attendant.
+    pub(crate) fn wait_nobody(&self) {
+        let until = Instant::now() + PATIENCE;
+        while !self.everyone().is_empty() {
+            assert!(Instant::now() < until, "left: {:?}", self.everyone());
             thread::sleep(Duration::from_millis(1));
         }
     }

@@ -10,6 +10,7 @@
 //! - `state`: what the Runtime API allows when, and why it refuses.
 //! - `api`: the server that joins these; `connection`: one connection of it.
 //! - `process`: the bootstrap's process, its log, and everything it started.
+//! - `attendants`: which of these processes are there for the bootstrap's sake; for tests.
 //! - `lambda`: a bootstrap on an API, which is one execution environment; for tests.
 //! - `failure`, `json`: what a response or a failure has to look like; for tests.
 //! - `folder`: a function's folder, removed after the test.
@@ -18,6 +19,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod api;
+pub(crate) mod attendants;
 pub(crate) mod base64;
 pub(crate) mod connection;
 pub(crate) mod event;

@@ -186,7 +186,7 @@ fn next_statuses(list: &mut List) {
         "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
     );
     for status in [
-        300, 301, 304, 400, 403, 404, 410, 413, 429, 500, 502, 503, 599, 999,
+        101, 300, 301, 304, 400, 403, 404, 410, 413, 429, 500, 502, 503, 599, 999,
     ] {
         // Also what would be an event if its status allowed.
         let reply = next_with("").replacen("200 OK", &format!("{status} Whatever"), 1);
@@ -359,6 +359,10 @@ fn next_chunks(list: &mut List) {
     list.reply("trailer-bare-cr", trailed("Checksum: \r1\r\n"));
     list.reply("trailers-256", trailed(&"A: b\r\n".repeat(256)));
     list.reply("trailers-257", trailed(&"A: b\r\n".repeat(257)));
+    // The limit counts the line with its CR LF.
+    let long = |length: usize| format!("Checksum: {}\r\n", "x".repeat(length - 12));
+    list.reply("trailer-8192-bytes", trailed(&long(8_192)));
+    list.reply("trailer-8193-bytes", trailed(&long(8_193)));
     list.script("trailers-endless", |scene| {
         let start = next_chunked("c\r\n{\"faulty\":1}\r\n0\r\n");
         flood(scene, &start, &"A: b\r\n".repeat(10_000));
@@ -610,7 +614,7 @@ fn answer_replies(list: &mut List) {
         list.reply(&format!("status-{status}"), status_reply(status));
     }
     for status in [
-        300, 301, 304, 400, 401, 403, 404, 409, 410, 413, 429, 431, 499,
+        101, 300, 301, 304, 400, 401, 403, 404, 409, 410, 413, 429, 431, 499,
     ] {
         list.reply(&format!("status-{status}"), status_reply(status));
     }
@@ -733,6 +737,13 @@ fn response_connections(list: &mut List) {
     });
 }
 
+/// Accepts a stream when there is no more of it than its head, and then reads the rest.
+fn early_success(scene: &mut Scene, status: u16) {
+    scene.take_head_of_request();
+    scene.send(status_reply(status).as_bytes());
+    assert_eq!(scene.take_chunks().len(), 6_000_000);
+}
+
 const STREAMING: &[(&str, &str)] = &[("BOOTSTRAP_RESPONSE_MODE", "streaming")];
 
 fn streamed_responses(list: &mut List) {
@@ -748,6 +759,20 @@ fn streamed_responses(list: &mut List) {
     list.script_on("streamed-413-in-the-middle", LARGE, |scene| {
         scene.take_head_of_request();
         scene.send(b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        scene.close();
+    });
+    list.last().environment = STREAMING;
+    list.script_on("streamed-202-in-the-middle", LARGE, |scene| {
+        early_success(scene, 202);
+    });
+    list.last().environment = STREAMING;
+    list.script_on("streamed-204-in-the-middle", LARGE, |scene| {
+        early_success(scene, 204);
+    });
+    list.last().environment = STREAMING;
+    list.script_on("streamed-500-in-the-middle", LARGE, |scene| {
+        scene.take_head_of_request();
+        scene.send(b"HTTP/1.1 500 Broken\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
         scene.close();
     });
     list.last().environment = STREAMING;

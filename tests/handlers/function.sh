@@ -1,9 +1,9 @@
-# Answers with the event.
+# Answers with the event, which is the argument.
 handler() {
-    cat
+    printf '%s' "$1"
 }
 
-# Answers with the event as the argument has it.
-argument() {
-    printf '%s' "$1"
+# Answers with the event, which is on standard input: where BOOTSTRAP_EVENT_VIA says so.
+stdin() {
+    cat
 }

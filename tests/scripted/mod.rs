@@ -10,6 +10,9 @@
     reason = "each test crate that includes this file uses a part of it"
 )]
 
+#[path = "../emulator/attendants.rs"]
+pub(crate) mod attendants;
+
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -31,6 +34,9 @@ pub(crate) const PAYLOAD_LIMIT: usize = 6_291_556;
 /// What the Runtime API says when it took an answer.
 pub(crate) const ACCEPTED: &[u8] = b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\n\
     Content-Length: 16\r\n\r\n{\"status\":\"OK\"}\n";
+
+/// Has a shell function's event on its standard input, where an executable's always is.
+pub(crate) const STDIN: (&str, &str) = ("BOOTSTRAP_EVENT_VIA", "stdin");
 
 /// Waits until a condition holds; fails when it does not within [`PATIENCE`].
 #[track_caller]
@@ -196,10 +202,13 @@ impl Request {
     }
 }
 
-/// Reads one request. `None`: the peer closed before its first byte. Panics on one that a strict
+/// Reads one request, of which so much was `received`. `None`: the peer closed before its first byte. Panics on one that a strict
 /// server would refuse, so that every test is a test of what the client writes.
-pub(crate) fn read_request(stream: &mut TcpStream, connection: usize) -> Option<Request> {
-    let mut received = Vec::new();
+pub(crate) fn read_request(
+    stream: &mut TcpStream,
+    connection: usize,
+    mut received: Vec<u8>,
+) -> Option<Request> {
     let head_end = loop {
         if let Some(at) = received.windows(4).position(|four| four == b"\r\n\r\n") {
             break at + 4;
@@ -336,6 +345,8 @@ pub(crate) struct Scene {
     address: SocketAddr,
     open: Option<TcpStream>,
     parked: Vec<TcpStream>,
+    /// Bytes of the next request that came with the last one, which had been replied to before.
+    ahead: Vec<u8>,
     /// Connections that the bootstrap opened so far.
     pub(crate) connections: usize,
     /// All requests so far, without their bodies.
@@ -395,6 +406,7 @@ impl Scene {
             address,
             open: None,
             parked: Vec::new(),
+            ahead: Vec::new(),
             connections: 0,
             requests: Vec::new(),
             ended: None,
@@ -427,7 +439,8 @@ impl Scene {
         let end = Instant::now() + PATIENCE;
         loop {
             if let Some(mut stream) = self.open.take() {
-                if let Some(request) = read_request(&mut stream, self.connections) {
+                let ahead = std::mem::take(&mut self.ahead);
+                if let Some(request) = read_request(&mut stream, self.connections, ahead) {
                     self.open = Some(stream);
                     self.requests.push(Request {
                         body: Vec::new(),
@@ -628,6 +641,16 @@ impl Scene {
         });
     }
 
+    /// Reads the chunks of a body whose head was taken.
+    #[track_caller]
+    pub(crate) fn take_chunks(&mut self) -> Vec<u8> {
+        let mut request = self.requests.last().expect("a head").clone();
+        let mut received = Vec::new();
+        read_chunks(self.stream(), &mut received, &mut request);
+        self.ahead = received;
+        request.body
+    }
+
     /// As [`Scene::leave_request_unread`]; then replies, waits until that was read, and resets.
     pub(crate) fn reply_then_reset(&mut self, reply: &[u8]) {
         self.leave_request_unread();
@@ -680,9 +703,14 @@ impl Scene {
         self.process.id()
     }
 
+    /// The living processes of this scene's bootstrap, itself among them, without its attendants.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        attendants::without_attendants(self.everyone())
+    }
+
     /// All living processes that descend from this scene's bootstrap, itself among them: they
     /// carry its folder in their environment, also when they left its group and session.
-    pub(crate) fn processes(&self) -> Vec<u32> {
+    pub(crate) fn everyone(&self) -> Vec<u32> {
         let mark = format!("FOLDER={}\0", self.folder.path().display());
         pids()
             .filter(|pid| environment_has(*pid, mark.as_bytes()))
@@ -709,7 +737,7 @@ impl Drop for Scene {
         // Already gone is as good. The bootstrap first, so that it starts nothing more.
         let _ = self.process.kill();
         let _ = self.process.wait();
-        for pid in self.processes() {
+        for pid in self.everyone() {
             signal("KILL", pid);
         }
     }

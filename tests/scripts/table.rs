@@ -672,7 +672,7 @@ pub(crate) const ROWS: &[Row] = &[
         name: "enable -n of much",
         shells: BASH,
         top: "enable -n set export trap eval exec kill wait",
-        may_refuse: "exec",
+        may_refuse: "while it was sourced",
         ..PLAIN_ROW
     },
     // Aliases.

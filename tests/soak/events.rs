@@ -6,7 +6,7 @@ use crate::scripted::PAYLOAD_LIMIT;
 
 /// Does what its client context says; without one its answer is its event.
 pub(crate) const HANDLER: &str = r#"case "${LAMBDA_RUNTIME_CLIENT_CONTEXT-}" in
-'') exec cat ;;
+'') case $# in 0) exec cat ;; *) printf '%s' "$1" ;; esac ;;
 fail) exit 3 ;;
 document) echo '{"errorType":"Mine","errorMessage":"as asked"}'; exit 4 ;;
 kill) kill -KILL $$ ;;

@@ -41,28 +41,40 @@ struct Lane {
     name: &'static str,
     kind: Kind,
     is_streaming: bool,
+    /// `BOOTSTRAP_EVENT_VIA`.
+    via: &'static str,
 }
 
-const LANES: [Lane; 4] = [
+const LANES: [Lane; 5] = [
     Lane {
         name: "executable",
         kind: Kind::Executable,
         is_streaming: false,
+        via: "",
     },
     Lane {
         name: "executable, streaming",
         kind: Kind::Executable,
         is_streaming: true,
+        via: "",
     },
     Lane {
         name: "bash function",
         kind: Kind::Bash,
         is_streaming: false,
+        via: "argument",
+    },
+    Lane {
+        name: "bash function, standard input",
+        kind: Kind::Bash,
+        is_streaming: false,
+        via: "stdin",
     },
     Lane {
         name: "POSIX shell function",
         kind: Kind::PosixShell,
         is_streaming: false,
+        via: "argument",
     },
 ];
 
@@ -154,6 +166,7 @@ fn start(lane: Lane) -> Scene {
         NO_LEARNING,
         ("TMPDIR", temporary.as_str()),
         ("BOOTSTRAP_RESPONSE_MODE", mode),
+        ("BOOTSTRAP_EVENT_VIA", lane.via),
     ];
     Scene::start_in(folder, handler, &environment, &[])
 }
@@ -374,7 +387,7 @@ fn end_life(scene: &mut Scene, life: usize) {
         "life {life}: something was sent after the end"
     );
     let begin = Instant::now();
-    wait_until("nobody is left", || scene.processes().is_empty());
+    wait_until("nobody is left", || scene.everyone().is_empty());
     assert!(
         begin.elapsed() < Duration::from_secs(5),
         "life {life}: somebody was left behind"

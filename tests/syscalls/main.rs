@@ -69,7 +69,7 @@ impl Traced {
             fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "strace\n")
         };
         wait_until("everyone is gone, the tracer last", || {
-            let left = lambda.processes();
+            let left = lambda.everyone();
             let others: Vec<u32> = left.iter().copied().filter(|pid| !is_tracer(pid)).collect();
             process::signal("KILL", &others);
             left.is_empty()
@@ -169,7 +169,9 @@ fn with_handlers() -> Vec<Scenario> {
     let mut scenarios = Vec::new();
     let mut add = |name, text: &str, change: fn(Setup) -> Setup, play: fn(&Lambda)| {
         for (folder, handler) in both(text) {
-            let setup = change(Setup::new(folder.path(), handler));
+            // The text is the same if the event is where an executable has it.
+            let setup = Setup::new(folder.path(), handler).env("BOOTSTRAP_EVENT_VIA", "stdin");
+            let setup = change(setup);
             scenarios.push(Scenario {
                 name,
                 setup,
@@ -178,6 +180,15 @@ fn with_handlers() -> Vec<Scenario> {
             });
         }
     };
+    add(
+        "events that are arguments",
+        "echo \"${1-none}\"",
+        |setup| setup.env("BOOTSTRAP_EVENT_VIA", "argument"),
+        |lambda| {
+            lambda.call("small");
+            lambda.call(vec![b'a'; 3_000_000]);
+        },
+    );
     add(
         "events",
         "cat",

@@ -43,12 +43,13 @@ impl Watchdog {
         left.unwrap_or_default()
     }
 
-    /// Returns the failure of an event whose handler is not done. `what` it is that is not.
+    /// Returns the failure of an event that was not done in time; `what` says what was not, and what
+    /// became of it.
     pub(crate) fn failure(&self, what: &str) -> Failure {
         let ms = self.margin.as_millis();
         let message = format!(
-            "{what} {ms} ms before the deadline and was stopped; give the function more time, or \
-             change BOOTSTRAP_DEADLINE_MARGIN_MS"
+            "{what}, {ms} ms before the deadline; give the function more time, or change \
+             BOOTSTRAP_DEADLINE_MARGIN_MS"
         );
         internal::failure(ErrorType::TimedOut, message)
     }
@@ -222,7 +223,7 @@ impl Execution<'_> {
             (Abort::Failed(failure), _) => failure,
             (Abort::TimedOut, Some(watchdog)) => {
                 self.terminate(half(watchdog.margin));
-                watchdog.failure("the handler was not done")
+                watchdog.failure("the handler was not done and was stopped")
             }
             (Abort::TimedOut, None) => {
                 let message = "a part of the response was not sent before the deadline";

@@ -208,9 +208,12 @@ impl Handler for Shell<'_> {
     }
 
     fn after_restore(&mut self) -> Result<(), Failure> {
-        let outcome = self.hook("after_restore", ErrorType::AfterRestoreError);
+        self.hook("after_restore", ErrorType::AfterRestoreError)?;
         self.lifecycle.start.note_restored();
-        outcome
+        match &mut self.lifecycle.state {
+            State::Ready(shell) => shell.try_out(&self.lifecycle.start),
+            State::None | State::Sourcing { .. } => Ok(()),
+        }
     }
 }
 

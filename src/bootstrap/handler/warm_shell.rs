@@ -1,4 +1,4 @@
-//! The warm shell, and this side of the conversation with it; the other side is shell.sh.
+//! The warm shell, and this side of the conversation with it; the other side is in shell_side/.
 //!
 //! In: an event and its context. Out: a line that wakes the event's subshell; then a line with the
 //! event's number and its status. What an event needs stays open here under numbers that the shell
@@ -24,8 +24,20 @@ use crate::settings::{EventVia, HandlerSettings};
 use crate::status::{self, Report};
 use crate::sys;
 
-/// The shell's side of the conversation.
-const PROGRAM: &str = include_str!("shell.sh");
+/// The shell's side of the conversation, by kind of shell.
+const BASH: &[&str] = &[
+    include_str!("shell_side/bash.sh"),
+    include_str!("shell_side/serve.sh"),
+];
+const KSH: &[&str] = &[
+    include_str!("shell_side/posix.sh"),
+    include_str!("shell_side/ksh.sh"),
+    include_str!("shell_side/serve.sh"),
+];
+const POSIX: &[&str] = &[
+    include_str!("shell_side/posix.sh"),
+    include_str!("shell_side/serve.sh"),
+];
 
 /// Shells that can run it.
 const SHELLS: [&str; 6] = ["sh", "bash", "dash", "ash", "ksh", "mksh"];
@@ -41,9 +53,6 @@ const WAKE: &[u8] = b"go\n";
 
 /// The context of the trial event, which runs no function.
 const TRIAL_CONTEXT: &[u8] = b"LAMBDA_RUNTIME_AWS_REQUEST_ID=trial\n\n";
-
-/// Statuses by which the trial event says that all is well.
-const TRIAL_STATUSES: [u8; 2] = [2, 3];
 
 /// Most bytes of a report, and of the places where a function failed.
 const REPORT_LIMIT: usize = 64;
@@ -147,6 +156,28 @@ fn interpreter(script: &Path) -> Result<PathBuf, String> {
         .ok_or_else(|| "it needs a shell, and there is neither bash nor /bin/sh".to_owned())
 }
 
+/// Returns the program that a shell runs, without comments: a shell reads every byte of it at each
+/// start. Which kind a shell is, is in the name of its file, to which `sh` is a link.
+fn program_for(shell: &Path) -> String {
+    let file = shell.canonicalize().unwrap_or_else(|_| shell.to_owned());
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let parts = if name.contains("bash") {
+        BASH
+    } else if name.contains("ksh") {
+        KSH
+    } else {
+        POSIX
+    };
+    let mut program = String::new();
+    for line in parts.iter().flat_map(|part| part.lines()) {
+        if !line.trim_start().starts_with('#') {
+            program.push_str(line);
+            program.push('\n');
+        }
+    }
+    program
+}
+
 fn is_shell(path: &Path) -> bool {
     SHELLS.iter().any(|shell| path.ends_with(shell))
 }
@@ -179,7 +210,7 @@ impl WarmShell {
     fn try_spawn(start: &Start<'_>) -> io::Result<WarmShell> {
         let mut stderr = StderrForwarder::new()?;
         stderr.keep_last_words(true);
-        let conversation = Conversation::new()?;
+        let conversation = Conversation::new(start.hooks != Hooks::None)?;
         let via = match start.event_via {
             EventVia::Argument => c"argument",
             EventVia::Stdin => c"stdin",
@@ -187,12 +218,12 @@ impl WarmShell {
         let name = super::path_string(&std::env::current_dir()?.join("bootstrap"));
         let interpreter = super::path_string(&start.interpreter);
         let script = super::path_string(&start.script);
-        let program = c_string(PROGRAM);
+        let program = c_string(&program_for(&start.interpreter));
         let function = c_string(start.function);
         let numbers = conversation.numbers().map(|number| c_string(&number));
         let hooks = start.hook_names().map(c_string);
         let mut arguments: Vec<&CStr> = vec![&interpreter, c"-c", &program];
-        // From here on in the order in which shell.sh reads them: $0 to $11.
+        // From here on in the order in which serve.sh reads them: $0 to $11.
         arguments.extend([&*name, &script, &function, via]);
         arguments.extend(numbers.iter().chain(&hooks).map(CString::as_c_str));
         let stdin = sys::open(c"/dev/null")?;
@@ -226,18 +257,15 @@ impl WarmShell {
                 Err(Abort::Failed(failure)) => return Err(failure),
             };
             match report {
-                Report::Ended { number: 0, status } if TRIAL_STATUSES.contains(&status) => {
+                Report::Sourced if start.hooks == Hooks::Both => return Ok(Sourced::Ready),
+                Report::Sourced => self.conversation.wake().map_err(Failure::from)?,
+                Report::Hooked => self.conversation.wake_trial().map_err(Failure::from)?,
+                Report::Ended {
+                    number: 0,
+                    status: 0,
+                } => {
                     self.stderr.end_line(None);
                     self.stderr.keep_last_words(false);
-                    if start.hooks != Hooks::AfterRestore {
-                        return Ok(Sourced::Ready);
-                    }
-                    self.conversation.wake_next().map_err(Failure::from)?;
-                }
-                Report::Ended {
-                    number: 1,
-                    status: 0,
-                } if start.hooks == Hooks::AfterRestore => {
                     return Ok(Sourced::Ready);
                 }
                 report => return Err(self.refuse(start, report)),
@@ -250,24 +278,30 @@ impl WarmShell {
     /// # Errors
     /// The hook fails, which ends the shell.
     pub(crate) fn run_hook(&mut self, name: &str, error_type: ErrorType) -> Result<(), Failure> {
-        let failed = |why: String| {
-            Err(internal::failure(
-                error_type,
-                format!("the hook {name} {why}"),
-            ))
-        };
-        let woken = self.conversation.wake_next();
-        if let Err(error) = woken {
-            return failed(format!("cannot be run: {error}"));
-        }
-        match self.next_report(None) {
-            Ok(Some(Report::Ended { status: 0, .. })) => Ok(()),
+        let why = match self.try_hook() {
+            Ok(Some(Report::Hooked)) => return Ok(()),
             Ok(None) => match self.child.kill() {
-                Ok(status) => failed(status::describe(status)),
-                Err(error) => failed(format!("ended the shell: {error}")),
+                Ok(status) => status::describe(status),
+                Err(error) => format!("ended the shell: {error}"),
             },
-            Ok(Some(_)) | Err(_) => failed("did not end".to_owned()),
-        }
+            Ok(Some(_)) | Err(_) => "did not end".to_owned(),
+        };
+        let message = format!("the hook {name} {why}");
+        Err(internal::failure(error_type, message))
+    }
+
+    /// Tries the trial event, which hooks have put off.
+    ///
+    /// # Errors
+    /// As for [`WarmShell::finish_sourcing`].
+    pub(crate) fn try_out(&mut self, start: &Start<'_>) -> Result<(), Failure> {
+        self.conversation.wake_trial().map_err(Failure::from)?;
+        self.finish_sourcing(start, None).map(drop)
+    }
+
+    fn try_hook(&mut self) -> Result<Option<Report>, Abort> {
+        self.conversation.wake()?;
+        self.next_report(None)
     }
 
     /// Waits for the shell's next report, and forwards its output meanwhile. Returns `None` if the
@@ -310,7 +344,7 @@ impl WarmShell {
                 "it defines a function named 'command', which the bootstrap's side of the shell \
                  cannot do without; rename it",
             ),
-            Report::Ended { .. } => {
+            Report::Sourced | Report::Hooked | Report::Ended { .. } => {
                 let words = self.stderr.keep_last_words(false);
                 let words = last_line(&words);
                 start.failed(&format!(
@@ -441,7 +475,7 @@ fn c_string(text: &str) -> CString {
 /// stays open here.
 #[derive(Debug)]
 pub(crate) struct Conversation {
-    wake: PipeWriter,
+    waker: PipeWriter,
     wake_end: PipeReader,
     status: PipeReader,
     status_end: PipeWriter,
@@ -457,16 +491,16 @@ pub(crate) struct Conversation {
 }
 
 impl Conversation {
-    /// Makes all of it, and wakes the trial event before the shell is there.
-    fn new() -> io::Result<Conversation> {
-        let (wake_end, wake) = io::pipe()?;
+    /// Makes all of it. Wakes the trial event before the shell is there, unless hooks come first.
+    fn new(has_hooks: bool) -> io::Result<Conversation> {
+        let (wake_end, waker) = io::pipe()?;
         let (status, status_end) = io::pipe()?;
         let (places, places_end) = io::pipe()?;
         let context = sys::memory_file()?;
-        let event = sys::duplicate(&context)?;
+        let event = OwnedFd::from(sys::memory_file()?);
         let output = sys::duplicate(&context)?;
         let mut conversation = Conversation {
-            wake,
+            waker,
             wake_end,
             status,
             status_end,
@@ -477,9 +511,16 @@ impl Conversation {
             output,
             number: 0,
         };
-        conversation.set_context(TRIAL_CONTEXT)?;
-        conversation.wake.write_all(WAKE)?;
+        if !has_hooks {
+            conversation.wake_trial()?;
+        }
         Ok(conversation)
+    }
+
+    /// Wakes the trial event.
+    fn wake_trial(&mut self) -> io::Result<()> {
+        self.set_context(TRIAL_CONTEXT)?;
+        self.wake()
     }
 
     /// Returns the numbers of what the shell opens, in the order of its arguments.
@@ -501,9 +542,14 @@ impl Conversation {
     }
 
     /// Wakes the subshell that waits.
+    fn wake(&mut self) -> io::Result<()> {
+        self.waker.write_all(WAKE)
+    }
+
+    /// Wakes the subshell that waits, for the next event.
     fn wake_next(&mut self) -> io::Result<()> {
         self.number = self.number.saturating_add(1);
-        self.wake.write_all(WAKE)
+        self.wake()
     }
 
     /// Reads a report, which must be there.

@@ -1,7 +1,7 @@
 /*
  * Floor 3: the loop, and one warm bash driven over two pipes: the script sourced once, a subshell per event, the event
- * as $1. Right for events of one line and responses without NUL, which is what the bench sends; no standard input for
- * the handler, no deadline, no environment per event.
+ * as $1, the response without trailing line feeds. Right for events of one line and responses without NUL, which is
+ * what the bench sends; no standard input for the handler, no deadline, no environment per event.
  */
 #include "api.h"
 #include <fcntl.h>
@@ -46,7 +46,9 @@ int main(void) {
             size += got;
             if (!end) end = memchr(output, 0, size);
         }
-        if (strcmp(end + 1, "0\n")) api_answer("error", "{}", 2);
+        int failed = strcmp(end + 1, "0\n");
+        while (end > output && end[-1] == '\n') end--;
+        if (failed) api_answer("error", "{}", 2);
         else api_answer("response", output, end - output);
     }
 }

@@ -1,0 +1,106 @@
+# What bash needs. It does without processes, and traces a failure to its place.
+
+# Whether the script defines a function of this name. Only functions count: were a handler named
+# `eval` accepted, the builtin would execute the event.
+_zs_has() { command declare -F "$1" >/dev/null; }
+
+# Whether `command` is what it is meant to be; so it is not used to say so.
+_zs_has_command() {
+  if \declare -F command >/dev/null; then return 1; fi
+}
+
+# mapfile knows neither TMOUT nor IFS.
+_zs_wait() {
+  command mapfile -t -n 1 _zs_line <"$_zs_wake"
+  case ${_zs_line-} in go) ;; *) command false ;; esac
+}
+
+_zs_receive() {
+  command mapfile -t _zs_pairs <"$_zs_context"
+  command export "${_zs_pairs[@]:0:${#_zs_pairs[@]}-1}"
+  case $_zs_via in stdin) ;; *) _zs_text=$(<"$_zs_event") ;; esac
+}
+
+# Takes the script's options off this shell, and notes them for its functions; also the traps that a
+# subshell inherits, and nocasematch, which `case` obeys. With -a in force an assignment would export.
+# In POSIX mode bash does not print the command of a subshell that a signal ends.
+_zs_take_off() {
+  command set -- "$-"
+  command set +aCefkmuvxET
+  _zs_nocase=
+  if command shopt -q nocasematch; then
+    _zs_nocase=on
+    command shopt -u nocasematch
+  fi
+  _zs_note "$1" a C e f k u v x E T
+  _zs_traps=
+  case $_zs_options in *[ET]*) _zs_traps=$(\command trap -p ERR RETURN DEBUG) ;; esac
+  command trap - ERR DEBUG RETURN
+  case :$SHELLOPTS: in *:posix:*) _zs_posix=-o ;; *) _zs_posix=+o ;; esac
+  case $_zs_places in yes) _zs_trace ;; esac
+  command set -o posix
+}
+
+# Puts them on again. Nothing of ours may follow in the subshell but the function: -x would show it.
+_zs_put_on() {
+  case $_zs_places in yes) command trap '_zs_returned=$LINENO' RETURN ;; esac
+  case $_zs_nocase in on) command shopt -s nocasematch ;; esac
+  command set "$_zs_posix" posix ${_zs_options:+"-$_zs_options"}
+}
+
+# Lets failures be traced, by the traps ERR and RETURN, if that cannot be seen: no function sets a trap
+# of these, sets options, or runs text that might. The file of the first event serves as scratch.
+_zs_look_at_functions() {
+  case $_zs_options$_zs_traps in *[avxT]*) command return ;; esac
+  command declare -F >"$_zs_event"
+  command mapfile -t _zs_names <"$_zs_event"
+  _zs_own=()
+  for _zs_name in "${_zs_names[@]}"; do
+    case $_zs_name in *' _zs_'*) ;; *) _zs_own+=("${_zs_name##* }") ;; esac
+  done
+  command declare -f "${_zs_own[@]}" >"$_zs_event"
+  case $(<"$_zs_event") in
+  *ERR* | *RETURN* | *DEBUG* | *eval* | *source* | *' . '* | *'set -'*) ;;
+  *)
+    _zs_places=yes
+    command set "$_zs_posix" posix
+    _zs_trace
+    command set -o posix
+    ;;
+  esac
+}
+
+_zs_trace() {
+  command declare -ft "$_zs_function"
+  command trap _zs_failed ERR
+  command set -E
+  case $_zs_options in *E*) ;; *) _zs_options=${_zs_options}E ;; esac
+}
+
+# Runs where a command failed, and reports places alone: file, line and function, a line each.
+_zs_failed() {
+  case $BASH_SUBSHELL in 1) ;; *) command return ;; esac
+  case ${FUNCNAME[1]-} in
+  '') command return ;;
+  _zs_serve)
+    command echo "$_zs_number $_zs_script:$_zs_returned $_zs_function" >"$_zs_place"
+    command return
+    ;;
+  esac
+  case $- in *e*) ;; *) command return ;; esac
+  _zs_at=1 _zs_chain=
+  while command test "${FUNCNAME[_zs_at]-_zs_serve}" != _zs_serve; do
+    _zs_chain+="$_zs_number ${BASH_SOURCE[_zs_at]}:${BASH_LINENO[_zs_at - 1]} ${FUNCNAME[_zs_at]}$_zs_newline"
+    _zs_at=$((_zs_at + 1))
+  done
+  command echo "$_zs_chain" >"$_zs_place"
+}
+
+# Notes those of the options $2… that are in $1.
+_zs_note() {
+  _zs_flags=$1 _zs_options=''
+  command shift
+  for _zs_option in "$@"; do
+    case $_zs_flags in *"$_zs_option"*) _zs_options=$_zs_options$_zs_option ;; esac
+  done
+}

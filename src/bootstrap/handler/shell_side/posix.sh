@@ -1,0 +1,67 @@
+# What dash, busybox ash and kin need. They read a file by a process only.
+
+# Whether the script defines a function of this name. Only functions count: were a handler named
+# `eval` accepted, the builtin would execute the event.
+_zs_has() {
+  case $(LC_ALL=C \command -V "$1" 2>/dev/null) in
+  "$1 is a function" | "$1 is a shell function") ;;
+  *) command false ;;
+  esac
+}
+
+# Whether `command` is what it is meant to be; so it is not used to say so.
+_zs_has_command() {
+  case $(\command -V command 2>&1) in
+  *'is a function'* | *'shell function'*) return 1 ;;
+  *builtin* | *alias*) ;;
+  *) return 1 ;;
+  esac
+}
+
+_zs_wait() { command read -r _zs_line <"$_zs_wake"; }
+
+_zs_receive() {
+  case $_zs_via in
+  stdin) _zs_text=$(\command -p cat "$_zs_context") || command exit ;;
+  *) _zs_text=$(\command -p cat "$_zs_context" "$_zs_event") || command exit ;;
+  esac
+  _zs_export
+}
+
+# Exports what is in the text up to its first empty line; the rest stays.
+_zs_export() {
+  _zs_lines=${_zs_text%%"$_zs_newline$_zs_newline"*}
+  _zs_text=${_zs_text#"$_zs_lines"}
+  _zs_text=${_zs_text#"$_zs_newline$_zs_newline"}
+  while command test -n "$_zs_lines"; do
+    command export "${_zs_lines%%"$_zs_newline"*}"
+    case $_zs_lines in
+    *"$_zs_newline"*) _zs_lines=${_zs_lines#*"$_zs_newline"} ;;
+    *) _zs_lines='' ;;
+    esac
+  done
+}
+
+# Takes the script's options off this shell, and notes them for its functions. With -a in force an
+# assignment would export.
+_zs_take_off() {
+  command set -- "$-"
+  command set +aCefmuvx
+  _zs_note "$1" a C e f u v x
+}
+
+# Puts them on again. Nothing of ours may follow in the subshell but the function: -x would show it.
+_zs_put_on() {
+  case $_zs_options in ?*) command set "-$_zs_options" ;; esac
+}
+
+# No failure is traced to its place.
+_zs_look_at_functions() { :; }
+# Notes those of the options $2… that are in $1.
+_zs_note() {
+  _zs_flags=$1 _zs_options=''
+  command shift
+  for _zs_option in "$@"; do
+    case $_zs_flags in *"$_zs_option"*) _zs_options=$_zs_options$_zs_option ;; esac
+  done
+}

@@ -1,0 +1,123 @@
+# The shell's side of the conversation: sources the script once, then calls its function for each
+# event, in a subshell that was forked before the event came. What a kind of shell needs for that is
+# in the file of its name; the files are read as one program, after the variables of this one.
+#
+# Nothing of the conversation is a descriptor that the script could move, close or write to: each
+# side of it is opened by the number that it has in the bootstrap, when it is needed. Everything is
+# defined before the script is sourced, so no alias of the script changes it; nothing depends on IFS,
+# and `command` keeps functions of the script away; the backslash before it in a command
+# substitution, whose text is parsed when it runs, keeps aliases away. That one name the script must
+# not take.
+#
+# For each event the bootstrap writes a line to the wake pipe, and this shell answers with a line:
+# the event's number and the function's status. Event 0 is a trial without a function, whose answer
+# says that the shell is ready; its subshell goes on to serve event 1.
+_zs_script=$1 _zs_function=$2 _zs_via=$3
+_zs_wake=/proc/$PPID/fd/$4 _zs_status=/proc/$PPID/fd/$5 _zs_context=/proc/$PPID/fd/$6
+_zs_event=/proc/$PPID/fd/$7 _zs_output=/proc/$PPID/fd/$8 _zs_place=/proc/$PPID/fd/$9
+_zs_first_hook=${10} _zs_second_hook=${11}
+_zs_newline='
+'
+readonly _zs_script _zs_function _zs_via _zs_wake _zs_status _zs_context _zs_event _zs_output \
+  _zs_place _zs_first_hook _zs_second_hook _zs_newline
+set --
+
+_zs_report() { command echo "$1" >"$_zs_status" || command exit 1; }
+
+# Serves for ever. What is in parentheses is the subshell of one event.
+_zs_serve() {
+  _zs_number=1
+  while command true; do
+    (
+      case $_zs_number in
+      1)
+        _zs_wait || command exit 1
+        _zs_receive
+        _zs_report '0 0'
+        ;;
+      esac
+      _zs_wait || command exit 1
+      _zs_receive
+      case $_zs_via in
+      stdin)
+        command set --
+        exec <"$_zs_event" >"$_zs_output"
+        ;;
+      *)
+        command set -- "$_zs_text"
+        exec </dev/null >"$_zs_output"
+        ;;
+      esac
+      case ${_zs_traps-} in
+      '')
+        _zs_put_on
+        "$_zs_function" "$@"
+        ;;
+      *)
+        _zs_put_on
+        command eval "$_zs_traps"
+        "$_zs_function" "$@"
+        ;;
+      esac
+    )
+    _zs_report "$_zs_number $?"
+    _zs_number=$((_zs_number + 1))
+  done
+}
+
+# Runs the hooks, each when it is woken, in this shell itself and as the script left it.
+_zs_run_hooks() {
+  case $_zs_first_hook in
+  ?*)
+    _zs_report sourced
+    _zs_run_hook "$_zs_first_hook"
+    ;;
+  esac
+  case $_zs_second_hook in ?*) _zs_run_hook "$_zs_second_hook" ;; esac
+}
+
+_zs_run_hook() {
+  (_zs_wait) || command exit 1
+  if _zs_has "$1"; then
+    _zs_put_on
+    "$1"
+    { _zs_take_off; } 2>/dev/null
+  fi
+  _zs_report hooked
+}
+
+# Looks at what the script left, which ended with status $1. A trap of CHLD would run for our own
+# children; no subshell inherits it.
+_zs_look() {
+  if trap - CHLD; then _zs_state=; fi
+  if ! _zs_has_command; then
+    _zs_state=taken
+    return 0
+  fi
+  _zs_places=no
+  if command test "$1" -ne 0; then
+    _zs_state=$1
+  elif ! _zs_has "$_zs_function"; then
+    _zs_state=missing
+  else
+    _zs_take_off
+    _zs_state=0
+  fi
+}
+
+set -eu
+case ${BASH_VERSION-} in '') ;; *) set -o pipefail ;; esac
+{
+  . "$_zs_script"
+  # Where -x is on, it would show what is ours. A failure shows itself the second time.
+  { _zs_look "$?"; } 2>/dev/null || _zs_look "$?" || _zs_state=1
+  case $_zs_state in
+  0)
+    _zs_look_at_functions
+    _zs_run_hooks
+    _zs_serve
+    ;;
+  taken | missing) echo "0 $_zs_state" >"$_zs_status" ;;
+  *) exit "$_zs_state" ;;
+  esac
+}
