@@ -65,8 +65,10 @@ if python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; th
     [ "$status" -eq 0 ] || failed
     part "other people's servers" python3 tests/servers/run.py
     [ "$status" -eq 0 ] || failed
+    part "other people's HTTP clients" python3 tests/verdicts/run.py
+    [ "$status" -eq 0 ] || failed
 else
-    skip "packaging, SBOMs and VEX, other people's servers" "there is no Python of 3.11 or newer"
+    skip "packaging, SBOMs and VEX, other people's servers and HTTP clients" "there is no Python of 3.11 or newer"
 fi
 
 # Both boot small machines; kernels are fetched by make lab and make vm, not here.
