@@ -89,7 +89,7 @@ cat "$broken"
 # without a failed test, by not compiling: that counts as one.
 tr -d ',;' <"$log" | awk -v skipped="$(wc -l <"$scratch/skipped")" \
     -v broken="$(wc -l <"$broken")" '
-    /^test result: / || /^(packaging|audit|servers|lab|vm): / {
+    /^test result: / || /^(packaging|audit|servers|verdicts|lab|vm): / {
         for (i = 2; i <= NF; i++) {
             if ($i == "passed") passed += $(i - 1)
             if ($i == "failed") failed += $(i - 1)
