@@ -8,6 +8,7 @@
 # ENV_FILE a file of NAME=value lines            PREFIX   where `make install` puts it
 # INCLUDE  a pattern of files to be packed that are left out by default
 # EXCLUDE  a pattern of files to be left out
+# BOOTSTRAP a function that is its own bootstrap, for `make zip`; HANDLER and TASK are not asked then
 
 ARCH ?= $(shell uname -m)
 override ARCH := $(patsubst aarch64,arm64,$(ARCH))
@@ -18,7 +19,7 @@ PREFIX ?= /usr/local
 
 # These may hold anything, and make expands a `$` in what it is given. So they are taken as they
 # were written and handed on as environment variables: no recipe pastes them into a shell's line.
-OPTIONS = TASK HANDLER EVENT PORT TIMEOUT MEMORY ENV_FILE INCLUDE EXCLUDE PREFIX DESTDIR
+OPTIONS = TASK HANDLER EVENT PORT TIMEOUT MEMORY ENV_FILE INCLUDE EXCLUDE BOOTSTRAP PREFIX DESTDIR
 $(foreach name,$(OPTIONS),$(eval override $(name) := $$(value $(name))))
 export $(OPTIONS)
 
@@ -67,8 +68,9 @@ soak: ## 200,000 events with failures, time-outs and API faults mixed in
 
 .PHONY: zip
 zip: ## dist/function.zip of TASK and HANDLER: same input, same bytes
-	@exec deploy/zerostrap zip --arch "$(ARCH)" --task "$$TASK" --handler "$$HANDLER" $(PACKED) \
-	    --out dist/function.zip
+	@set -- --task "$$TASK" --handler "$$HANDLER"; \
+	[ -z "$$BOOTSTRAP" ] || set -- --bootstrap "$$BOOTSTRAP"; \
+	exec deploy/zerostrap zip --arch "$(ARCH)" "$$@" $(PACKED) --out dist/function.zip
 
 .PHONY: layer
 layer: ## dist/ARCH/layer.zip: the bootstrap alone, for functions that share it

@@ -8,6 +8,7 @@
 # In: the source tree and a Rust toolchain: rustup's, or Debian's packages alone. Out:
 # dist/ARCH/bootstrap, and dist/ARCH/recipe, one line that says how it was built. The same tree and
 # the same toolchain give the same bytes in any folder, for any user, on any day.
+# ZEROSTRAP_QUIET=1 leaves out all but errors.
 # Exit status: 0 built, 1 the build failed, 3 something is missing that this script cannot get; the
 # last line is then the command that gets it.
 set -eu
@@ -234,7 +235,12 @@ done
 # --- The build -------------------------------------------------------------------------------
 
 recipe="$target, Rust $release ($by), std $std, linked by $linker"
-say "$recipe"
+# A caller that has other things to say wants to hear of errors only.
+if [ -n "${ZEROSTRAP_QUIET-}" ]; then
+    set -- "$@" --quiet
+else
+    say "$recipe"
+fi
 cargo "$@"
 
 # Modes are set and not left to the umask. Removing first leaves a copy that is running alone.
@@ -243,4 +249,4 @@ built=$target_dir/$target/release
 [ "$kind" = --bin ] || built=$built/examples
 install -m 0755 "$built/$what" "dist/$arch/$what"
 [ "$kind" != --bin ] || printf '%s\n' "$recipe" >"dist/$arch/recipe"
-say "dist/$arch/$what, $(wc -c <"dist/$arch/$what") bytes"
+[ -n "${ZEROSTRAP_QUIET-}" ] || say "dist/$arch/$what, $(wc -c <"dist/$arch/$what") bytes"

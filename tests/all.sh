@@ -61,10 +61,12 @@ part "cargo test" cargo test --locked --no-fail-fast -- --show-output
 if python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     part packaging python3 tests/packaging/run.py
     [ "$status" -eq 0 ] || failed
+    part "the command and the local Runtime API" python3 tests/local/run.py
+    [ "$status" -eq 0 ] || failed
     part "SBOMs and VEX" python3 tests/audit/all.py
     [ "$status" -eq 0 ] || failed
 else
-    skip "packaging, SBOMs and VEX" "there is no Python of 3.11 or newer"
+    skip "packaging, the command, SBOMs and VEX" "there is no Python of 3.11 or newer"
 fi
 
 printf '\n=== summary\n'
@@ -74,7 +76,7 @@ cat "$broken"
 # without a failed test, by not compiling: that counts as one.
 tr -d ',;' <"$log" | awk -v skipped="$(wc -l <"$scratch/skipped")" \
     -v broken="$(wc -l <"$broken")" '
-    /^test result: / || /^packaging: / || /^audit: / {
+    /^test result: / || /^packaging: / || /^local: / || /^audit: / {
         for (i = 2; i <= NF; i++) {
             if ($i == "passed") passed += $(i - 1)
             if ($i == "failed") failed += $(i - 1)

@@ -70,11 +70,14 @@ fn supervise(words: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
     let mut command = Command::new(env::current_exe()?);
     command.arg(WORKER).args(words).process_group(0).stdin(Stdio::piped());
     let mut worker = command.spawn()?;
-    // `wait` would close it at once.
-    let _held = worker.stdin.take();
-    // Only now: the worker and its processes start with what we were started with.
-    interrupt::end_with(options.interrupted);
+    // Held until the end, or until Ctrl-C; `wait` would close it at once. The worker and its
+    // processes are started before, with what we were started with.
+    let held = worker.stdin.take().ok_or("the worker has no standard input")?;
+    interrupt::closes(held.into());
     let code = worker.wait()?.code().and_then(|code| u8::try_from(code).ok());
+    if interrupt::came() {
+        return Ok(ExitCode::from(options.interrupted));
+    }
     Ok(ExitCode::from(code.ok_or("the emulator itself was killed")?))
 }
 
@@ -150,7 +153,7 @@ struct Options {
     memory: u64,
     env_file: Option<PathBuf>,
     /// The status after a Ctrl-C. Make, which ends by Ctrl-C itself, prints an error if it is not 0.
-    interrupted: i32,
+    interrupted: u8,
 }
 
 impl Options {

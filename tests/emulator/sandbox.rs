@@ -146,7 +146,7 @@ impl Sandbox {
             self.meter.rest();
         })?;
         let mut limit = INIT_LIMIT;
-        let mut step = self.wait(&bootstrap, Some(limit), State::is_serving_now);
+        let mut step = self.wait(&bootstrap, Some(limit), State::is_ready);
         let init = cold.then(|| started.elapsed());
         let mut delivered = Instant::now();
         let mut streamed = false;
@@ -212,6 +212,9 @@ impl Sandbox {
     fn start(&self, current: &mut Current) -> io::Result<()> {
         self.api.restart();
         self.api.forget();
+        // Connections of the one before are told apart from the new ones once they are gone.
+        let gone = |state: &State| (state.idle == 0).then_some(());
+        self.api.wait(Instant::now() + Duration::from_secs(2), gone);
         let Function { bootstrap, task, handler, variables, memory, .. } = &self.function;
         let mut command = Command::new(bootstrap);
         command.current_dir(task).env_remove("_X_AMZN_TRACE_ID");

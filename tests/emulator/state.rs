@@ -131,10 +131,10 @@ impl State {
         self.phase == Phase::Serving
     }
 
-    /// Whether an event that is pushed now is taken: by the one slot at once, by one of several as
-    /// soon as it is free.
-    pub(crate) fn is_serving_now(&self) -> bool {
-        self.is_serving() && (self.slots > 1 || self.idle > 0)
+    /// Whether an event that is pushed now is taken: at once where a slot waits for one, else by one
+    /// of several as soon as it is free.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.idle > 0 || (self.slots > 1 && self.is_serving())
     }
 
     /// Whether an event has left the queue.
