@@ -490,7 +490,11 @@ def bootstrap_entry(path, arch=None, own=False):
         )
     if elf.interpreter is not None or elf.needed:
         why = f"it needs {', '.join(elf.needed) or elf.interpreter}"
-        how = f"cargo build --release --target {target}" if own else "--bootstrap takes what make builds"
+        how = (
+            f"cargo build --release --target {target}"
+            if own
+            else "--bootstrap takes what make builds"
+        )
         raise Refused(f"{path} is not a static program, {why}: {how}.")
     return entry
 
@@ -589,7 +593,12 @@ def preflight(package, arguments):
         )
     if status != 0:
         why = lines[-1] if lines else f"bootstrap --check gave {status} and no word."
-        missing = re.search(r"([A-Za-z0-9_.+-]+): (?:command not found|not found)$", "\n".join(lines), re.M)
+        missing = re.search(
+            r"([A-Za-z0-9_.+-]+): (?:command not found|not found)$", "\n".join(lines), re.M
+        )
+        if missing and missing[1] in known_commands():
+            note(f"{missing[1]}, which provided.al2023 has, is not here: init was not checked.")
+            return
         if missing:
             name = missing[1]
             why += f" ({name}: provided.al2023 has no such command; {HOW_TO_BRING.format(name)})"
@@ -626,6 +635,7 @@ def commands(folder, more):
         # /bin/sh is bash there, which then keeps to POSIX.
         found = shutil.which("bash") if name == "sh" else None
         found = found or shutil.which("gawk" if name == "awk" else name) or shutil.which(name)
+        found = found or (shutil.which("awk") if name == "gawk" else None)
         if found:
             os.symlink(os.path.realpath(found), os.path.join(folder, name))
 
@@ -637,7 +647,9 @@ def as_on_lambda(path, content, arch, commands_folder):
         first, rest = content.split(b"\n", 1) if b"\n" in content else (content, b"")
         words = b" ".join([os.fsencode(os.path.join(commands_folder, "sh")), *first.split()[1:]])
         replace(path, b"#!" + words + b"\n" + rest)
-    elif arch != MACHINE and content.startswith(b"\x7fELF") and os.path.basename(path) != "bootstrap":
+    elif (
+        arch != MACHINE and content.startswith(b"\x7fELF") and os.path.basename(path) != "bootstrap"
+    ):
         # A program that cannot run here: this machine's of that name, if there is one.
         twin = shutil.which(os.path.basename(path))
         if twin:
@@ -662,7 +674,9 @@ def scan_commands(package, arguments):
         named = entry.name.endswith((".sh", ".bash")) and not shell
         if not entry.is_link and (named or SHELLS.intersection(shell)):
             scripts[entry] = content.decode("utf-8", "replace")
-    brought = {os.path.basename(entry.name) for entry, _ in package if entry.name.startswith("bin/")}
+    brought = {
+        os.path.basename(entry.name) for entry, _ in package if entry.name.startswith("bin/")
+    }
     there = brought.union(known_commands(), arguments.command_name, SHELL_WORDS)
     for text in scripts.values():
         there.update(re.findall(r"(?m)^[ \t]*(?:function[ \t]+)?([\w:.-]+)[ \t]*\(\)", text))
@@ -705,6 +719,9 @@ COMMAND = re.compile(
 )
 
 
+CASE = re.compile(r"(?:[ \t]*\|[ \t]*[\w.*?+-]+)*[ \t]*\)")
+
+
 def command_words(text):
     """Words that stand where a command does, each with its line."""
 
@@ -714,7 +731,9 @@ def command_words(text):
 
     def over(found):
         if found["double"]:
-            inner = re.sub(r"\$\(([^()]*)\)|[^\n]", lambda m: f"$({m[1]})" if m[1] else " ", found[0])
+            inner = re.sub(
+                r"\$\(([^()]*)\)|[^\n]", lambda m: f"$({m[1]})" if m[1] else " ", found[0]
+            )
             return inner
         if found["comment"] or found["single"]:
             # A word, so that what follows is no command.
@@ -722,13 +741,15 @@ def command_words(text):
         return "  "
 
     text = HERE.sub(lambda m: " " + m[3] + re.sub(r"[^\n]", "", m[0])[1:], text)
-    text = QUOTED.sub(over, text.replace("\\\n", " \n "))
-    # A pattern of `case` ends in a parenthesis, and is no command.
+    # A line that goes on in the next one is one; the mark counts as a line all the same.
+    text = QUOTED.sub(over, text.replace("\\\n", " \1"))
     for found in COMMAND.finditer(text):
-        if text[found.end() : found.end() + 1] == ")" and "(" not in text[found.start() : found.end()]:
-            if not re.search(r"\$\([^()]*$", text[: found.end()]):
-                continue
-        yield text.count("\n", 0, found.start(1)) + 1, found[1]
+        line = text[text.rfind("\n", 0, found.end()) + 1 : found.end()]
+        # A pattern of `case` ends in a parenthesis that was not opened, and is no command.
+        if CASE.match(text, found.end()) and line.count("(") <= line.count(")"):
+            continue
+        before = text[: found.start(1)]
+        yield before.count("\n") + before.count("\1") + 1, found[1]
 
 
 def run_check(program, folder, handler, path, libraries):
@@ -879,7 +900,9 @@ def add_options(name, command):
         metavar="FILE",
         help="the static bootstrap; without --handler it is the function itself",
     )
-    command.add_argument("--task", metavar="DIR", help="the function's folder, or that of the tools")
+    command.add_argument(
+        "--task", metavar="DIR", help="the function's folder, or that of the tools"
+    )
     command.add_argument(
         "--arch", choices=sorted(LOADERS), default=None if name == "layer" else MACHINE
     )
@@ -915,9 +938,7 @@ def add_options(name, command):
             dest="command_name",
             help="one that a layer brings",
         )
-        command.add_argument(
-            "--without-bootstrap", action="store_true", help="a layer brings it"
-        )
+        command.add_argument("--without-bootstrap", action="store_true", help="a layer brings it")
         command.add_argument(
             "--check-with", metavar="FILE", help="a bootstrap that runs on this machine"
         )

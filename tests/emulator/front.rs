@@ -94,11 +94,11 @@ fn foreign(head: &Head) -> Option<Vec<u8>> {
         let message = format!("Host is {host}: call 127.0.0.1 or localhost");
         return Some(refused(403, "AccessDeniedException", &message));
     }
-    if let Some(origin) = header("Origin").map(text) {
-        if !site_of(&origin).is_some_and(|site| is_local(&site)) {
-            let message = format!("Origin is {origin}: pages of other sites may not invoke");
-            return Some(refused(403, "AccessDeniedException", &message));
-        }
+    if let Some(origin) = header("Origin").map(text)
+        && !site_of(&origin).is_some_and(|site| is_local(&site))
+    {
+        let message = format!("Origin is {origin}: pages of other sites may not invoke");
+        return Some(refused(403, "AccessDeniedException", &message));
     }
     // A link or a picture on another site: it has no Origin.
     (header("Sec-Fetch-Site") == Some(b"cross-site")).then(|| {

@@ -16,7 +16,7 @@ from support import ROOT, environment, run, until, write
 
 COMMAND = os.path.join(support.DEPLOY, "zerostrap")
 INVOKE = "/2015-03-31/functions/function/invocations"
-ECHO = "handler() { printf %s \"$1\"; }\n"
+ECHO = 'handler() { printf %s "$1"; }\n'
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from support import HERE, OTHER, ROOT, environment, run, until, write
 
 class Invoke(command.Case):
     def test_response_alone_is_on_standard_output_and_the_log_on_standard_error(self):
-        self.script("echo at-init; handler() { echo log >&2; cat <<<\"$1\"; }\n")
+        self.script('echo at-init; handler() { echo log >&2; cat <<<"$1"; }\n')
         done = self.command("invoke", "--event", '{"a":1}')
         self.assertEqual((done.returncode, done.stdout), (0, '{"a":1}'))
         lines = [line for line in done.stderr.splitlines() if line != "at-init"]
@@ -65,7 +65,7 @@ class Invoke(command.Case):
         self.assertEqual(done.stdout, support.read(event))
 
     def test_environment_has_the_file_the_memory_and_no_variable_of_make(self):
-        self.script("handler() { echo \"$A-$B-$AWS_LAMBDA_FUNCTION_MEMORY_SIZE-${TASK-none}\"; }\n")
+        self.script('handler() { echo "$A-$B-$AWS_LAMBDA_FUNCTION_MEMORY_SIZE-${TASK-none}"; }\n')
         path = write(os.path.join(self.folder, "env"), "# of\n\nA=1 2\nexport B='x'\n")
         want = "1 2-'x'-512-none"
         done = self.command("invoke", "--env-file", path, "--memory", "512")
@@ -112,7 +112,9 @@ class Invoke(command.Case):
 
     def test_stream_is_shown_as_it_comes(self):
         go = os.path.join(self.folder, "go")
-        self.script(f"handler() {{ echo one; until [ -e {go} ]; do sleep 0.02; done; echo two; }}\n")
+        self.script(
+            f"handler() {{ echo one; until [ -e {go} ]; do sleep 0.02; done; echo two; }}\n"
+        )
         child = subprocess.Popen(
             [command.COMMAND, "invoke"],
             cwd=self.task,

@@ -32,7 +32,7 @@ def together(count, work):
 
 class Api(command.Case):
     def test_answers_are_lambda_s(self):
-        self.script("handler() { printf '[%s,%s]' \"$LAMBDA_RUNTIME_CLIENT_CONTEXT\" \"$1\"; }\n")
+        self.script('handler() { printf \'[%s,%s]\' "$LAMBDA_RUNTIME_CLIENT_CONTEXT" "$1"; }\n')
         serving = self.serve()
         context = {"X-Amz-Client-Context": "eyJhIjoxfQ=="}
         for path in (INVOKE, "/2015-03-31/functions/other%20name/invocations?Qualifier=1"):
@@ -111,7 +111,7 @@ class Api(command.Case):
     def test_bootstrap_that_died_or_is_overdue_is_replaced(self):
         self.script(
             "handler() { case $1 in 1) kill -9 $PPID; sleep 600 ;; 2) sleep 600 ;;\n"
-            "*) echo \"$1\" ;; esac; }\n"
+            '*) echo "$1" ;; esac; }\n'
         )
         serving = self.serve("--timeout", "2")
         for _ in range(2):
@@ -342,7 +342,9 @@ class Url(command.Case):
         cookies = [value for name, value in reply.headers if name == "Set-Cookie"]
         self.assertEqual(cookies, ["a=1", "b=2; Secure"])
         reply = shown({"statusCode": 200, "body": "AP8=", "isBase64Encoded": True})
-        self.assertEqual((reply.body, reply.header("Content-Type")), (b"\0\xff", "application/json"))
+        self.assertEqual(
+            (reply.body, reply.header("Content-Type")), (b"\0\xff", "application/json")
+        )
         reply = shown({"statusCode": 302, "headers": {"Location": "/x"}})
         self.assertEqual((reply.status, reply.header("Location")), (302, "/x"))
         for document in ({"a": 1}, [1], "text in quotes"):
@@ -364,7 +366,7 @@ class Url(command.Case):
         go = os.path.join(self.folder, "go")
         self.script(
             'handler() { printf \'{"statusCode":203,"headers":{"Content-Type":"text/plain",\'\n'
-            f"printf '\"X-Own\":\"1\"}},\"cookies\":[\"a=1\"]}}{NULS}one'\n"
+            f'printf \'"X-Own":"1"}},"cookies":["a=1"]}}{NULS}one\'\n'
             f"until [ -e {go} ]; do sleep 0.02; done; printf two; }}\n"
         )
         serving = self.serve(
@@ -372,7 +374,9 @@ class Url(command.Case):
             BOOTSTRAP_CONTENT_TYPE="application/vnd.awslambda.http-integration-response",
         )
         with socket.create_connection(("127.0.0.1", serving.port), timeout=60) as client:
-            client.sendall(b"GET /lambda-url/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            client.sendall(
+                b"GET /lambda-url/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            )
             data = b""
             while not data.endswith(b"\r\n3\r\none\r\n"):
                 part = client.recv(65536)
@@ -390,7 +394,9 @@ class Url(command.Case):
 
     def test_stream_without_a_prelude_is_shown_as_its_type_says(self):
         self.script("handler() { printf '<p>'; }\n")
-        serving = self.serve(BOOTSTRAP_RESPONSE_MODE="streaming", BOOTSTRAP_CONTENT_TYPE="text/html")
+        serving = self.serve(
+            BOOTSTRAP_RESPONSE_MODE="streaming", BOOTSTRAP_CONTENT_TYPE="text/html"
+        )
         reply = serving.get("/lambda-url/")
         self.assertEqual((reply.status, reply.header("Content-Type")), (200, "text/html"))
         self.assertEqual(reply.body, b"3\r\n<p>\r\n0\r\n\r\n")
