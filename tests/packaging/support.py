@@ -184,6 +184,21 @@ def provider_bindings():
     return os.path.join(unpacked_wheel(BINDINGS_WHEEL, unpack), package)
 
 
+def node_modules(*packages):
+    """A folder with packages from npm, installed once."""
+    if shutil.which("npm") is None or shutil.which("node") is None:
+        raise unittest.SkipTest("npm is not installed")
+    folder = os.path.join(ROOT, "target", "npm")
+    mark, wanted = os.path.join(folder, "pinned"), " ".join(packages)
+    if read(mark) != wanted:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
+        npm = ["npm", "install", "--prefix", folder, "--no-audit", "--no-fund", "--silent"]
+        checked(wanted, [*npm, "--ignore-scripts", *packages])
+        write(mark, wanted)
+    return os.path.join(folder, "node_modules")
+
+
 @functools.cache
 def emulator():
     """AWS's Runtime Interface Emulator."""
