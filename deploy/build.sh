@@ -60,7 +60,7 @@ debian_command() {
     x86_64/x86_64 | aarch64/arm64)
         packages="$packages musl-dev"
         # Rounded; compiler and C compiler together, on a system that has neither.
-        size="about 225 MB to download"
+        size="about 220 MB to download"
         ;;
     */x86_64)
         before="dpkg --add-architecture amd64 && "

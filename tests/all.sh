@@ -8,6 +8,13 @@ set -eu
 
 cd "$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)"
 
+# Without a compiler there is nothing to test; the command that gets it is told.
+case $(uname -m) in
+aarch64) here=arm64 ;;
+*) here=$(uname -m) ;;
+esac
+deploy/build.sh "$here" look || exit
+
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 1' HUP INT TERM

@@ -35,10 +35,10 @@ trap 'exit 1' HUP INT TERM
 # --- The machine -----------------------------------------------------------------------------
 
 began=$(date +%s)
-# since: how long it took since the last time it was asked.
-since() {
+# report TEXT: a step is done; how long it took is added.
+report() {
     now=$(date +%s)
-    echo "$((now - began)) s"
+    say "$1: $((now - began)) s${2:+, $2}"
     began=$now
 }
 
@@ -56,7 +56,7 @@ cp /etc/resolv.conf "$root/etc/resolv.conf"
 for file in /etc/apt/apt.conf.d/*proxy*; do
     [ ! -e "$file" ] || cp "$file" "$root/etc/apt/apt.conf.d/"
 done
-say "a bare Debian ($suite): $(since), $(du -sm "$root" | cut -f 1) MB"
+report "a bare Debian ($suite)" "$(du -sm "$root" | cut -f 1) MB"
 
 # as USER COMMAND: in the machine, in its checkout. Its processes are gone when it ends.
 as() {
@@ -98,34 +98,38 @@ failed() {
 for step in "$@"; do
     case $step in
     invoke)
-        # Each try may name one more command, and one is enough.
-        try dev "make invoke"
-        [ "$status" -ne 0 ] || { failed "a machine without a compiler needs nothing?" && continue; }
-        line=$(grep -E "^(su -c|sudo) " "$scratch/said" | tail -n 1)
-        [ -n "$line" ] || { failed "make invoke names no command" && continue; }
-        say "make invoke names what is missing: $(since)"
-        say "    $line"
+        # All three name the same one command, and nothing is built before.
+        line=
+        for target in "" test invoke; do
+            try dev "make $target"
+            [ "$status" -ne 0 ] || failed "make $target needs nothing?"
+            named=$(grep -E "^(su -c|sudo) " "$scratch/said" || true)
+            [ -n "$named" ] || failed "make $target names no command"
+            [ "${line:-$named}" = "$named" ] || failed "make $target names another command"
+            line=$named
+        done
+        report "what is missing is named" "$line"
         # Nobody is there to be asked for a password.
         command=$(printf '%s\n' "$line" | sed "s/^su -c '\(.*\)'.*/\1/")
         try root "export DEBIAN_FRONTEND=noninteractive; $command"
         [ "$status" -eq 0 ] || { failed "that command" && continue; }
-        say "that command: $(since), $(grep -o 'Need to get .* of archives' "$scratch/said")"
+        report "that command" "$(grep -o 'Need to get .* of archives' "$scratch/said")"
         try dev "make invoke"
         { [ "$status" -eq 0 ] && grep -q '"Hello' "$scratch/said"; } || failed "make invoke"
-        say "make invoke: $(since)"
+        report "make invoke"
         try dev "make -s invoke"
-        say "make invoke again: $(since)"
+        report "make invoke again"
         ;;
     test)
         try dev "make test"
         [ "$status" -eq 0 ] || failed "make test" 40
-        say "make test: $(since), $(tail -n 1 "$scratch/said")"
+        report "make test" "$(grep '^tests: ' "$scratch/said")"
         ;;
     ci)
         chroot "$root" chown -R root:root "$home/tree"
         try root ".ci/run"
         [ "$status" -eq 0 ] || failed ".ci/run" 40
-        say ".ci/run: $(since), $(tail -n 1 "$scratch/said")"
+        report ".ci/run" "$(grep '^tests: ' "$scratch/said")"
         ;;
     *) failed "there is no step $step" ;;
     esac
