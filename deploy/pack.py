@@ -709,7 +709,7 @@ QUOTED = re.compile(
     | (?P<double>"(?:\\.|[^"\\])*") | \\.""",
     re.X | re.S | re.M,
 )
-HERE = re.compile(r"<<-?[ \t]*(['\"]?)(\w+)\1([^\n]*\n).*?^[ \t]*\2$", re.S | re.M)
+HEREDOC = re.compile(r"<<-?[ \t]*(['\"]?)(\w+)\1([^\n]*\n).*?^[ \t]*\2$", re.S | re.M)
 COMMAND = re.compile(
     r"""(?:^|[;|&(`{])[ \t]*
     (?:(?:!|then|do|else|if|elif|while|until|exec|command|time|env|nohup|timeout[ ]\S+)[ \t]+
@@ -740,7 +740,7 @@ def command_words(text):
             return "''" + blank(found[0])[2:]
         return "  "
 
-    text = HERE.sub(lambda m: " " + m[3] + re.sub(r"[^\n]", "", m[0])[1:], text)
+    text = HEREDOC.sub(lambda m: " " + m[3] + re.sub(r"[^\n]", "", m[0])[1:], text)
     # A line that goes on in the next one is one; the mark counts as a line all the same.
     text = QUOTED.sub(over, text.replace("\\\n", " \1"))
     for found in COMMAND.finditer(text):

@@ -12,7 +12,7 @@ from support import HERE, OTHER, ROOT, environment, run, write
 
 def prefix():
     """Made once, by `make install`."""
-    folder = os.path.join(ROOT, "target", "installed")
+    folder = os.path.join(ROOT, "target", "installed here")
     if not prefix.done:
         shutil.rmtree(folder, ignore_errors=True)
         done = run(["make", "-s", "install", f"PREFIX={folder}"], cwd=ROOT, seconds=900)
