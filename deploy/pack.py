@@ -759,7 +759,9 @@ def run_check(program, folder, handler, path, libraries):
     env.pop("HOME", None)
     if libraries:
         env["LD_LIBRARY_PATH"] = libraries
-    # A session of its own, by which everything that it starts can be found and ended.
+    # A session of its own, by which everything that it starts can be found and ended: so its
+    # number must not get lost to a SIGTERM.
+    Term.held = True
     child = subprocess.Popen(
         [program, "--check"],
         cwd=folder,
@@ -770,6 +772,7 @@ def run_check(program, folder, handler, path, libraries):
         start_new_session=True,
     )
     try:
+        Term.release()
         words, _ = child.communicate(timeout=CHECK_SECONDS)
         return child.returncode, words
     except subprocess.TimeoutExpired:
@@ -777,6 +780,24 @@ def run_check(program, folder, handler, path, libraries):
     finally:
         end_session(child.pid)
         child.wait()
+
+
+class Term:
+    """SIGTERM, which leaves through the `with` blocks as Ctrl-C does. It can be put off."""
+
+    held = came = False
+
+    @classmethod
+    def handle(cls, *_):
+        cls.came = True
+        if not cls.held:
+            sys.exit(143)
+
+    @classmethod
+    def release(cls):
+        cls.held = False
+        if cls.came:
+            sys.exit(143)
 
 
 def end_session(session):
@@ -947,8 +968,7 @@ def add_options(name, command):
 
 
 def main(words):
-    # As Ctrl-C does: leave through the `with` blocks, which remove what is half done.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, Term.handle)
     arguments = parse(words)
     try:
         arguments.run(arguments)
