@@ -68,7 +68,7 @@ as() {
         exec chroot "$root" /usr/bin/env -i PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin \
             TERM=dumb /bin/sh -c "
                 exec setpriv --reuid=$user --regid=$user --init-groups \
-                    env HOME=\$(getent passwd $user | cut -d: -f6) /bin/sh -c \"\$1\"" sh "$3"' \
+                    env USER=$user LOGNAME=$user HOME=\$(getent passwd $user | cut -d: -f6) /bin/sh -c \"\$1\"" sh "$3"' \
         bare "$root" "$1" "$2"
 }
 
