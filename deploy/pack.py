@@ -377,19 +377,22 @@ def find_library(library, name, elf, arch, task):
 
 
 def find_handler(task, handler):
-    """Contract: a file of exactly that name, else the function of a script. Returns the file and
-    whether it is run as a program."""
+    """A file of exactly that name, else the function of a script. Returns the file and whether it
+    is run as a program."""
     if re.search(r"\s", handler) or not 0 < len(handler) <= 128:
         raise Refused(f"handler {handler!r}: Lambda takes 1 to 128 characters without a space.")
+    if os.path.normpath(handler) == "bootstrap":
+        raise Refused("handler bootstrap: that is the runtime itself: name a file or a function.")
     base, _, function = handler.rpartition(".")
-    for name in (handler, f"{base}.sh"):
+    scripts = [f"{base}.sh"] + [base] * base.endswith(".sh")
+    for name in (handler, *scripts):
         source = os.path.normpath(os.path.join(task, name))
         inside = not os.path.relpath(source, task).startswith("..") and not os.path.isabs(name)
         if not inside or not os.path.isfile(source):
             continue
         if name == handler:
             return os.path.realpath(source), True
-        if base and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", function):
+        if base and re.fullmatch(r"[A-Za-z_:][A-Za-z0-9_:-]*", function):
             return os.path.realpath(source), False
     raise Refused(
         f"handler {handler} is neither a file of that name in {task} nor a function of a script "

@@ -301,6 +301,11 @@ class Content(Case):
         self.file("bin/date", elf(OTHER), 0o755)
         self.pack(arch=OTHER, check_with=support.bootstrap())
 
+    def test_script_may_be_named_with_its_ending_and_functions_as_shells_name_them(self):
+        self.script()
+        for handler in ("function.sh.handler", "function.my-handler", "function.lib::run"):
+            self.pack(handler, no_check=True)
+
     def test_interpreter_that_lambda_lacks_is_told(self):
         self.file("app", "#!/usr/bin/env python3\n")
         self.assertIn("is run by python3", self.pack("app", no_check=True).stderr)
@@ -565,6 +570,10 @@ class Refused(Case):
         write(os.path.join(self.folder, "app"), "#!/bin/sh\n", 0o755)
         self.refused("../app", "neither", handler="../app")
         self.refused("/bin/sh", "neither", handler="/bin/sh")
+
+    def test_bootstrap_is_no_handler(self):
+        self.script()
+        self.refused("handler bootstrap", "name a file or a function", handler="bootstrap")
 
     def test_handler_with_a_space_is_refused(self):
         self.script()
