@@ -24,7 +24,8 @@ heading "system calls (SYSCALLS.md has the reasons)"
 section SYSCALLS.md "Calls" | sed -n 's/^| `\([a-z0-9_]*\)`.*/\1/p' | sort | paste -s -d ' ' | fold -s -w 100
 
 heading "artefacts"
-for bootstrap in dist/*/bootstrap; do
+# Other folders of dist hold packages, whose bootstraps are copies of these.
+for bootstrap in dist/x86_64/bootstrap dist/arm64/bootstrap; do
     [ -e "$bootstrap" ] || continue
     sha256sum "$bootstrap"
     cat "${bootstrap%/*}/recipe"
