@@ -1,4 +1,4 @@
-"""deploy/README.md and deploy/MOVING.md: every command in them runs.
+"""docs/deploy.md and docs/migrating.md: every command in them runs.
 
 The lines of the AWS CLI are carried out by the real one, version 2, whose endpoint is a recorder:
 it checks options and values as it would against AWS, and the recorder keeps what AWS would get.
@@ -21,7 +21,7 @@ import zipfile
 
 import support
 from elf import elf
-from support import DEPLOY, ROOT, read, run, write
+from support import DOCS, ROOT, read, run, write
 
 STAND_INS = ["make", "docker", "sam", "terraform"]
 CSC = "arn:aws:lambda:eu-west-1:123456789012:code-signing-config:csc-0123456789abcdef0"
@@ -41,7 +41,7 @@ ANSWERS = {
 
 
 def blocks(name, language):
-    text = read(os.path.join(DEPLOY, name))
+    text = read(os.path.join(DOCS, name))
     return re.findall(rf"(?ms)^```{language}\n(.*?)^```$", text)
 
 
@@ -108,9 +108,9 @@ class Commands(unittest.TestCase):
             DIGEST="sha256:" + 64 * "0",
         )
 
-    def test_every_command_of_the_readme_runs(self):
+    def test_every_command_of_the_deploy_page_runs(self):
         env = self.checkout()
-        found = blocks("README.md", "sh")
+        found = blocks("deploy.md", "sh")
         for block in found:
             text = block.replace("http://127.0.0.1:9000", self.endpoint)
             done = run(["bash", "-euo", "pipefail", "-c", text], cwd=self.folder, env=env)
@@ -179,23 +179,23 @@ class Commands(unittest.TestCase):
         (signing,) = self.calls("PUT", "/2020-06-30/functions/hello/code-signing-config")
         self.assertEqual(json.loads(signing[3]), {"CodeSigningConfigArn": CSC})
 
-    def test_every_command_of_the_moving_page_runs(self):
+    def test_every_command_of_the_migrating_page_runs(self):
         env = self.checkout()
         write(os.path.join(self.folder, "dir", "bootstrap"), "")
-        (text,) = blocks("MOVING.md", "sh")
+        (text,) = blocks("migrating.md", "sh")
         done = run(["bash", "-euo", "pipefail", "-c", text], cwd=self.folder, env=env)
         self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_links_of_the_pages_lead_somewhere(self):
-        for name in ("README.md", "MOVING.md"):
-            for link in re.findall(r"\]\(([^)#]+)[^)]*\)", read(os.path.join(DEPLOY, name))):
-                self.assertTrue(os.path.exists(os.path.join(DEPLOY, link)), f"{name}: {link}")
+        for name in ("deploy.md", "migrating.md"):
+            for link in re.findall(r"\]\(([^)#]+)[^)]*\)", read(os.path.join(DOCS, name))):
+                self.assertTrue(os.path.exists(os.path.join(DOCS, link)), f"{name}: {link}")
 
 
 class Moving(unittest.TestCase):
     def test_function_of_bash_lambda_layer_runs_with_the_adapter_of_the_page(self):
         """Its script is left alone: the response on standard error, the log on standard output."""
-        (adapter,) = blocks("MOVING.md", "bash")
+        (adapter,) = blocks("migrating.md", "bash")
         old = (
             "handler () {\n    set -e\n    EVENT_DATA=$1\n    echo a line for the log\n"
             '    echo "{\\"event\\":$EVENT_DATA,\\"id\\":\\"$AWS_LAMBDA_REQUEST_ID\\"}" >&2\n}\n'
