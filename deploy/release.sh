@@ -5,7 +5,7 @@
 # bootstrap, its recipe, a layer, an example function as a zip, SBOMs in both formats, the command
 # `zerostrap` with all that it needs; the source, the VEX document, a statement of how it was built,
 # and SHA256SUMS over all of it.
-# The same commit and toolchain give the same bytes. Nothing is signed or sent: RELEASING.md.
+# The same commit and toolchain give the same bytes. Nothing is signed or sent: docs/releasing.md.
 set -eu
 
 cd "$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)"

@@ -25,6 +25,7 @@ from aws_schema import MODULES
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 DEPLOY = os.path.join(ROOT, "deploy")
+DOCS = os.path.join(ROOT, "docs")
 PACK = os.path.join(DEPLOY, "pack.py")
 VENV = os.path.join(ROOT, "target", "venv")
 HERE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())

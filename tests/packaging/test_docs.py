@@ -1,4 +1,4 @@
-"""deploy/README.md and deploy/MOVING.md: every command in them runs.
+"""docs/deploy.md and docs/migrating.md: every command in them runs.
 
 The lines of the AWS CLI are carried out by the real one, version 2, whose endpoint is a recorder:
 it checks options and values as it would against AWS, and the recorder keeps what AWS would get.
@@ -20,7 +20,7 @@ import urllib.parse
 import zipfile
 
 import support
-from support import DEPLOY, HERE, ROOT, read, run, write
+from support import DOCS, HERE, ROOT, read, run, write
 
 STAND_INS = ["make", "docker", "sam", "terraform"]
 CSC = "arn:aws:lambda:eu-west-1:123456789012:code-signing-config:csc-0123456789abcdef0"
@@ -40,7 +40,7 @@ ANSWERS = {
 
 
 def blocks(name, language):
-    text = read(os.path.join(DEPLOY, name))
+    text = read(os.path.join(DOCS, name))
     return re.findall(rf"(?ms)^```{language}\n(.*?)^```$", text)
 
 
@@ -113,9 +113,9 @@ class Commands(unittest.TestCase):
             DIGEST="sha256:" + 64 * "0",
         )
 
-    def test_every_command_of_the_readme_runs(self):
+    def test_every_command_of_the_deploy_page_runs(self):
         env = self.checkout()
-        found = blocks("README.md", "sh")
+        found = blocks("deploy.md", "sh")
         for block in found:
             text = block.replace("http://127.0.0.1:9000", self.endpoint)
             done = run(["bash", "-euo", "pipefail", "-c", text], cwd=self.folder, env=env)
@@ -188,21 +188,21 @@ class Commands(unittest.TestCase):
         self.assertEqual(json.loads(signing[3]), {"CodeSigningConfigArn": CSC})
 
     def test_architecture_of_the_page_is_the_machine_s(self):
-        (line,) = [block for block in blocks("README.md", "sh") if "export ARCH=" in block]
+        (line,) = [block for block in blocks("deploy.md", "sh") if "export ARCH=" in block]
         done = run(["bash", "-euc", line + 'echo "$ARCH"'])
         self.assertEqual(done.stdout.strip(), HERE)
 
-    def test_every_command_of_the_moving_page_runs(self):
+    def test_every_command_of_the_migrating_page_runs(self):
         env = self.checkout()
         write(os.path.join(self.folder, "dir", "bootstrap"), "")
-        (text,) = blocks("MOVING.md", "sh")
+        (text,) = blocks("migrating.md", "sh")
         done = run(["bash", "-euo", "pipefail", "-c", text], cwd=self.folder, env=env)
         self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_links_of_the_pages_lead_somewhere(self):
-        for name in ("README.md", "MOVING.md"):
-            for link in re.findall(r"\]\(([^)#]+)[^)]*\)", read(os.path.join(DEPLOY, name))):
-                self.assertTrue(os.path.exists(os.path.join(DEPLOY, link)), f"{name}: {link}")
+        for name in ("deploy.md", "migrating.md"):
+            for link in re.findall(r"\]\(([^)#]+)[^)]*\)", read(os.path.join(DOCS, name))):
+                self.assertTrue(os.path.exists(os.path.join(DOCS, link)), f"{name}: {link}")
 
 
 class Moving(unittest.TestCase):
@@ -214,7 +214,7 @@ class Moving(unittest.TestCase):
 
     def block(self, mark):
         """The block of the page with these words in it."""
-        (found,) = [block for block in blocks("MOVING.md", "bash") if mark in block]
+        (found,) = [block for block in blocks("migrating.md", "bash") if mark in block]
         return found
 
     def serve(self, handler, **more):
@@ -299,7 +299,7 @@ class Tools(unittest.TestCase):
 
     def layer(self, name, folder):
         """Carries out what the page has `docker run` do, on a program of this machine."""
-        (block,) = [block for block in blocks("README.md", "sh") if "dnf install" in block]
+        (block,) = [block for block in blocks("deploy.md", "sh") if "dnf install" in block]
         (script,) = re.findall(r"(?s)sh -euc '\n(.*)'", block)
         tools = os.path.join(folder, "tools")
         script = script.replace("/tools", tools).replace("in jq git", f"in {name}")
@@ -340,7 +340,7 @@ class Tools(unittest.TestCase):
 
 class Cdk(unittest.TestCase):
     def test_stack_of_the_page_is_synthesized(self):
-        (script,) = blocks("README.md", "js")
+        (script,) = blocks("deploy.md", "js")
         modules = support.node_modules("aws-cdk-lib@2.276.0", "constructs@10.8.1")
         with tempfile.TemporaryDirectory() as folder:
             with zipfile.ZipFile(

@@ -183,7 +183,7 @@ fn every_limit_stands_in_the_readme_with_its_value_and_the_other_way_round() {
 
 #[test]
 fn line_counts_of_the_reading_order_are_those_of_the_files() {
-    let audit = read("AUDIT.md");
+    let audit = read("docs/audit.md");
     let table = section(&audit, "Reading order");
     let files = code_below("src");
     let count = |path: &str| {
@@ -212,7 +212,7 @@ fn line_counts_of_the_reading_order_are_those_of_the_files() {
     let right = right.join("\n");
     assert!(
         table.contains(&right),
-        "AUDIT.md: the table is not true; this one is:\n\n{right}\n"
+        "docs/audit.md: the table is not true; this one is:\n\n{right}\n"
     );
     // And each file is explained under a heading of its own.
     let headings = audit
@@ -223,7 +223,7 @@ fn line_counts_of_the_reading_order_are_those_of_the_files() {
     let paths: BTreeSet<_> = files.into_iter().map(|file| file.path).collect();
     assert_none(&differences(
         ("src", &paths),
-        ("AUDIT.md's headings", &headings),
+        ("docs/audit.md's headings", &headings),
     ));
 }
 
@@ -243,7 +243,7 @@ fn every_test_that_a_page_names_is_there() {
     }
     let mut findings = Vec::new();
     let mut count = 0;
-    for page in ["AUDIT.md", "SECURITY.md"] {
+    for page in ["docs/audit.md", "SECURITY.md"] {
         for name in tests_named(&read(page)) {
             count += 1;
             let is_there = [format!("fn {name}("), format!("def {name}(")];

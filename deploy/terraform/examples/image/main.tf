@@ -2,7 +2,7 @@
 # function, once there is an image to run:
 #
 #   terraform -chdir=deploy/terraform/examples/image apply -var architecture=x86_64
-#   docker buildx build ... --push          (deploy/README.md has the whole line)
+#   docker buildx build ... --push          (docs/deploy.md has the whole line)
 #   terraform -chdir=deploy/terraform/examples/image apply -var image_digest=sha256:...
 
 terraform {
