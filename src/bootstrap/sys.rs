@@ -529,8 +529,8 @@ fn shared_group() -> Option<&'static AtomicI32> {
     if address.is_null() {
         return None;
     }
-    // SAFETY: the address is of the shared page, which is never unmapped and is only ever used as an
-    // atomic.
+    // SAFETY: the address is of the shared page, which is never unmapped and is only ever used as
+    // an atomic.
     Some(unsafe { AtomicI32::from_ptr(address) })
 }
 
