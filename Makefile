@@ -71,6 +71,10 @@ lab: ## the same in instructions, counted in a small machine: no noise, bounds o
 vm: ## the artefacts on Linux 5.10 and 6.1 of both architectures, in small machines
 	@tests/vm/run.sh
 
+.PHONY: miri
+miri: ## unit tests of all readers and writers under Miri, where a nightly toolchain has it
+	@tests/miri.sh
+
 .PHONY: soak
 soak: ## 200,000 events with failures, time-outs and API faults mixed in
 	ZEROSTRAP_SOAK=1 cargo test --locked --release --test soak -- --nocapture

