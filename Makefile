@@ -3,24 +3,33 @@
 #
 # ARCH     x86_64 or arm64 (default: this machine's)
 # TASK     the function's folder                 HANDLER  as Lambda's _HANDLER
-# EVENT    a JSON text, or @FILE
+# EVENT    a JSON text, or @FILE                 PORT     where `make serve` listens (9000)
+# TIMEOUT  the function's, in seconds (30)       MEMORY   its memory size in MB (128)
+# ENV_FILE a file of NAME=value lines            PREFIX   where `make install` puts it
+# INCLUDE  a pattern of files to be packed that are left out by default
+# EXCLUDE  a pattern of files to be left out
+# BOOTSTRAP a function that is its own bootstrap, for `make zip`; HANDLER and TASK are not asked then
 
-ARCH ?= $(patsubst aarch64,arm64,$(shell uname -m))
+ARCH ?= $(shell uname -m)
+override ARCH := $(patsubst aarch64,arm64,$(ARCH))
 TASK ?= examples/hello
 HANDLER ?= function.handler
 EVENT ?= {"name":"world"}
+PREFIX ?= /usr/local
 
 # These may hold anything, and make expands a `$` in what it is given. So they are taken as they
 # were written and handed on as environment variables: no recipe pastes them into a shell's line.
-override TASK := $(value TASK)
-override HANDLER := $(value HANDLER)
-override EVENT := $(value EVENT)
-export TASK HANDLER EVENT
+OPTIONS = TASK HANDLER EVENT PORT TIMEOUT MEMORY ENV_FILE INCLUDE EXCLUDE BOOTSTRAP PREFIX DESTDIR
+$(foreach name,$(OPTIONS),$(eval override $(name) := $$(value $(name))))
+export $(OPTIONS)
 
-BOOTSTRAP = dist/$(ARCH)/bootstrap
-TARGET_DIR = $${CARGO_TARGET_DIR:-target}
 # What make adds to the environment is none of the function's business.
-UNSET = unset TASK HANDLER EVENT MAKEFLAGS MAKEOVERRIDES MFLAGS MAKELEVEL
+UNSET = unset $(OPTIONS) ARCH MAKEFLAGS MAKEOVERRIDES MFLAGS MAKELEVEL
+# The options of both commands. Make itself ends by Ctrl-C, and prints an error if a recipe does.
+FUNCTION = --arch "$(ARCH)" --task "$$TASK" --handler "$$HANDLER" --interrupted 0 \
+	$${TIMEOUT:+"--timeout=$$TIMEOUT"} $${MEMORY:+"--memory=$$MEMORY"} \
+	$${ENV_FILE:+"--env-file=$$ENV_FILE"}
+PACKED = $${INCLUDE:+"--include=$$INCLUDE"} $${EXCLUDE:+"--exclude=$$EXCLUDE"}
 
 .DEFAULT_GOAL := build
 
@@ -29,22 +38,16 @@ build: ## static dist/ARCH/bootstrap
 	@deploy/build.sh "$(ARCH)"
 
 .PHONY: invoke
-invoke: emulator ## runs HANDLER of TASK once with EVENT; the response on standard output
-	@bootstrap=$$(deploy/local.sh "$(ARCH)") || exit; \
-	set -- --task "$$TASK" --handler "$$HANDLER" --event "$$EVENT"; \
-	$(UNSET); \
-	exec "$(TARGET_DIR)/debug/examples/emulator" invoke --bootstrap "$$bootstrap" "$$@"
+invoke: ## runs HANDLER of TASK once with EVENT; the response on standard output
+	@set -- $(FUNCTION) --event "$$EVENT"; $(UNSET); exec deploy/zerostrap invoke "$$@"
 
 .PHONY: serve
-serve: emulator ## serves HANDLER of TASK on port 9000 until Ctrl-C
-	@bootstrap=$$(deploy/local.sh "$(ARCH)") || exit; \
-	set -- --task "$$TASK" --handler "$$HANDLER" --port 9000; \
-	$(UNSET); \
-	exec "$(TARGET_DIR)/debug/examples/emulator" serve --bootstrap "$$bootstrap" "$$@"
+serve: ## serves HANDLER of TASK on PORT until Ctrl-C
+	@set -- $(FUNCTION) $${PORT:+"--port=$$PORT"}; $(UNSET); exec deploy/zerostrap serve "$$@"
 
-.PHONY: emulator
-emulator:
-	@cargo build --quiet --locked --example emulator --target-dir "$(TARGET_DIR)"
+.PHONY: check
+check: ## says what of HANDLER in TASK would fail on Lambda
+	@exec deploy/zerostrap check --arch "$(ARCH)" --task "$$TASK" --handler "$$HANDLER" $(PACKED)
 
 .PHONY: test
 test: ## all tests that can run on this machine; says what was skipped and why
@@ -77,13 +80,18 @@ soak: ## 200,000 events with failures, time-outs and API faults mixed in
 	ZEROSTRAP_SOAK=1 cargo test --locked --release --test soak -- --nocapture
 
 .PHONY: zip
-zip: build ## dist/function.zip of TASK and HANDLER: same input, same bytes
-	@python3 deploy/pack.py zip --bootstrap "$(BOOTSTRAP)" --task "$$TASK" \
-	    --handler "$$HANDLER" --arch "$(ARCH)" --out dist/function.zip
+zip: ## dist/function.zip of TASK and HANDLER: same input, same bytes
+	@set -- --task "$$TASK" --handler "$$HANDLER"; \
+	[ -z "$$BOOTSTRAP" ] || set -- --bootstrap "$$BOOTSTRAP"; \
+	exec deploy/zerostrap zip --arch "$(ARCH)" "$$@" $(PACKED) --out dist/function.zip
 
 .PHONY: layer
-layer: build ## dist/ARCH/layer.zip: the bootstrap alone, for functions that share it
-	@python3 deploy/pack.py layer --bootstrap "$(BOOTSTRAP)" --out "dist/$(ARCH)/layer.zip"
+layer: ## dist/ARCH/layer.zip: the bootstrap alone, for functions that share it
+	@exec deploy/zerostrap layer --arch "$(ARCH)" --out "dist/$(ARCH)/layer.zip"
+
+.PHONY: install
+install: ## the command `zerostrap` and what it needs, below PREFIX (/usr/local)
+	@deploy/install.sh "$$DESTDIR$$PREFIX"
 
 .PHONY: audit
 audit: build ## reading order, line counts, unsafe inventory, system calls, sha256
@@ -92,6 +100,10 @@ audit: build ## reading order, line counts, unsafe inventory, system calls, sha2
 .PHONY: reproduce
 reproduce: ## builds both architectures twice, under different circumstances, and compares
 	@deploy/reproduce.sh
+
+.PHONY: bare
+bare: ## the commands of the README in a bare Debian: needs root, debootstrap, about 12 minutes
+	@tests/bare/run.sh
 
 .PHONY: release
 release: ## dist/ with all that a release consists of
@@ -105,4 +117,4 @@ clean: ## removes dist/ and target/
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | \
 	    while IFS='|' read -r target does; do printf '%-16s%s\n' "$$target" "$$does"; done
-	@sed -n 's/^# \([A-Z]\{4,\} .*\)/\1/p' Makefile
+	@sed -n 's/^# \([A-Z_]\{4,\} .*\)/\1/p' Makefile

@@ -3,10 +3,13 @@
 #
 #   deploy/build.sh ARCH            ARCH: x86_64 or arm64
 #   deploy/build.sh ARCH symbols    the same code as dist/ARCH/bootstrap.symbols, for profilers
+#   deploy/build.sh ARCH emulator    the local Runtime API instead, as dist/ARCH/emulator
+#   deploy/build.sh ARCH look        looks for the toolchain and builds nothing
 #
 # In: the source tree and a Rust toolchain: rustup's, or Debian's packages alone. Out:
 # dist/ARCH/bootstrap, and dist/ARCH/recipe, one line that says how it was built. The same tree and
 # the same toolchain give the same bytes in any folder, for any user, on any day.
+# ZEROSTRAP_QUIET=1 leaves out all but errors.
 # Exit status: 0 built, 1 the build failed, 3 something is missing that this script cannot get; the
 # last line is then the command that gets it.
 set -eu
@@ -19,7 +22,8 @@ say() { printf 'build: %s\n' "$*" >&2; }
 # missing WHAT COMMAND
 missing() {
     say "$1; run:"
-    say "    $2"
+    # Alone on its line, so that it can be pasted.
+    printf '%s\n' "$2" >&2
     exit 3
 }
 
@@ -27,7 +31,18 @@ case ${1-} in
 x86_64) machine=x86_64 ;;
 arm64) machine=aarch64 ;;
 *)
-    say "usage: deploy/build.sh x86_64|arm64"
+    say "usage: deploy/build.sh x86_64|arm64 [symbols|emulator|look]"
+    exit 1
+    ;;
+esac
+symbols=
+case ${2-} in
+"") what=bootstrap kind=--bin ;;
+symbols) what=bootstrap kind=--bin symbols=yes ;;
+emulator) what=emulator kind=--example ;;
+look) what= ;;
+*)
+    say "usage: deploy/build.sh x86_64|arm64 [symbols|emulator|look]"
     exit 1
     ;;
 esac
@@ -42,25 +57,49 @@ target_dir=${CARGO_TARGET_DIR:-target}
 # Debian's packages for this build, as a command. The compiler of the release itself is too old;
 # the packages named -web are the newer ones that Debian keeps for its web browsers.
 debian_command() {
-    packages="rustc-web cargo-web rust-web-src"
+    packages="rustc-web cargo-web rust-web-src gcc libc6-dev"
+    before=
     case $(uname -m)/$arch in
     x86_64/x86_64 | aarch64/arm64)
-        echo "apt-get install $packages gcc musl-dev"
-        return
+        packages="$packages musl-dev"
+        # Rounded; compiler and C compiler together, on a system that has neither.
+        size="about 220 MB to download"
         ;;
-    */x86_64) debian=amd64 gcc=gcc-x86-64-linux-gnu ;;
-    *) debian=arm64 gcc=gcc-aarch64-linux-gnu ;;
+    */x86_64)
+        before="dpkg --add-architecture amd64 && "
+        packages="$packages gcc-x86-64-linux-gnu musl-dev:amd64"
+        size="about 270 MB to download"
+        ;;
+    *)
+        before="dpkg --add-architecture arm64 && "
+        packages="$packages gcc-aarch64-linux-gnu musl-dev:arm64"
+        size="about 270 MB to download"
+        ;;
     esac
-    echo "dpkg --add-architecture $debian && apt-get update &&" \
-        "apt-get install $packages gcc $gcc musl-dev:$debian"
+    as_root "${before}apt-get update && apt-get install --yes --no-install-recommends $packages"
+    # To a shell this is a comment.
+    line="$line  # $size"
+}
+
+# as_root COMMANDS: puts them into $line, in the form that works for this user on this machine.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        line=$1
+    elif command -v sudo >/dev/null; then
+        line="sudo sh -c '$1'"
+    else
+        line="su -c '$1'"
+    fi
 }
 
 get_command() {
     if [ ! -e /etc/debian_version ] || is_rustups; then
-        echo "rustup target add $target && rustup component add rust-src    (rustup: rustup.rs)"
+        line="rustup target add $target && rustup component add rust-src"
+        is_rustups || line="curl -fsS https://sh.rustup.rs | sh  # about 200 MB to download"
     else
         debian_command
     fi
+    printf '%s\n' "$line"
 }
 
 # Whether the cargo that will run is rustup's, for then rustup can add to it what is missing.
@@ -68,9 +107,15 @@ is_rustups() {
     rustup=$(command -v rustup) && [ "$(dirname "$rustup")" = "$(dirname "$(command -v cargo)")" ]
 }
 
+# gcc without the rest, for who has a compiler of Rust.
+get_linker() {
+    as_root "apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev"
+    printf '%s\n' "$line  # about 60 MB to download"
+}
+
 command -v cargo >/dev/null || missing "there is no cargo on the PATH" "$(get_command)"
 command -v cc >/dev/null || missing "there is no C linker, which build.rs needs" \
-    "apt-get install gcc libc6-dev"
+    "$(get_linker)"
 
 if is_rustups; then
     by=rustup
@@ -97,6 +142,8 @@ own=$sysroot/lib/rustlib/$target/lib
 # What Debian's musl-dev brings.
 debian_musl=/usr/lib/$machine-linux-musl
 
+[ -n "$what" ] || exit 0
+
 if [ "$by" = rustup ]; then
     [ -d "$own/self-contained" ] || rustup target add "$target" >&2 ||
         say "rustup could not add the target $target"
@@ -107,8 +154,7 @@ fi
 # --- How std is had --------------------------------------------------------------------------
 
 # Cargo's arguments are collected in "$@".
-what=${2-}
-set -- build --release --locked --bin bootstrap --target "$target"
+set -- build --release --locked "$kind" "$what" --target "$target"
 
 # std has dependencies of its own, locked beside its source. Debian brings them along; otherwise
 # Cargo fetches them, once, from its registry.
@@ -191,17 +237,22 @@ done
 
 # --- The build -------------------------------------------------------------------------------
 
-if [ "$what" = symbols ]; then
+if [ -n "$symbols" ]; then
     target_dir=$target_dir/symbols
     set -- "$@" --config 'profile.release.strip="none"'
 fi
 set -- "$@" --target-dir "$target_dir"
 
 recipe="$target, Rust $release ($by), std $std, linked by $linker"
-say "$recipe"
+# A caller that has other things to say wants to hear of errors only.
+if [ -n "${ZEROSTRAP_QUIET-}" ]; then
+    set -- "$@" --quiet
+else
+    say "$recipe"
+fi
 cargo "$@"
 
-if [ "$what" = symbols ]; then
+if [ -n "$symbols" ]; then
     mkdir -p "dist/$arch"
     install -m 0755 "$target_dir/$target/release/bootstrap" "dist/$arch/bootstrap.symbols"
     exit
@@ -209,6 +260,8 @@ fi
 
 # Modes are set and not left to the umask. Removing first leaves a copy that is running alone.
 mkdir -p "dist/$arch"
-install -m 0755 "$target_dir/$target/release/bootstrap" "dist/$arch/bootstrap"
-printf '%s\n' "$recipe" >"dist/$arch/recipe"
-say "dist/$arch/bootstrap, $(wc -c <"dist/$arch/bootstrap") bytes"
+built=$target_dir/$target/release
+[ "$kind" = --bin ] || built=$built/examples
+install -m 0755 "$built/$what" "dist/$arch/$what"
+[ "$kind" != --bin ] || printf '%s\n' "$recipe" >"dist/$arch/recipe"
+[ -n "${ZEROSTRAP_QUIET-}" ] || say "dist/$arch/$what, $(wc -c <"dist/$arch/$what") bytes"

@@ -2,12 +2,15 @@
 """Packs a function for Lambda: the bootstrap and a folder become a zip, a layer or a file tree.
 
     pack.py zip   --bootstrap FILE --task DIR --handler NAME --arch ARCH --out FILE.zip
-    pack.py layer --bootstrap FILE --out FILE.zip
+    pack.py check --bootstrap FILE --task DIR --handler NAME --arch ARCH
+    pack.py layer --bootstrap FILE --arch ARCH --out FILE.zip
     pack.py tree  --bootstrap FILE --task DIR --handler NAME --arch ARCH --out DIR
 
-In: a bootstrap, a folder, the handler's name. Out: the package, and on standard output its size
-and its sha256 in hex and in base64 (what Terraform calls source_code_hash). Whatever would fail
-on Lambda is refused here: one sentence on standard error, exit status 1, nothing written.
+In: a bootstrap, a folder, the handler's name; without a handler the bootstrap is the function
+itself. Out: the package, and on standard output its architecture, its size and its sha256 in hex
+and in base64 (what Terraform calls source_code_hash). Whatever would fail on Lambda is refused
+here: one sentence on standard error, exit status 1, nothing written. What is left out of the
+package, and what can only be guessed, is told by lines that begin with "note: ".
 
 The same input gives the same bytes: entries are sorted, times are fixed, modes are made from what
 a file is and not from what the umask left. It never reads a clock, a user name or the network.
@@ -16,10 +19,12 @@ a file is and not from what the umask left. It never reads a clock, a user name 
 import argparse
 import base64
 import contextlib
+import fnmatch
 import hashlib
 import os
 import platform
 import re
+import shutil
 import signal
 import stat
 import struct
@@ -46,6 +51,7 @@ DT_NEEDED, DT_STRTAB, DT_RPATH, DT_RUNPATH = 1, 5, 15, 29
 DT_FLAGS_1, DF_1_PIE = 0x6FFFFFFB, 0x08000000
 DT_VERNEED, DT_VERNEEDNUM = 0x6FFFFFFE, 0x6FFFFFFF
 MACHINES = {62: "x86_64", 183: "arm64"}
+MACHINE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
 LOADERS = {"x86_64": "/lib64/ld-linux-x86-64.so.2", "arm64": "/lib/ld-linux-aarch64.so.1"}
 
 # What a program may count on in provided.al2023, which is Amazon Linux 2023's minimal image: the
@@ -61,6 +67,24 @@ RUNTIME_VERSIONS = {"GLIBC": (2, 34), "GLIBCXX": (3, 4, 29), "CXXABI": (1, 3, 13
 # Interpreters that provided.al2023 has; any other needs a layer or an image.
 INTERPRETERS = frozenset(["sh", "bash", "env", "awk", "gawk"])
 SHELLS = frozenset(["sh", "bash", "dash", "ash", "ksh", "zsh"])
+
+# The commands of provided.al2023; the file names its source.
+COMMANDS = os.path.join(os.path.dirname(os.path.realpath(__file__)), "provided.al2023.commands")
+# Commands that functions call and that are not there; others are told if this machine has them.
+MISSED = frozenset(
+    """aws bc bzip2 column diff dig docker file find gcc git gunzip gzip host hostname ip java jq kill
+    killall less make mysql nc node nslookup openssl perl pgrep php pip pip3 ping ps psql python
+    python3 rsync ruby scp sftp sqlite3 ssh ssh-keygen sudo tar tput unzip uuidgen watch wget which
+    xargs xxd xz yq yum zcat zip zstd""".split()
+)
+
+# What lies in a function's folder and is no part of it: secrets, events to try it with, what
+# version control and editors leave. A pattern stands for a path or for a name in any folder.
+LEFT_OUT = (
+    ".env .env.* .git .gitignore .gitattributes .hg .svn .aws .ssh *.pem *.key *.p12 *.pfx id_rsa* "
+    "id_dsa* id_ecdsa* id_ed25519* event*.json *~ .*.swp .*.swo #*# .#* .idea .vscode .DS_Store "
+    "Thumbs.db"
+).split()
 
 # deflate is a format, not a function: another zlib may pack the same bytes differently. This is
 # what zlib 1.2.13 makes of the sample in `usual_zlib`.
@@ -178,22 +202,64 @@ def elf_of(source, content):
         raise Refused(f"{source} is a damaged ELF file: build or copy it again.")
 
 
-def walk(task):
-    """Every entry of the folder, sorted by the bytes of its name."""
+class Choice:
+    """Which entries of the folder are packed."""
+
+    def __init__(self, arguments):
+        self.include, self.exclude = arguments.include, arguments.exclude
+        self.out = os.path.realpath(arguments.out) if arguments.out else None
+        self.left_out, self.paths = [], set()
+
+    def takes(self, name, source):
+        def among(patterns):
+            leaf = os.path.basename(name)
+            return any(
+                fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(leaf, pattern)
+                for pattern in patterns
+            )
+
+        by_default = not among(LEFT_OUT) or among(self.include)
+        # The package of yesterday, which is written into the folder itself.
+        if os.path.realpath(source) == self.out or among(self.exclude) or not by_default:
+            self.paths.add(os.path.realpath(source))
+            if not by_default and not among(self.exclude):
+                self.left_out.append(name)
+            return False
+        return True
+
+    def tell(self):
+        if self.left_out:
+            names = ", ".join(self.left_out[:10])
+            more = len(self.left_out) - 10
+            names += f" and {more} more" if more > 0 else ""
+            note(f"left out: {names} (--include takes a pattern of what to pack all the same).")
+
+    def has_left_out(self, path):
+        path = os.path.realpath(path)
+        return any(path == left or path.startswith(left + os.sep) for left in self.paths)
+
+
+def walk(task, choice):
+    """Every entry of the folder that is packed, sorted by the bytes of its name."""
     found = []
 
     def failed(error):
         raise Refused(f"{error.filename} cannot be read ({error.strerror}): mend its mode.")
 
     for folder, folders, files in os.walk(task, onerror=failed):
-        for leaf in folders + files:
+        for leaf in sorted(folders + files):
             source = os.path.join(folder, leaf)
             name = os.path.relpath(source, task)
+            if not choice.takes(name, source):
+                if leaf in folders:
+                    folders.remove(leaf)
+                continue
             try:
                 name.encode()
             except UnicodeEncodeError:
                 raise Refused(f"{source!r} has a name that is not UTF-8: rename it.")
             found.append(File(name, source))
+    choice.tell()
     return sorted(found, key=lambda file: file.name.encode())
 
 
@@ -203,8 +269,13 @@ def within(path, folder):
     return os.path.commonpath([root, os.path.realpath(path)]) == root
 
 
-def check_link(file, task):
+def check_link(file, task, choice):
     target = os.readlink(file.source)
+    if choice.has_left_out(file.source):
+        raise Refused(
+            f"{file.source} is a link to {target}, which is left out of the package: pack it by "
+            "--include, or remove the link."
+        )
     # By its words as well: out of the folder and back in by its name here does not lead back there.
     words = os.path.normpath(os.path.join(os.path.dirname(file.name), target))
     if words.split("/")[0] in ("..", "") or not within(file.source, task):
@@ -286,11 +357,14 @@ def check_versions(source, elf):
 
 
 def find_library(library, name, elf, arch, task):
-    """The folders of a package that the loader searches: RUNPATH, then LD_LIBRARY_PATH."""
-    origin = os.path.join("/var/task", os.path.dirname(name))
+    """The folders of a package that the loader searches: RUNPATH, then LD_LIBRARY_PATH. A layer
+    lies in /opt, where only lib is searched; its own paths then begin so."""
+    root = "/var/task"
+    origin = os.path.join(root, os.path.dirname(name))
     search = [re.sub(r"\$\{?ORIGIN\}?", lambda _: origin, part) for part in elf.search]
-    for folder in search + ["/var/task", "/var/task/lib"]:
-        inside = os.path.relpath(os.path.normpath(folder), "/var/task")
+    search = [re.sub("^/opt(/|$)", root + r"\1", part) for part in search]
+    for folder in search + [root, f"{root}/lib"]:
+        inside = os.path.relpath(os.path.normpath(folder), root)
         if inside.startswith(".."):
             continue
         source = os.path.normpath(os.path.join(task, inside, library))
@@ -303,19 +377,22 @@ def find_library(library, name, elf, arch, task):
 
 
 def find_handler(task, handler):
-    """Contract: a file of exactly that name, else the function of a script. Returns the file and
-    whether it is run as a program."""
+    """A file of exactly that name, else the function of a script. Returns the file and whether it
+    is run as a program."""
     if re.search(r"\s", handler) or not 0 < len(handler) <= 128:
         raise Refused(f"handler {handler!r}: Lambda takes 1 to 128 characters without a space.")
+    if os.path.normpath(handler) == "bootstrap":
+        raise Refused("handler bootstrap: that is the runtime itself: name a file or a function.")
     base, _, function = handler.rpartition(".")
-    for name in (handler, f"{base}.sh"):
+    scripts = [f"{base}.sh"] + [base] * base.endswith(".sh")
+    for name in (handler, *scripts):
         source = os.path.normpath(os.path.join(task, name))
         inside = not os.path.relpath(source, task).startswith("..") and not os.path.isabs(name)
         if not inside or not os.path.isfile(source):
             continue
         if name == handler:
             return os.path.realpath(source), True
-        if base and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", function):
+        if base and re.fullmatch(r"[A-Za-z_:][A-Za-z0-9_:-]*", function):
             return os.path.realpath(source), False
     raise Refused(
         f"handler {handler} is neither a file of that name in {task} nor a function of a script "
@@ -326,18 +403,44 @@ def find_handler(task, handler):
 def collect(arguments):
     """Everything that goes into a function's package, as (entry, content), each one checked."""
     task, arch = arguments.task, arguments.arch
-    if not os.path.isdir(task):
-        raise Refused(f"{task} is not a folder: --task takes the function's folder.")
-    if within(arguments.out, task):
-        raise Refused(
-            f"{arguments.out} lies in {task} and would be packed itself: write elsewhere."
-        )
-    entries = walk(task)
-    handler, is_program = find_handler(task, arguments.handler)
-    bootstrap = bootstrap_entry(arguments.bootstrap, arch)
+    if task is None and arguments.handler is None:
+        # A function that is one program.
+        bootstrap = bootstrap_entry(arguments.bootstrap, arch, own=True)
+        return [(bootstrap, bootstrap.content())]
+    check_folder(task, arguments.out)
+    choice = Choice(arguments)
+    entries = walk(task, choice)
+    handler, is_program = None, False
+    if arguments.handler is not None:
+        handler, is_program = find_handler(task, arguments.handler)
+        if choice.has_left_out(handler):
+            raise Refused(f"{handler} is the handler and is left out: pack it by --include.")
+    bootstrap = bootstrap_entry(arguments.bootstrap, arch, own=arguments.handler is None)
     entries = [entry for entry in entries if not same_bootstrap(entry, bootstrap)]
     if not arguments.without_bootstrap:
         entries.insert(0, bootstrap)
+    check_size(task, entries)
+    package = []
+    for entry in entries:
+        content = entry.content()
+        check_entry(entry, content, arguments, choice)
+        if is_program and not entry.is_link and os.path.realpath(entry.source) == handler:
+            check_handler_program(entry, content)
+        package.append((entry, content))
+    return package
+
+
+def check_folder(task, out):
+    if not os.path.isdir(task):
+        raise Refused(f"{task} is not a folder: --task takes the function's folder.")
+    # At its top the package of yesterday can be told from the function; deeper it would bring a
+    # folder along.
+    inside = out and within(out, task)
+    if inside and os.path.dirname(os.path.realpath(out)) != os.path.realpath(task):
+        raise Refused(f"{out} lies in {task} and would be packed itself: write elsewhere.")
+
+
+def check_size(task, entries):
     total = sum(entry.size for entry in entries)
     if total > UNPACKED_LIMIT:
         largest = max(entries, key=lambda entry: entry.size)
@@ -346,20 +449,17 @@ def collect(arguments):
             f"function does not need, beginning with {largest.source} ({largest.size} bytes), or "
             "deploy an image."
         )
-    package = []
-    for entry in entries:
-        content = entry.content()
-        if entry.is_link:
-            check_link(entry, task)
-        else:
-            check_line_ends(entry, content)
-            elf = elf_of(entry.source, content)
-            if elf is not None and elf.is_program():
-                check_program(entry, elf, arch, task, arguments.library)
-            if is_program and os.path.realpath(entry.source) == handler:
-                check_handler_program(entry, content)
-        package.append((entry, content))
-    return package
+
+
+def check_entry(entry, content, arguments, choice):
+    """What holds for every file of a package."""
+    if entry.is_link:
+        check_link(entry, arguments.task, choice)
+        return
+    check_line_ends(entry, content)
+    elf = elf_of(entry.source, content)
+    if elf is not None and elf.is_program() and entry.name != "bootstrap":
+        check_program(entry, elf, arguments.arch, arguments.task, arguments.library)
 
 
 def check_handler_program(entry, content):
@@ -374,19 +474,31 @@ def check_handler_program(entry, content):
         note(f"{entry.source} is run by {name}, which provided.al2023 lacks: bring it in a layer.")
 
 
-def bootstrap_entry(path, arch=None):
-    """The bootstrap itself: a static program, which needs nothing of the image it lands in."""
+def bootstrap_entry(path, arch=None, own=False):
+    """The bootstrap itself: a static program, which needs nothing of the image it lands in. `own`:
+    it is the function as well."""
     if not os.path.isfile(path):
-        raise Refused(f"{path} is not there: make ARCH={arch or 'arm64'} builds the bootstrap.")
+        how = "build the function" if own else f"make ARCH={arch or 'arm64'} builds the bootstrap"
+        raise Refused(f"{path} is not there: {how}.")
     entry = File("bootstrap", os.path.realpath(path))
     elf = elf_of(path, entry.content())
-    if elf is None or not elf.is_program() or elf.interpreter is not None or elf.needed:
-        raise Refused(f"{path} is not a static program: --bootstrap takes what make builds.")
+    target = {"x86_64": "x86_64", "arm64": "aarch64"}.get(arch, "MACHINE") + "-unknown-linux-musl"
+    if elf is None or not elf.is_program():
+        how = "--bootstrap takes the program" if own else "--bootstrap takes what make builds"
+        raise Refused(f"{path} is not a static program: {how}.")
     if elf.architecture() not in (arch, *([] if arch else LOADERS)):
+        how = f"cargo build --target {target}, or pack with --arch" if own else f"make ARCH={arch}"
         raise Refused(
-            f"{path} is a bootstrap for {elf.architecture()} and the function is for {arch}: "
-            f"make ARCH={arch}"
+            f"{path} is a bootstrap for {elf.architecture()} and the function is for {arch}: {how}"
         )
+    if elf.interpreter is not None or elf.needed:
+        why = f"it needs {', '.join(elf.needed) or elf.interpreter}"
+        how = (
+            f"cargo build --release --target {target}"
+            if own
+            else "--bootstrap takes what make builds"
+        )
+        raise Refused(f"{path} is not a static program, {why}: {how}.")
     return entry
 
 
@@ -449,52 +561,221 @@ def lay_out(package, folder):
 
 
 def preflight(package, arguments):
-    """Runs `bootstrap --check` on the package laid out as on Lambda, with the code of init."""
-    here = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    if arguments.no_check:
+    """Runs `bootstrap --check` on the package laid out as on Lambda, with the code of init and the
+    commands that provided.al2023 has."""
+    if arguments.no_check or arguments.handler is None:
         return
-    if arguments.arch != here:
+    scan_commands(package, arguments)
+    foreign = arguments.arch != MACHINE
+    if foreign:
         path, is_program = find_handler(arguments.task, arguments.handler)
         with open(path, "rb") as file:
-            compiled = is_program and file.read(4) == b"\x7fELF"
-        if compiled or arguments.check_with is None:
-            note(
-                f"bootstrap --check was not run, as the package is for {arguments.arch} and this "
-                f"machine is {here}; scripts can be checked with --check-with."
-            )
-            return
+            # Nothing is sourced, and all there is to know of such a file is in its ELF head.
+            if is_program and file.read(4) == b"\x7fELF":
+                return
     with staged(arguments.out) as folder:
-        lay_out(package, folder)
-        own = arguments.bootstrap if arguments.without_bootstrap else f"{folder}/bootstrap"
-        program = arguments.check_with or own
-        status, words = run_check(os.path.abspath(program), folder, arguments.handler)
+        task, path = os.path.join(folder, "task"), os.path.join(folder, "path")
+        os.mkdir(task)
+        lay_out(package, task)
+        commands(path, arguments.command_name)
+        for entry, content in package:
+            if not entry.is_link and not entry.is_folder:
+                as_on_lambda(os.path.join(task, entry.name), content, arguments.arch, path)
+        own = arguments.bootstrap if arguments.without_bootstrap else f"{task}/bootstrap"
+        program = arguments.check_with or (beside(arguments.bootstrap) if foreign else own)
+        libraries = None if foreign else f"{task}:{task}/lib"
+        status, words = run_check(
+            os.path.abspath(program), task, arguments.handler, f"{path}:{task}/bin", libraries
+        )
         # The last line is the bootstrap's own; what the script wrote comes before it.
-        lines = words.decode("utf-8", "replace").replace(folder, arguments.task).splitlines()
+        lines = words.decode("utf-8", "replace").replace(task, arguments.task).splitlines()
     if status is None:
         raise Refused(
             f"handler {arguments.handler} of {arguments.task} was not ready after {CHECK_SECONDS} "
             "s: Lambda gives an init 10 s, so do less when the script is loaded."
         )
     if status != 0:
+        why = lines[-1] if lines else f"bootstrap --check gave {status} and no word."
+        missing = re.search(
+            r"([A-Za-z0-9_.+-]+): (?:command not found|not found)$", "\n".join(lines), re.M
+        )
+        if missing and missing[1] in known_commands():
+            note(f"{missing[1]}, which provided.al2023 has, is not here: init was not checked.")
+            return
+        if missing:
+            name = missing[1]
+            why += f" ({name}: provided.al2023 has no such command; {HOW_TO_BRING.format(name)})"
         raise Refused(
-            f"handler {arguments.handler} of {arguments.task} would not start on Lambda: "
-            f"{lines[-1] if lines else f'bootstrap --check gave {status} and no word.'}"
+            f"handler {arguments.handler} of {arguments.task} would not start on Lambda: {why}"
         )
 
 
-def run_check(program, folder, handler):
+HOW_TO_BRING = "put it into bin/ of the folder, or say --command {0} when a layer brings it"
+
+
+def beside(bootstrap):
+    """The bootstrap of this machine that lies beside one of another, as make and the installed
+    command have them."""
+    path = os.path.join(os.path.dirname(os.path.abspath(bootstrap)), "..", MACHINE, "bootstrap")
+    if not os.path.isfile(path):
+        raise Refused(
+            f"there is no bootstrap of this machine beside {bootstrap} to check the function with: "
+            f"make ARCH={MACHINE} builds it, --check-with names one, --no-check leaves it out."
+        )
+    return path
+
+
+def known_commands():
+    with open(COMMANDS, encoding="utf-8") as file:
+        lines = [line for line in file if not line.startswith("#")]
+    return "".join(lines).split()
+
+
+def commands(folder, more):
+    """A folder with those commands of this machine that provided.al2023 has as well."""
+    os.mkdir(folder)
+    for name in [*known_commands(), *more]:
+        # /bin/sh is bash there, which then keeps to POSIX.
+        found = shutil.which("bash") if name == "sh" else None
+        found = found or shutil.which("gawk" if name == "awk" else name) or shutil.which(name)
+        found = found or (shutil.which("awk") if name == "gawk" else None)
+        if found:
+            os.symlink(os.path.realpath(found), os.path.join(folder, name))
+
+
+def as_on_lambda(path, content, arch, commands_folder):
+    """Changes a file of the copy that is checked so that it runs here as it will there."""
+    interpreter = interpreter_of(content)
+    if interpreter[:1] and interpreter[0] in ("/bin/sh", "/usr/bin/sh"):
+        first, rest = content.split(b"\n", 1) if b"\n" in content else (content, b"")
+        words = b" ".join([os.fsencode(os.path.join(commands_folder, "sh")), *first.split()[1:]])
+        replace(path, b"#!" + words + b"\n" + rest)
+    elif (
+        arch != MACHINE and content.startswith(b"\x7fELF") and os.path.basename(path) != "bootstrap"
+    ):
+        # A program that cannot run here: this machine's of that name, if there is one.
+        twin = shutil.which(os.path.basename(path))
+        if twin:
+            os.remove(path)
+            os.symlink(twin, path)
+
+
+def replace(path, content):
+    mode = os.stat(path).st_mode
+    os.remove(path)
+    with open(path, "xb") as file:
+        file.write(content)
+    os.chmod(path, stat.S_IMODE(mode))
+
+
+def scan_commands(package, arguments):
+    """Tells of commands that a script may call and that nobody brings. It reads words and knows no
+    grammar, so it refuses nothing: `--check` does, for what runs at init."""
+    scripts = {}
+    for entry, content in package:
+        shell = [os.path.basename(word) for word in interpreter_of(content)[:2]]
+        named = entry.name.endswith((".sh", ".bash")) and not shell
+        if not entry.is_link and (named or SHELLS.intersection(shell)):
+            scripts[entry] = content.decode("utf-8", "replace")
+    brought = {
+        os.path.basename(entry.name) for entry, _ in package if entry.name.startswith("bin/")
+    }
+    there = brought.union(known_commands(), arguments.command_name, SHELL_WORDS)
+    for text in scripts.values():
+        there.update(re.findall(r"(?m)^[ \t]*(?:function[ \t]+)?([\w:.-]+)[ \t]*\(\)", text))
+        there.update(re.findall(r"(?m)^[ \t]*function[ \t]+([\w:.-]+)", text))
+        there.update(re.findall(r"\balias ([\w.-]+)=", text))
+    told = set()
+    for entry, text in scripts.items():
+        for line, name in command_words(text):
+            if name in there or name in told or not (name in MISSED or shutil.which(name)):
+                continue
+            told.add(name)
+            note(
+                f"{entry.source}, line {line}, perhaps calls {name}, which provided.al2023 lacks: "
+                f"{HOW_TO_BRING.format(name)}."
+            )
+
+
+# Words of the shells' grammar, and commands that the shells have built in.
+SHELL_WORDS = frozenset(
+    """! [[ ]] { } alias bg bind break builtin caller case cd command compgen complete continue
+    coproc declare dirs disown do done elif else enable esac eval exec exit export fc fg fi for
+    function getopts hash help history if in jobs kill let local mapfile popd pushd read readarray
+    readonly return select set shift shopt source suspend then time times trap type typeset ulimit
+    umask unalias unset until wait while . :""".split()
+)
+
+# Texts and comments in a script, to be looked into or over.
+QUOTED = re.compile(
+    r"""(?P<comment>(?:^|(?<=[\s;]))\#[^\n]*) | (?P<single>'[^']*')
+    | (?P<double>"(?:\\.|[^"\\])*") | \\.""",
+    re.X | re.S | re.M,
+)
+HEREDOC = re.compile(r"<<-?[ \t]*(['\"]?)(\w+)\1([^\n]*\n).*?^[ \t]*\2$", re.S | re.M)
+COMMAND = re.compile(
+    r"""(?:^|[;|&(`{])[ \t]*
+    (?:(?:!|then|do|else|if|elif|while|until|exec|command|time|env|nohup|timeout[ ]\S+)[ \t]+
+      |[A-Za-z_]\w*=[^\s;|&()]*[ \t]+)*
+    ([A-Za-z][\w.+-]*)(?=[\s;|&)<>`]|$)(?![ \t]*\()""",
+    re.X | re.M,
+)
+
+
+CASE = re.compile(r"(?:[ \t]*\|[ \t]*[\w.*?+-]+)*[ \t]*\)")
+
+
+def command_words(text):
+    """Words that stand where a command does, each with its line."""
+
+    def blank(found):
+        # The lines stay where they are.
+        return re.sub(r"[^\n]", " ", found)
+
+    def over(found):
+        if found["double"]:
+            inner = re.sub(
+                r"\$\(([^()]*)\)|[^\n]", lambda m: f"$({m[1]})" if m[1] else " ", found[0]
+            )
+            return inner
+        if found["comment"] or found["single"]:
+            # A word, so that what follows is no command.
+            return "''" + blank(found[0])[2:]
+        return "  "
+
+    text = HEREDOC.sub(lambda m: " " + m[3] + re.sub(r"[^\n]", "", m[0])[1:], text)
+    # A line that goes on in the next one is one; the mark counts as a line all the same.
+    text = QUOTED.sub(over, text.replace("\\\n", " \1"))
+    for found in COMMAND.finditer(text):
+        line = text[text.rfind("\n", 0, found.end()) + 1 : found.end()]
+        # A pattern of `case` ends in a parenthesis that was not opened, and is no command.
+        if CASE.match(text, found.end()) and line.count("(") <= line.count(")"):
+            continue
+        before = text[: found.start(1)]
+        yield before.count("\n") + before.count("\1") + 1, found[1]
+
+
+def run_check(program, folder, handler, path, libraries):
     """The exit status, or None when it did not end in time, and what it said."""
-    # A session of its own, by which everything that it starts can be found and ended.
+    env = dict(os.environ, LAMBDA_TASK_ROOT=folder, _HANDLER=handler, PATH=path)
+    # Lambda sets none.
+    env.pop("HOME", None)
+    if libraries:
+        env["LD_LIBRARY_PATH"] = libraries
+    # A session of its own, by which everything that it starts can be found and ended: so its
+    # number must not get lost to a SIGTERM.
+    Term.held = True
     child = subprocess.Popen(
         [program, "--check"],
         cwd=folder,
-        env=dict(os.environ, LAMBDA_TASK_ROOT=folder, _HANDLER=handler),
+        env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
     try:
+        Term.release()
         words, _ = child.communicate(timeout=CHECK_SECONDS)
         return child.returncode, words
     except subprocess.TimeoutExpired:
@@ -502,6 +783,24 @@ def run_check(program, folder, handler):
     finally:
         end_session(child.pid)
         child.wait()
+
+
+class Term:
+    """SIGTERM, which leaves through the `with` blocks as Ctrl-C does. It can be put off."""
+
+    held = came = False
+
+    @classmethod
+    def handle(cls, *_):
+        cls.came = True
+        if not cls.held:
+            sys.exit(143)
+
+    @classmethod
+    def release(cls):
+        cls.held = False
+        if cls.came:
+            sys.exit(143)
 
 
 def end_session(session):
@@ -514,13 +813,16 @@ def end_session(session):
 
 
 def staged(out):
-    """A folder beside the result, gone at the end: the result appears whole or not at all."""
+    """A folder beside the result, gone at the end: the result appears whole or not at all. Without
+    a result it lies where such folders lie."""
+    if out is None:
+        return tempfile.TemporaryDirectory(prefix="pack-")
     parent = os.path.dirname(os.path.abspath(out))
     os.makedirs(parent, exist_ok=True)
     return tempfile.TemporaryDirectory(prefix=".pack-", dir=parent)
 
 
-def publish(out, write):
+def publish(out, arch, write):
     with staged(out) as folder:
         part = os.path.join(folder, "part")
         with open(part, "xb") as file:
@@ -534,6 +836,7 @@ def publish(out, write):
     print(f"size    {size}")
     print(f"sha256  {digest.hexdigest()}")
     print(f"base64  {base64.b64encode(digest.digest()).decode()}")
+    print(f"arch    {arch}, for --architectures {arch}")
     if size > DIRECT_UPLOAD_LIMIT:
         note(f"{out} is over {DIRECT_UPLOAD_LIMIT} bytes: upload it by S3.")
 
@@ -546,12 +849,32 @@ def pack_zip(arguments):
             f"zlib {zlib.ZLIB_RUNTIME_VERSION} of this Python packs otherwise than most: the "
             "content is right, the hash is its own; --stored gives one hash everywhere."
         )
-    publish(arguments.out, archive(package, arguments.stored))
+    publish(arguments.out, arguments.arch, archive(package, arguments.stored))
+
+
+def check(arguments):
+    preflight(collect(arguments), arguments)
+    what = arguments.handler or arguments.bootstrap
+    print(f"{what} would start on Lambda, as a function for {arguments.arch}.")
 
 
 def pack_layer(arguments):
-    entry = bootstrap_entry(arguments.bootstrap)
-    publish(arguments.out, archive([(entry, entry.content())], arguments.stored))
+    if arguments.task is None:
+        entry = bootstrap_entry(arguments.bootstrap, arguments.arch)
+        arch = elf_of(entry.source, entry.content()).architecture()
+        publish(arguments.out, arch, archive([(entry, entry.content())], arguments.stored))
+        return
+    # Tools: bin and lib of the folder become /opt/bin and /opt/lib.
+    check_folder(arguments.task, arguments.out)
+    choice = Choice(arguments)
+    entries = walk(arguments.task, choice)
+    check_size(arguments.task, entries)
+    package = [(entry, entry.content()) for entry in entries]
+    for entry, content in package:
+        check_entry(entry, content, arguments, choice)
+    if not any(entry.name.startswith(("bin/", "lib/")) for entry in entries):
+        note(f"{arguments.task} has neither bin nor lib: what it holds will not be found in /opt.")
+    publish(arguments.out, arguments.arch, archive(package, arguments.stored))
 
 
 def pack_tree(arguments):
@@ -573,38 +896,82 @@ def parse(words):
     parser = argparse.ArgumentParser(
         description="Packs a function for Lambda.", allow_abbrev=False, prog="pack.py"
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, run in (("zip", pack_zip), ("layer", pack_layer), ("tree", pack_tree)):
-        command = commands.add_parser(name, allow_abbrev=False)
-        command.set_defaults(run=run)
-        command.add_argument("--bootstrap", required=True, help="the static bootstrap")
-        command.add_argument("--out", required=True, help="what to write")
-        if name != "tree":
-            command.add_argument(
-                "--stored", action="store_true", help="do not compress: one hash with every zlib"
-            )
-        if name != "layer":
-            command.add_argument("--task", required=True, help="the function's folder")
-            command.add_argument("--handler", required=True, help="as Lambda's _HANDLER")
-            command.add_argument("--arch", required=True, choices=sorted(LOADERS))
-            command.add_argument(
-                "--library", action="append", default=[], help="a library that a layer brings"
-            )
-            command.add_argument(
-                "--without-bootstrap", action="store_true", help="a layer brings it"
-            )
-            command.add_argument(
-                "--check-with", metavar="FILE", help="a bootstrap that runs on this machine"
-            )
-            command.add_argument(
-                "--no-check", action="store_true", help="do not run bootstrap --check"
-            )
-    return parser.parse_args(words)
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    for name, run, does in (
+        ("zip", pack_zip, "packs a function, after a check"),
+        ("check", check, "says what would fail on Lambda, and writes nothing"),
+        ("layer", pack_layer, "packs the bootstrap alone, or a folder of tools"),
+        ("tree", pack_tree, "writes the files of a package, for an image"),
+    ):
+        add_options(name, subparsers.add_parser(name, help=does, allow_abbrev=False)).set_defaults(
+            run=run
+        )
+    arguments = parser.parse_args(words)
+    if arguments.command in ("zip", "check", "tree"):
+        if arguments.handler is not None and arguments.task is None:
+            arguments.task = "."
+    if arguments.command == "layer" and arguments.task is not None and arguments.arch is None:
+        arguments.arch = MACHINE
+    if arguments.command == "layer" and arguments.task is None and arguments.bootstrap is None:
+        parser.error("layer: --bootstrap, or --task for a layer of tools")
+    return arguments
+
+
+def add_options(name, command):
+    command.add_argument(
+        "--bootstrap",
+        required=name != "layer",
+        metavar="FILE",
+        help="the static bootstrap; without --handler it is the function itself",
+    )
+    command.add_argument(
+        "--task", metavar="DIR", help="the function's folder, or that of the tools"
+    )
+    command.add_argument(
+        "--arch", choices=sorted(LOADERS), default=None if name == "layer" else MACHINE
+    )
+    for option, what in (
+        ("--include", "of files to be packed that are left out by default"),
+        ("--exclude", "of files to be left out"),
+    ):
+        command.add_argument(
+            option, action="append", default=[], metavar="GLOB", help=f"a pattern {what}"
+        )
+    command.add_argument(
+        "--library", action="append", default=[], metavar="NAME", help="one that a layer brings"
+    )
+    if name == "check":
+        command.set_defaults(out=None)
+    else:
+        kind = "DIR" if name == "tree" else "FILE"
+        default = {"zip": "function.zip", "layer": "layer.zip"}.get(name)
+        command.add_argument(
+            "--out", metavar=kind, default=default, required=default is None, help="what to write"
+        )
+    if name in ("zip", "layer"):
+        command.add_argument(
+            "--stored", action="store_true", help="do not compress: one hash with every zlib"
+        )
+    if name != "layer":
+        command.add_argument("--handler", metavar="NAME", help="as Lambda's _HANDLER")
+        command.add_argument(
+            "--command",
+            action="append",
+            default=[],
+            metavar="NAME",
+            dest="command_name",
+            help="one that a layer brings",
+        )
+        command.add_argument("--without-bootstrap", action="store_true", help="a layer brings it")
+        command.add_argument(
+            "--check-with", metavar="FILE", help="a bootstrap that runs on this machine"
+        )
+        command.add_argument("--no-check", action="store_true", help="do not run bootstrap --check")
+    return command
 
 
 def main(words):
-    # As Ctrl-C does: leave through the `with` blocks, which remove what is half done.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, Term.handle)
     arguments = parse(words)
     try:
         arguments.run(arguments)

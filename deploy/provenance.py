@@ -4,7 +4,7 @@
     deploy/provenance.py FOLDER > FOLDER/provenance.intoto.json
 
 In: a folder of finished files with recipe-ARCH among them, the commit, the toolchain. Out: the
-statement, unsigned; RELEASING.md says how its owner signs it. It holds no time and no name of a
+statement, unsigned; docs/releasing.md says how its owner signs it. It holds no time and no name of a
 machine, so that whoever builds the same commit with the same toolchain gets the same statement.
 """
 

@@ -2,9 +2,10 @@
 # Makes all that a release consists of, in dist/release; `make release` runs it.
 #
 # In: a committed tree and a toolchain for both architectures. Out: for each architecture the
-# bootstrap, its recipe, a layer, an example function as a zip, SBOMs in both formats; the source,
-# the VEX document, a statement of how it was built, and SHA256SUMS over all of it.
-# The same commit and toolchain give the same bytes. Nothing is signed or sent: RELEASING.md.
+# bootstrap, its recipe, a layer, an example function as a zip, SBOMs in both formats, the command
+# `zerostrap` with all that it needs; the source, the VEX document, a statement of how it was built,
+# and SHA256SUMS over all of it.
+# The same commit and toolchain give the same bytes. Nothing is signed or sent: docs/releasing.md.
 set -eu
 
 cd "$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)"
@@ -47,6 +48,16 @@ for arch in x86_64 arm64; do
     for artefact in "dist/$arch/bootstrap" "$part/layer-$arch.zip" "$part/hello-$arch.zip"; do
         python3 deploy/sbom.py --arch "$arch" --artefact "$artefact" --out "$part" >/dev/null
     done
+done
+for arch in x86_64 arm64; do
+    name=zerostrap-$version-linux-$arch
+    deploy/install.sh "$part/.$arch/$name" "$arch" >/dev/null
+    cp LICENSE README.md "$part/.$arch/$name/"
+    # Names in order, one date, one owner: the same bytes anywhere.
+    tar --create --format=ustar --sort=name --mtime=@315532800 --owner=0 --group=0 \
+        --numeric-owner --mode=u=rwX,go=rX --directory "$part/.$arch" "$name" |
+        gzip -n >"$part/$name.tar.gz"
+    rm -rf "$part/.$arch"
 done
 git archive --prefix="zerostrap-$version/" HEAD | gzip -n >"$part/zerostrap-$version.tar.gz"
 cp deploy/vex/*.json "$part/"

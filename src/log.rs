@@ -2,8 +2,8 @@
 //!
 //! `zerostrap::log` has the name of a crate that many programs use; there, `use zerostrap::log as
 //! lambda_log` keeps the two apart.
-// In: words of ours, and in JSON form a handler's lines. Out: lines. It must never be passed an event
-// or a response, nor let a control character of an id split a line.
+// In: words of ours, and in JSON form a handler's lines. Out: lines. It must never be passed an
+// event or a response, nor let a control character of an id split a line.
 
 use std::fmt;
 use std::io::Write;

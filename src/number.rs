@@ -1,4 +1,5 @@
-//! Unsigned numbers as the grammars of HTTP and of our settings have them: digits only, at least one.
+//! Unsigned numbers as the grammars of HTTP and of our settings have them: digits only, at least
+//! one.
 //!
 //! The only reader of numbers: `str::parse` and `from_str_radix` accept a leading `+`.
 

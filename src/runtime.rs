@@ -1,7 +1,7 @@
 //! The loop: next event, handler, answer; in as many slots as Lambda asks for.
 //!
-//! In: what makes a handler. Out: nothing, once the Runtime API cannot be used. It must never pass a
-//! handler an event that was cut, nor go on after the Runtime API said that it cannot.
+//! In: what makes a handler. Out: nothing, once the Runtime API cannot be used. It must never pass
+//! a handler an event that was cut, nor go on after the Runtime API said that it cannot.
 
 use std::fs::File;
 use std::process::ExitCode;

@@ -120,8 +120,8 @@ pub fn number(name: &str, default: u64, least: u64, most: u64) -> Result<u64, Fa
     }
 }
 
-/// Lambda sets the variable, so a value that is not a number is ignored, as official clients do (Go,
-/// Rust); a number that cannot be honoured is an error.
+/// Lambda sets the variable, so a value that is not a number is ignored, as official clients do
+/// (Go, Rust); a number that cannot be honoured is an error.
 fn concurrency() -> Result<usize, Failure> {
     let name = "AWS_LAMBDA_MAX_CONCURRENCY";
     let is_number = match text(name) {

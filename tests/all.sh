@@ -8,6 +8,13 @@ set -eu
 
 cd "$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)"
 
+# Without a compiler there is nothing to test; the command that gets it is told.
+case $(uname -m) in
+aarch64) here=arm64 ;;
+*) here=$(uname -m) ;;
+esac
+deploy/build.sh "$here" look || exit
+
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 1' HUP INT TERM
@@ -61,6 +68,8 @@ part "cargo test" cargo test --locked --no-fail-fast -- --show-output
 if python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     part packaging python3 tests/packaging/run.py
     [ "$status" -eq 0 ] || failed
+    part "the command and the local Runtime API" python3 tests/local/run.py
+    [ "$status" -eq 0 ] || failed
     part "SBOMs and VEX" python3 tests/audit/all.py
     [ "$status" -eq 0 ] || failed
     part "other people's servers" python3 tests/servers/run.py
@@ -68,7 +77,8 @@ if python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; th
     part "other people's HTTP clients" python3 tests/verdicts/run.py
     [ "$status" -eq 0 ] || failed
 else
-    skip "packaging, SBOMs and VEX, other people's servers and HTTP clients" "there is no Python of 3.11 or newer"
+    skip "packaging, the command, other people's servers and HTTP clients, SBOMs and VEX" \
+        "there is no Python of 3.11 or newer"
 fi
 
 # Both boot small machines; kernels are fetched by make lab and make vm, not here.
@@ -89,7 +99,7 @@ cat "$broken"
 # without a failed test, by not compiling: that counts as one.
 tr -d ',;' <"$log" | awk -v skipped="$(wc -l <"$scratch/skipped")" \
     -v broken="$(wc -l <"$broken")" '
-    /^test result: / || /^(packaging|audit|servers|verdicts|lab|vm): / {
+    /^test result: / || /^(packaging|local|audit|servers|verdicts|lab|vm): / {
         for (i = 2; i <= NF; i++) {
             if ($i == "passed") passed += $(i - 1)
             if ($i == "failed") failed += $(i - 1)

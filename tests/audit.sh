@@ -11,8 +11,8 @@ section() { awk -v heading="## $2" '/^## /{ on = $0 == heading } on && /^\|/' "$
 
 heading() { printf '\n=== %s\n' "$1"; }
 
-heading "reading order (AUDIT.md explains each file)"
-section AUDIT.md "Reading order"
+heading "reading order (docs/audit.md explains each file)"
+section docs/audit.md "Reading order"
 
 heading "unsafe: every line of src/ that has it (SECURITY.md says why each is sound)"
 grep -rnE '^[^/]*unsafe( \{| extern|\()' src
@@ -20,11 +20,12 @@ grep -rnE '^[^/]*unsafe( \{| extern|\()' src
 heading "dependencies: packages in Cargo.lock besides the program itself"
 echo "$(($(grep -c '^\[\[package\]\]$' Cargo.lock) - 1))"
 
-heading "system calls (SYSCALLS.md has the reasons)"
-section SYSCALLS.md "Calls" | sed -n 's/^| `\([a-z0-9_]*\)`.*/\1/p' | sort | paste -s -d ' ' | fold -s -w 100
+heading "system calls (docs/system-calls.md has the reasons)"
+section docs/system-calls.md "Calls" | sed -n 's/^| `\([a-z0-9_]*\)`.*/\1/p' | sort | paste -s -d ' ' | fold -s -w 100
 
 heading "artefacts"
-for bootstrap in dist/*/bootstrap; do
+# Other folders of dist hold packages, whose bootstraps are copies of these.
+for bootstrap in dist/x86_64/bootstrap dist/arm64/bootstrap; do
     [ -e "$bootstrap" ] || continue
     sha256sum "$bootstrap"
     cat "${bootstrap%/*}/recipe"

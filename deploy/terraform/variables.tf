@@ -20,9 +20,8 @@ variable "description" {
 }
 
 variable "architecture" {
-  description = "What the bootstrap and the function's programs were built for."
+  description = "What the package was made for: `make zip` prints it."
   type        = string
-  default     = "arm64"
 
   validation {
     condition     = contains(["arm64", "x86_64"], var.architecture)

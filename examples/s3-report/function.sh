@@ -56,8 +56,7 @@ handler() {
         *) fail Function.WrongEvent "the event has no Records with s3; send one of S3" ;;
     esac
 
-    # Standard input is the event as well.
-    lines=$($objects) || fail Function.UnreadableEvent "the event is not valid JSON"
+    lines=$(printf '%s' "$1" | $objects) || fail Function.UnreadableEvent "the event is not valid JSON"
 
     count=0 bytes=0 largest='' most=-1
     while read -r size name; do

@@ -47,9 +47,10 @@ pub(crate) struct Connection {
 
 /// What is known of how the peer treats its connections.
 ///
-/// Some servers close a connection after each reply without saying so. A POST that is sent on such a
-/// connection is lost, and must not be sent again, since it may have been received. So a connection
-/// is used for a POST after a reply only once the peer has shown that it keeps connections.
+/// Some servers close a connection after each reply without saying so. A POST that is sent on such
+/// a connection is lost, and must not be sent again, since it may have been received. So a
+/// connection is used for a POST after a reply only once the peer has shown that it keeps
+/// connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Peer {
     /// No connection was used twice yet.

@@ -17,8 +17,8 @@ pub(crate) const USAGE: u8 = 2;
 /// A slot says by it that the function cannot be initialised, which has been reported.
 pub(crate) const INIT_FAILED: u8 = 3;
 
-/// A shell adds this to the number of the signal that ended a command (POSIX, Shell Command Language
-/// §2.8.2); so does this program when a signal asked it to end.
+/// A shell adds this to the number of the signal that ended a command (POSIX, Shell Command
+/// Language §2.8.2); so does this program when a signal asked it to end.
 const SIGNAL_BASE: u8 = 128;
 
 /// Linux has this many signals.
@@ -30,9 +30,9 @@ const SIGNALS: [&str; 15] = [
     "SIGUSR1", "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM",
 ];
 
-/// Returns whether a slot ended because a signal asked for it.
-pub(crate) fn is_shutdown(code: u8) -> bool {
-    code > SIGNAL_BASE
+/// Returns the exit status of a process that a signal asked to end.
+pub(crate) fn of_shutdown(signal: i32) -> u8 {
+    u8::try_from(signal).map_or(FAILURE, |signal| SIGNAL_BASE.saturating_add(signal))
 }
 
 /// Returns the signal that a shell's status stands for, if it stands for one.

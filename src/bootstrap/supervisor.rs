@@ -1,8 +1,8 @@
 //! Several slots are several processes, so that none can harm another. This one supervises them.
 //!
 //! It passes SIGTERM and SIGINT on, reaps what ended, and forks a new slot in the place of one that
-//! was killed; as PID 1 of a container it also inherits and reaps orphans of handlers. It must never
-//! touch an event.
+//! was killed; as PID 1 of a container it also inherits and reaps orphans of handlers. It must
+//! never touch an event.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -27,43 +27,50 @@ pub(crate) fn fork_slots(slots: usize, thread: &OneThread) -> io::Result<()> {
             ForkResult::Child => return Ok(()),
         }
     }
+    let mut ended_by = None;
     loop {
         let signal = sys::wait_for_signal(SignalSet::SUPERVISION);
         if signal != sys::SIGCHLD {
+            ended_by = Some(signal);
             for slot in &alive {
                 sys::signal(*slot, signal);
             }
         }
         // One signal may stand for several ends.
         while let Some((pid, status)) = sys::reap_any() {
-            let Some(slot) = alive.iter_mut().find(|slot| **slot == pid) else {
+            let Some(index) = alive.iter().position(|slot| *slot == pid) else {
                 continue;
             };
+            alive.swap_remove(index);
+            if let Some(signal) = ended_by {
+                // Each slot ends its handler first: the last one is waited for.
+                if alive.is_empty() {
+                    sys::exit(i32::from(status::of_shutdown(signal)));
+                }
+                continue;
+            }
             exit_unless_killed(pid, status);
             log_killed(pid, status);
             match sys::fork_slot(thread)? {
-                ForkResult::Parent(new) => *slot = new,
+                ForkResult::Parent(slot) => alive.push(slot),
                 ForkResult::Child => return Ok(()),
             }
         }
     }
 }
 
-/// Ends this process as the slot ended, unless a signal killed the slot. The kernel sends SIGTERM to
-/// the slots that are left, and as PID 1 this process takes its whole container along.
+/// Ends this process as the slot ended, unless a signal killed the slot. The kernel sends SIGTERM
+/// to the slots that are left, and as PID 1 this process takes its whole container along.
 fn exit_unless_killed(slot: Pid, status: ExitStatus) {
     let Some(code) = status.code() else {
         return;
     };
-    match u8::try_from(code) {
-        Ok(status::INIT_FAILED) => sys::exit(i32::from(status::FAILURE)),
-        Ok(code) if status::is_shutdown(code) => sys::exit(i32::from(code)),
-        _ => {
-            let message = format!("slot {slot} ended with status {code}; the runtime ends, too");
-            log::write(Level::Fatal, None, &message);
-            sys::exit(code)
-        }
+    if code != i32::from(status::INIT_FAILED) {
+        let message = format!("slot {slot} ended with status {code}; the runtime ends, too");
+        log::write(Level::Fatal, None, &message);
+        sys::exit(code)
     }
+    sys::exit(i32::from(status::FAILURE))
 }
 
 fn log_killed(slot: Pid, status: ExitStatus) {

@@ -185,8 +185,8 @@ fn ensure_standard_descriptors() -> io::Result<()> {
     }
 }
 
-/// Closes what the starter of this process left open, so that no handler inherits it: Lambda's agent
-/// for Managed Instances is known to leave some. On a kernel older than 5.9 it does nothing.
+/// Closes what the starter of this process left open, so that no handler inherits it: Lambda's
+/// agent for Managed Instances is known to leave some. On a kernel older than 5.9 it does nothing.
 fn close_others() {
     // SAFETY: close_range(2) takes three numbers, and nothing of ours is open yet.
     unsafe {
@@ -347,7 +347,8 @@ pub(crate) fn signal(pid: Pid, signal: i32) {
     libc::kill(pid.0, signal);
 }
 
-/// Sends a signal to a process group, by its leader; 0 only looks for it. Returns whether it exists.
+/// Sends a signal to a process group, by its leader; 0 only looks for it. Returns whether it
+/// exists.
 pub(crate) fn signal_group(leader: Pid, signal: i32) -> bool {
     // Groups 0 and 1 would be "our own" and "everyone".
     leader.0 > 1 && libc::kill(leader.0.saturating_neg(), signal) == 0
@@ -363,10 +364,10 @@ struct SpawnRequest {
     error: Option<io::Error>,
 }
 
-/// Runs `arguments[0]` with these arguments and this environment, as leader of a process group of its
-/// own, with these descriptors as 0, 1 and 2 and, since all others are close-on-exec, no other. A
-/// descriptor that is already in its place is passed on unchanged. No ordinary signal is blocked or
-/// ignored. The group is this slot's handler, which does not outlive this process.
+/// Runs `arguments[0]` with these arguments and this environment, as leader of a process group of
+/// its own, with these descriptors as 0, 1 and 2 and, since all others are close-on-exec, no other.
+/// A descriptor that is already in its place is passed on unchanged. No ordinary signal is blocked
+/// or ignored. The group is this slot's handler, which does not outlive this process.
 ///
 /// Returns the child, and a descriptor that becomes readable when it ends.
 ///
@@ -513,8 +514,8 @@ static HANDLER_GROUP: AtomicPtr<c_int> = AtomicPtr::new(std::ptr::null_mut());
 /// Where the handler's standard error can be read, -1 for nowhere.
 static HANDLER_STDERR: AtomicI32 = AtomicI32::new(-1);
 
-/// How long a handler has after SIGTERM. Lambda kills the runtime 500 ms after its own SIGTERM (AWS,
-/// execution environment, "Shutdown phase").
+/// How long a handler has after SIGTERM. Lambda kills the runtime 500 ms after its own SIGTERM
+/// (AWS, execution environment, "Shutdown phase").
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(400);
 const SHUTDOWN_STEP: Duration = Duration::from_millis(10);
 
@@ -525,9 +526,12 @@ pub(crate) fn log_at_shutdown(pipe: &impl AsFd) {
 
 fn shared_group() -> Option<&'static AtomicI32> {
     let address = HANDLER_GROUP.load(Ordering::SeqCst);
-    // SAFETY: the address is null or of the shared page, which is never unmapped and is only ever
-    // used as an atomic.
-    (!address.is_null()).then(|| unsafe { AtomicI32::from_ptr(address) })
+    if address.is_null() {
+        return None;
+    }
+    // SAFETY: the address is of the shared page, which is never unmapped and is only ever used as
+    // an atomic.
+    Some(unsafe { AtomicI32::from_ptr(address) })
 }
 
 /// Returns where the handler's group is noted. At the first call starts the guard.

@@ -122,6 +122,11 @@ impl Api {
         self.shared.state().requests.values().cloned().collect()
     }
 
+    /// Changes the state and wakes who waits for that.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        self.shared.change(change)
+    }
+
     /// Empties the record. The counts go on.
     pub(crate) fn forget(&self) {
         self.shared.change(|state| {

@@ -1,4 +1,4 @@
-//! Base64, the one direction and alphabet that the Lambda API needs.
+//! Base64 in the one alphabet that the Lambda API needs.
 
 /// The bytes that a text stands for; `None` if it is not base64 with its padding.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
@@ -25,4 +25,25 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
         }
     }
     Some(bytes)
+}
+
+/// The text of these bytes, with its padding.
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for group in bytes.chunks(3) {
+        let bits = (0..3).fold(0, |bits, at| {
+            bits << 8 | usize::from(group.get(at).copied().unwrap_or_default())
+        });
+        for digit in 0..4 {
+            let is_there = digit <= group.len();
+            let value = bits >> (18 - 6 * digit) & 63;
+            text.push(if is_there {
+                char::from(DIGITS[value])
+            } else {
+                '='
+            });
+        }
+    }
+    text
 }

@@ -1,4 +1,4 @@
-//! The embedded Runtime API on the command line; `make invoke` and `make serve` call it.
+//! The embedded Runtime API on the command line; `zerostrap invoke` and `zerostrap serve` call it.
 
 // The modules are shared with the tests, which use more of them.
 #![allow(dead_code)]
@@ -6,43 +6,46 @@
 mod api;
 mod base64;
 mod connection;
+mod edits;
 mod event;
 mod front;
 mod http;
+mod interrupt;
+mod journal;
+mod json;
+mod memory;
 mod process;
 mod record;
 mod sandbox;
 mod state;
+mod url;
 
 use event::Event;
 use sandbox::{Function, Sandbox};
 use std::env;
 use std::error::Error;
-use std::fs;
-use std::io::{self, Read, Write};
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 const USAGE: &str = "\
-usage: emulator invoke --bootstrap PATH --task DIR --handler H --event TEXT|@FILE [--timeout S]
-       emulator serve --bootstrap PATH --task DIR --handler H [--port 9000] [--timeout S]
-
-invoke runs one event. Standard output: the response, or the error document; standard error: the
-log. Status 0: response, 1: function error, 2: nothing was run.
-serve runs the events that are posted to /2015-03-31/functions/function/invocations.
---timeout is the function's, in seconds (30).";
+usage: emulator invoke --bootstrap FILE [--task DIR] [--handler NAME] [--event TEXT|@FILE] [OPTION]
+       emulator serve  --bootstrap FILE [--task DIR] [--handler NAME] [--port 9000] [OPTION]
+       OPTION: --timeout SECONDS (30), --memory MB (128), --env-file FILE";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
         ["invoke" | "serve", ..] => supervise(&words),
-        [WORKER, "invoke", options @ ..] => invoke(options),
-        [WORKER, "serve", options @ ..] => serve(options),
+        [WORKER, command, options @ ..] => work(command, options),
         ["--help"] => {
             println!("{USAGE}");
             Ok(ExitCode::SUCCESS)
@@ -50,7 +53,7 @@ fn main() -> ExitCode {
         _ => Err(USAGE.into()),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("emulator: {error}");
+        eprintln!("zerostrap: {error}");
         ExitCode::from(2)
     })
 }
@@ -62,6 +65,8 @@ const WORKER: &str = "worker";
 /// Ctrl-C reaches, and sees at its standard input when this one ends in whatever way: so it is
 /// always there to kill what the function started.
 fn supervise(words: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
+    // Wrong options are told before anything is started.
+    let options = Options::read(words[0], &words[1..])?;
     let mut command = Command::new(env::current_exe()?);
     command
         .arg(WORKER)
@@ -69,109 +74,293 @@ fn supervise(words: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
         .process_group(0)
         .stdin(Stdio::piped());
     let mut worker = command.spawn()?;
-    // `wait` would close it at once.
-    let _held = worker.stdin.take();
+    // Held until the end, or until Ctrl-C; `wait` would close it at once. The worker and its
+    // processes are started before, with what we were started with.
+    let held = worker
+        .stdin
+        .take()
+        .ok_or("the worker has no standard input")?;
+    interrupt::closes(held.into());
     let code = worker
         .wait()?
         .code()
         .and_then(|code| u8::try_from(code).ok());
+    if interrupt::came() {
+        return Ok(ExitCode::from(options.interrupted));
+    }
     Ok(ExitCode::from(
         code.ok_or("the emulator itself was killed")?,
     ))
 }
 
+fn work(command: &str, options: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
+    let options = Options::read(command, options)?;
+    let (event, port) = (options.event()?, options.port);
+    let sandbox = Arc::new(Sandbox::new(options.function()?)?);
+    end_with_supervisor(&sandbox);
+    match command {
+        "invoke" => invoke(&sandbox, event),
+        _ => serve(&sandbox, port),
+    }
+}
+
 /// Kills the sandbox and ends this process when the one before it ends.
-fn end_with_supervisor(sandbox: &Sandbox) {
-    let tag = sandbox.tag.clone();
+fn end_with_supervisor(sandbox: &Arc<Sandbox>) {
+    let sandbox = Arc::clone(sandbox);
     thread::spawn(move || {
         // An error ends the wait as the end does.
         let _ = io::stdin().read_to_end(&mut Vec::new());
-        process::kill_tagged(&tag);
+        sandbox.end();
         std::process::exit(2);
     });
 }
 
-fn invoke(options: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
-    let mut options = Options::read(options, "--event")?;
-    let event = match options.last.take().ok_or(USAGE)? {
-        text if text.starts_with('@') => {
-            let path = &text[1..];
-            fs::read(path).map_err(|error| format!("cannot read the event {path}: {error}"))?
-        }
-        text => text.into_bytes(),
-    };
-    let mut sandbox = Sandbox::new(options.function()?)?;
-    end_with_supervisor(&sandbox);
-    let outcome = sandbox.invoke(Event::new(event))?;
+fn invoke(sandbox: &Arc<Sandbox>, event: Vec<u8>) -> Result<ExitCode, Box<dyn Error>> {
     let mut output = io::stdout();
-    output.write_all(&outcome.body)?;
-    output.flush()?;
+    let (mut written, mut last) = (Ok(()), None);
+    let outcome = sandbox.invoke(sandbox.new_id(), Event::new(event), &mut |_, part| {
+        if written.is_ok() {
+            written = output.write_all(part).and_then(|()| output.flush());
+        }
+        last = part.last().copied().or(last);
+    });
+    let outcome = outcome.inspect_err(|_| sandbox.end())?;
+    if outcome.streamed {
+        if outcome.failed {
+            sandbox.note(&format!(
+                "the stream failed: {}",
+                String::from_utf8_lossy(&outcome.body)
+            ));
+        }
+    } else {
+        front::note_form(sandbox, &outcome.body);
+        written = output.write_all(&outcome.body);
+        last = outcome.body.last().copied();
+    }
+    // The prompt of a shell shall begin a line; a program that reads this gets it as it is.
+    if output.is_terminal() && last.is_some_and(|last| last != b'\n') {
+        written = written.and_then(|()| output.write_all(b"\n"));
+    }
+    written.and_then(|()| output.flush())?;
+    sandbox.end_log();
+    sandbox.end();
     Ok(ExitCode::from(u8::from(outcome.failed)))
 }
 
-fn serve(options: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
-    let mut options = Options::read(options, "--port")?;
-    let port = options.last.take().unwrap_or_else(|| "9000".to_owned());
-    let port: u16 = port
-        .parse()
-        .map_err(|_| format!("--port is not a port: {port}"))?;
-    let sandbox = Sandbox::new(options.function()?)?;
-    end_with_supervisor(&sandbox);
-    let listener = TcpListener::bind(("127.0.0.1", port))
-        .map_err(|error| format!("cannot listen on port {port}: {error}"))?;
+fn serve(sandbox: &Arc<Sandbox>, port: u16) -> Result<ExitCode, Box<dyn Error>> {
+    let listener = TcpListener::bind(("127.0.0.1", port)).map_err(|error| {
+        format!("cannot listen on port {port}: {error}; choose another one by --port")
+    })?;
     let address = listener.local_addr()?;
     eprintln!("Serving http://{address}/2015-03-31/functions/function/invocations");
+    eprintln!("Function URL http://{address}/lambda-url/");
     front::serve(&listener, sandbox)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The options of both commands; `last` is the one that only this command has.
-#[derive(Default)]
 struct Options {
-    bootstrap: Option<String>,
-    task: Option<String>,
-    handler: Option<String>,
-    timeout: Option<String>,
-    last: Option<String>,
+    bootstrap: Option<PathBuf>,
+    task: PathBuf,
+    handler: String,
+    event: String,
+    port: u16,
+    timeout: Duration,
+    memory: u64,
+    env_file: Option<PathBuf>,
+    /// The status after a Ctrl-C. Make, which ends by Ctrl-C itself, prints an error if it is not 0.
+    interrupted: u8,
 }
 
 impl Options {
-    fn read(words: &[&str], last: &str) -> Result<Options, String> {
-        let mut options = Options::default();
-        for pair in words.chunks(2) {
-            let place = match pair[0] {
-                "--bootstrap" => &mut options.bootstrap,
-                "--task" => &mut options.task,
-                "--handler" => &mut options.handler,
-                "--timeout" => &mut options.timeout,
-                other if other == last => &mut options.last,
-                other => return Err(format!("unknown option {other}\n{USAGE}")),
+    fn read(command: &str, words: &[&str]) -> Result<Options, String> {
+        let mut options = Options {
+            bootstrap: None,
+            task: PathBuf::from("."),
+            handler: "function.handler".to_owned(),
+            event: "{}".to_owned(),
+            port: 9000,
+            timeout: Duration::from_secs(30),
+            memory: 128,
+            env_file: None,
+            // For `serve` it is the usual end.
+            interrupted: if command == "serve" { 0 } else { 130 },
+        };
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let (name, value) = match word.split_once('=') {
+                Some((name, value)) if word.starts_with("--") => (name, Some(value)),
+                _ => (*word, None),
             };
-            let value = pair
-                .get(1)
-                .ok_or_else(|| format!("{}: no value\n{USAGE}", pair[0]))?;
-            *place = Some((*value).to_owned());
+            let value = value.or_else(|| words.next().copied());
+            let value = value.ok_or_else(|| format!("{name} needs a value; {HELP}"))?;
+            options.set(command, name, value)?;
         }
         Ok(options)
     }
 
-    fn function(self) -> Result<Function, String> {
-        let path = |option: Option<String>| {
-            let path = PathBuf::from(option.ok_or(USAGE)?);
-            path.canonicalize()
-                .map_err(|error| format!("{}: {error}", path.display()))
+    fn set(&mut self, command: &str, name: &str, value: &str) -> Result<(), String> {
+        match (name, command) {
+            ("--bootstrap", _) => self.bootstrap = Some(existing(value)?),
+            ("--task", _) => self.task = PathBuf::from(value),
+            ("--handler", _) => self.handler = value.to_owned(),
+            ("--event", "invoke") => self.event = value.to_owned(),
+            ("--port", "serve") => {
+                let port = value.parse();
+                self.port = port.map_err(|_| format!("--port is not a port: {value}"))?;
+            }
+            ("--timeout", _) => {
+                let seconds = value
+                    .parse()
+                    .ok()
+                    .filter(|s: &f64| (0.001..=900.0).contains(s));
+                let seconds =
+                    seconds.ok_or_else(|| format!("--timeout: not 0.001 to 900: {value}"))?;
+                self.timeout = Duration::from_secs_f64(seconds);
+            }
+            ("--memory", _) => {
+                let megabytes = value.parse().ok().filter(|mb| (128..=10_240).contains(mb));
+                self.memory =
+                    megabytes.ok_or_else(|| format!("--memory: not 128 to 10240: {value}"))?;
+            }
+            ("--env-file", _) => self.env_file = Some(existing(value)?),
+            ("--interrupted", _) => {
+                let status = value.parse();
+                self.interrupted = status.map_err(|_| format!("--interrupted: {value}"))?;
+            }
+            _ => return Err(format!("{command} has no option {name}; {HELP}")),
+        }
+        Ok(())
+    }
+
+    /// The bytes of the event. What Lambda would refuse is refused here.
+    fn event(&self) -> Result<Vec<u8>, String> {
+        let event = match self.event.strip_prefix('@') {
+            Some(path) => {
+                fs::read(path).map_err(|error| format!("cannot read the event {path}: {error}"))?
+            }
+            None => self.event.clone().into_bytes(),
         };
-        let timeout = self.timeout.unwrap_or_else(|| "30".to_owned());
-        let seconds = timeout
-            .parse()
-            .ok()
-            .filter(|seconds: &f64| (0.001..=900.0).contains(seconds));
-        let seconds = seconds.ok_or_else(|| format!("--timeout: not 0.001 to 900: {timeout}"))?;
+        if event.len() > connection::RESPONSE_LIMIT {
+            let limit = connection::RESPONSE_LIMIT;
+            return Err(format!(
+                "the event has {} bytes, Lambda takes {limit}",
+                event.len()
+            ));
+        }
+        if !event.is_empty() && json::depth(&event).is_none() {
+            return Err(
+                "the event is not JSON, and Lambda takes nothing else: put text into \
+                        quotes, as in --event '\"text\"'"
+                    .to_owned(),
+            );
+        }
+        Ok(event)
+    }
+
+    fn function(self) -> Result<Function, String> {
+        let bootstrap = self
+            .bootstrap
+            .ok_or_else(|| format!("--bootstrap is missing; {HELP}"))?;
+        let bootstrap = absolute(&bootstrap)?;
+        check_program(&bootstrap)?;
+        let task = absolute(&self.task)?;
+        if !task.is_dir() {
+            return Err(format!(
+                "{} is not a folder: --task takes the function's",
+                task.display()
+            ));
+        }
+        let variables = self
+            .env_file
+            .as_deref()
+            .map(variables)
+            .transpose()?
+            .unwrap_or_default();
+        let Options {
+            handler,
+            timeout,
+            memory,
+            ..
+        } = self;
         Ok(Function {
-            bootstrap: path(self.bootstrap)?,
-            task: path(self.task)?,
-            handler: self.handler.ok_or(USAGE)?,
-            timeout: Duration::from_secs_f64(seconds),
+            bootstrap,
+            task,
+            handler,
+            timeout,
+            memory,
+            variables,
         })
     }
+}
+
+const HELP: &str = "zerostrap --help lists all";
+
+fn existing(path: &str) -> Result<PathBuf, String> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() || found.file_type().is_fifo() => Ok(PathBuf::from(path)),
+        Ok(_) => Err(format!("{path} is not a file")),
+        Err(error) => Err(format!("cannot read {path}: {error}")),
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, String> {
+    path.canonicalize()
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Refuses a program that this machine cannot run, by the first bytes of its file.
+fn check_program(path: &Path) -> Result<(), String> {
+    let (machine, name) = match env::consts::ARCH {
+        "aarch64" => (183, "arm64"),
+        _ => (62, "x86_64"),
+    };
+    let mut head = [0; 20];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    let is_elf = read.is_ok() && head.starts_with(b"\x7fELF");
+    let its = u16::from_le_bytes([head[18], head[19]]);
+    let its_name = match its {
+        183 => "arm64",
+        62 => "x86_64",
+        _ => "another machine",
+    };
+    // Where the kernel hands such programs to an emulator, they run.
+    let handed_on = Path::new("/proc/sys/fs/binfmt_misc/qemu-aarch64").exists();
+    if is_elf && its != machine && !(handed_on && its == 183) {
+        return Err(format!(
+            "{} is a bootstrap for {its_name} and this machine is {name}: give one for {name} by \
+             --bootstrap, or none",
+            path.display()
+        ));
+    }
+    Ok(())
+}
+
+/// The variables of a file: NAME=value lines, the value as it stands; blank lines and lines that
+/// begin with # are left out.
+fn variables(path: &Path) -> Result<Vec<(String, String)>, String> {
+    let text = fs::read_to_string(path);
+    let text = text.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let mut variables = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim_end_matches('\r');
+        if line.trim().is_empty() || line.trim_start().starts_with('#') {
+            continue;
+        }
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        let is_name = |name: &str| {
+            !name.starts_with(|c: char| c.is_ascii_digit())
+                && !name.is_empty()
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        };
+        match line.split_once('=') {
+            Some((name, value)) if is_name(name) && !value.contains('\0') => {
+                variables.push((name.to_owned(), value.to_owned()));
+            }
+            _ => {
+                let path = path.display();
+                return Err(format!("{path}: line {number} is not NAME=value"));
+            }
+        }
+    }
+    Ok(variables)
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const ARN: &[u8] = b"arn:aws:lambda:us-east-1:012345678912:function:function";
 
 /// How the body of the reply is framed.
+#[derive(Clone)]
 enum Framing {
     /// What Lambda does: Content-Length up to 2,048 bytes, one single chunk above.
     AsLambda,
@@ -14,6 +15,7 @@ enum Framing {
     Chunks(usize),
 }
 
+#[derive(Clone)]
 enum Deadline {
     In(Duration),
     At(u64),
@@ -21,6 +23,7 @@ enum Deadline {
 }
 
 /// One event. What is not set is as Lambda has it.
+#[derive(Clone)]
 pub(crate) struct Event {
     pub(crate) body: Vec<u8>,
     id: Option<Vec<u8>>,

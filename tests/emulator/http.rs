@@ -177,16 +177,27 @@ pub(crate) fn reply(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u
     bytes
 }
 
-fn phrase(status: u16) -> &'static str {
+pub(crate) fn phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        201 => "Created",
         202 => "Accepted",
         204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
         400 => "Bad Request",
+        401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
+        405 => "Method Not Allowed",
+        410 => "Gone",
         413 => "Content Too Large",
+        429 => "Too Many Requests",
         500 => "Internal Server Error",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
         // A client must not depend on the phrase; one that does meets an odd one here.
         _ => "(see the number)",
     }
@@ -209,7 +220,7 @@ pub(crate) fn post(
 ) -> io::Result<Reply> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(patience))?;
-    let mut head = format!("POST {path} HTTP/1.1\r\nHost: emulator\r\n");
+    let mut head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }

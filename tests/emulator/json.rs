@@ -39,6 +39,82 @@ impl Value {
     }
 }
 
+/// How deep a text is nested, if it is one JSON value and nothing else. Unlike `parse` it takes any
+/// depth: what a caller sends may be made to overflow a stack.
+pub(crate) fn depth(bytes: &[u8]) -> Option<usize> {
+    let mut rest = str::from_utf8(bytes).ok()?;
+    let (mut open, mut deepest) = (Vec::new(), 0);
+    loop {
+        // Here a value begins.
+        rest = rest.trim_start_matches(SPACE);
+        match rest.chars().next()? {
+            '{' => {
+                open.push('}');
+                deepest = deepest.max(open.len());
+                if take(&mut rest, '{')
+                    .and_then(|()| take(&mut rest, '}'))
+                    .is_some()
+                {
+                    open.pop();
+                } else {
+                    name(&mut rest)?;
+                    continue;
+                }
+            }
+            '[' => {
+                open.push(']');
+                deepest = deepest.max(open.len());
+                if take(&mut rest, '[')
+                    .and_then(|()| take(&mut rest, ']'))
+                    .is_some()
+                {
+                    open.pop();
+                } else {
+                    continue;
+                }
+            }
+            '"' => drop(string(&mut rest)?),
+            _ => drop(plain(&mut rest)?),
+        }
+        // And here one has ended, with all that it was the last part of.
+        while let Some(close) = open.last()
+            && take(&mut rest, *close).is_some()
+        {
+            open.pop();
+        }
+        match open.last() {
+            None => return rest.trim_start_matches(SPACE).is_empty().then_some(deepest),
+            Some(close) => {
+                take(&mut rest, ',')?;
+                if *close == '}' {
+                    name(&mut rest)?;
+                }
+            }
+        }
+    }
+}
+
+/// Takes the name of a member and its colon.
+fn name(rest: &mut &str) -> Option<()> {
+    *rest = rest.trim_start_matches(SPACE);
+    string(rest)?;
+    take(rest, ':')
+}
+
+/// A text as a JSON string.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\0'..='\x1f' => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+            _ => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 /// Reads one value and nothing after it.
 pub(crate) fn parse(bytes: &[u8]) -> Option<Value> {
     let text = str::from_utf8(bytes).ok()?;

@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{self, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -81,8 +80,8 @@ struct Seen {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Log {
     Kept,
-    /// To our own standard error.
-    Passed,
+    /// Where the command says.
+    Given,
 }
 
 /// A running bootstrap. It and its processes are killed when this is dropped.
@@ -108,10 +107,7 @@ impl Bootstrap {
                 command.stdout(writer.try_clone()?).stderr(writer);
                 Some(reader)
             }
-            Log::Passed => {
-                command.stdout(io::stderr().as_fd().try_clone_to_owned()?);
-                None
-            }
+            Log::Given => None,
         };
         let mut child = command.spawn()?;
         // The command holds our copies of the pipe's end for writing.

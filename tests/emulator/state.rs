@@ -56,6 +56,11 @@ const NOT_ALLOWED: Refusal = Refusal {
     error_type: "InvalidStateTransition",
     message: "State transition is not allowed",
 };
+const TIMED_OUT: Refusal = Refusal {
+    status: 410,
+    error_type: "InvokeTimeout",
+    message: "Invoke timeout",
+};
 const UNKNOWN_ID: Refusal = Refusal {
     status: 400,
     error_type: "InvalidRequestID",
@@ -85,6 +90,8 @@ pub(crate) struct State {
     running: Vec<Running>,
     /// The event answered last, as long as the next has not been asked for.
     answered: Option<String>,
+    /// Events whose callers have been told of a timeout while the bootstrap went on.
+    timed_out: Vec<String>,
     pushed: usize,
     /// How many `/next` wait for an event just now.
     pub(crate) idle: usize,
@@ -107,6 +114,7 @@ impl State {
             queue: VecDeque::new(),
             running: Vec::new(),
             answered: None,
+            timed_out: Vec::new(),
             pushed: 0,
             idle: 0,
             counts: Counts::default(),
@@ -132,6 +140,55 @@ impl State {
         self.queue.clear();
         self.running.clear();
         self.answered = None;
+        self.timed_out.clear();
+    }
+
+    /// Whether a `/next` came since the start.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.phase == Phase::Serving
+    }
+
+    /// Whether an event that is pushed now is taken: at once where a slot waits for one, else by one
+    /// of several as soon as it is free.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.idle > 0 || (self.slots > 1 && self.is_serving())
+    }
+
+    /// Whether an event has left the queue.
+    pub(crate) fn delivered_or_done(&self, id: &str) -> bool {
+        self.queue.iter().all(|(queued, _)| queued != id)
+    }
+
+    /// Takes an event back that nobody waits for any more. An answer that comes all the same is
+    /// refused as too late.
+    pub(crate) fn abandon(&mut self, id: &str) {
+        self.queue.retain(|(queued, _)| queued != id);
+        if self.running.iter().any(|running| running.id == id) {
+            self.running.retain(|running| running.id != id);
+            self.timed_out.push(id.to_owned());
+            // So many as Lambda's own agent remembers.
+            if self.timed_out.len() > 1000 {
+                self.timed_out.remove(0);
+            }
+        }
+    }
+
+    /// Takes everything about one event out of the record.
+    pub(crate) fn forget_event(&mut self, id: &str) {
+        self.requests.retain(|_, request| {
+            let another = request.endpoint.answered_id().is_some_and(|of| of != id);
+            let of_init = request.endpoint == Endpoint::InitError;
+            another || of_init || request.progress == Progress::Arriving
+        });
+    }
+
+    /// The response to an event that is sent while it is written, as far as it has come.
+    pub(crate) fn stream(&self, id: &str) -> Option<&Request> {
+        let is_of = |request: &&Request| {
+            matches!(&request.endpoint, Endpoint::Response(of) if percent_decoded(of) == id)
+                && request.header("Lambda-Runtime-Function-Response-Mode") == Some("streaming")
+        };
+        self.requests.values().find(is_of)
     }
 
     /// Enters a request in the record. Returns its key, and how many came before to the endpoint.
@@ -185,6 +242,9 @@ impl State {
         }
         if self.slots == 1 && self.answered.as_ref() == Some(&id) {
             return Err(NOT_ALLOWED);
+        }
+        if self.timed_out.contains(&id) {
+            return Err(TIMED_OUT);
         }
         Err(UNKNOWN_ID)
     }

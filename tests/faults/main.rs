@@ -1,6 +1,6 @@
-//! Every fault of the Runtime API that FAULTS.md lists, played against the real executable.
+//! Every fault of the Runtime API that docs/faults.md lists, played against the real executable.
 //!
-//! FAULTS.md holds what must come of each fault, `plays.rs` how the fault is played; a row without
+//! docs/faults.md holds what must come of each fault, `plays.rs` how the fault is played; a row without
 //! a play, or a play without a row, fails. Whatever a row says, these hold for each: the bootstrap
 //! stays within 128 MiB of address space, ends or goes on within [`scripted::PATIENCE`], no cut or
 //! altered event reaches the handler, and standard error has no panic.
@@ -96,11 +96,11 @@ fn table_and_plays_name_the_same_faults() {
     let unlisted: Vec<_> = plays.difference(&rows).collect();
     assert!(
         unplayed.is_empty(),
-        "rows of FAULTS.md that no play has: {unplayed:?}"
+        "rows of docs/faults.md that no play has: {unplayed:?}"
     );
     assert!(
         unlisted.is_empty(),
-        "plays that FAULTS.md does not list: {unlisted:?}"
+        "plays that docs/faults.md does not list: {unlisted:?}"
     );
 }
 
@@ -116,7 +116,8 @@ fn play_all(at: At) {
             scope.spawn(|| {
                 while let Some(fault) = faults.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let row = rows.iter().find(|row| row.id == fault.id);
-                    let row = row.unwrap_or_else(|| panic!("{} is not in FAULTS.md", fault.id));
+                    let row =
+                        row.unwrap_or_else(|| panic!("{} is not in docs/faults.md", fault.id));
                     let played = catch_unwind(AssertUnwindSafe(|| play(fault, row)));
                     let outcome = played.unwrap_or_else(|_| Err("panicked, see above".to_owned()));
                     if let Err(why) = outcome {

@@ -1,4 +1,4 @@
-//! How each fault of FAULTS.md is played: the bytes that the Runtime API sends, and when it closes.
+//! How each fault of docs/faults.md is played: the bytes that the Runtime API sends, and when it closes.
 
 use std::fs::OpenOptions;
 use std::io::Write;

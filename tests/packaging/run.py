@@ -46,16 +46,16 @@ def chosen(suite, words):
             yield test
 
 
-def main():
+def main(folder=HERE, name="packaging"):
     sys.dont_write_bytecode = True
-    suite = unittest.TestSuite(chosen(unittest.defaultTestLoader.discover(HERE), sys.argv[1:]))
+    suite = unittest.TestSuite(chosen(unittest.defaultTestLoader.discover(folder), sys.argv[1:]))
     result = Result()
     suite.run(result)
     failed = result.failures + result.errors
     for test, trace in failed:
         print(f"\n{test.id()}\n{trace}")
     passed = result.testsRun - len(failed) - len(result.skipped)
-    print(f"packaging: {passed} passed, {len(failed)} failed, {len(result.skipped)} skipped")
+    print(f"{name}: {passed} passed, {len(failed)} failed, {len(result.skipped)} skipped")
     return 1 if failed or passed == 0 else 0
 
 

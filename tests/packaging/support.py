@@ -25,6 +25,7 @@ from aws_schema import MODULES
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 DEPLOY = os.path.join(ROOT, "deploy")
+DOCS = os.path.join(ROOT, "docs")
 PACK = os.path.join(DEPLOY, "pack.py")
 VENV = os.path.join(ROOT, "target", "venv")
 HERE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
@@ -53,7 +54,8 @@ NOWHERE = {
     "CHECKPOINT_DISABLE": "1",
     "NO_COLOR": "1",
 }
-FOR_MAKE = "ARCH BOOTSTRAP EVENT HANDLER MAKEFLAGS MAKELEVEL MAKEOVERRIDES MFLAGS PACK TASK".split()
+FOR_MAKE = """ARCH BOOTSTRAP DESTDIR ENV_FILE EVENT EXCLUDE HANDLER INCLUDE MAKEFLAGS MAKELEVEL
+    MAKEOVERRIDES MEMORY MFLAGS PACK PORT PREFIX TASK TIMEOUT""".split()
 
 
 def run(words, seconds=120, **options):
@@ -181,6 +183,21 @@ def provider_bindings():
         wheel.extractall(folder, [f"{package}/{module}/__init__.py" for module in MODULES])
 
     return os.path.join(unpacked_wheel(BINDINGS_WHEEL, unpack), package)
+
+
+def node_modules(*packages):
+    """A folder with packages from npm, installed once."""
+    if shutil.which("npm") is None or shutil.which("node") is None:
+        raise unittest.SkipTest("npm is not installed")
+    folder = os.path.join(ROOT, "target", "npm")
+    mark, wanted = os.path.join(folder, "pinned"), " ".join(packages)
+    if read(mark) != wanted:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
+        npm = ["npm", "install", "--prefix", folder, "--no-audit", "--no-fund", "--silent"]
+        checked(wanted, [*npm, "--ignore-scripts", *packages])
+        write(mark, wanted)
+    return os.path.join(folder, "node_modules")
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""The README's line of the AWS CLI against `make serve`."""
+"""The deploy page's line of the AWS CLI against `make serve`."""
 
 import os
 import re
@@ -6,7 +6,7 @@ import tempfile
 import unittest
 
 import support
-from support import DEPLOY, ROOT, read, run, write
+from support import DOCS, ROOT, read, run, write
 
 
 PORT = 9000
@@ -14,7 +14,7 @@ PORT = 9000
 
 class Serve(unittest.TestCase):
     def test_aws_cli_prints_the_response_of_a_function_under_make_serve(self):
-        text = read(os.path.join(DEPLOY, "README.md"))
+        text = read(os.path.join(DOCS, "deploy.md"))
         (line,) = re.findall(r"(?ms)^```sh\n(aws lambda invoke --endpoint-url.*?)^```$", text)
         # The port cannot be chosen; another run on this machine may have it for a while.
         support.until(lambda: not support.listens(PORT), 120, f"port {PORT} to be free")

@@ -60,6 +60,11 @@ class Case(unittest.TestCase):
         """A static program for a machine that is not this one."""
         return write(os.path.join(self.folder, f"bootstrap-{arch}"), elf(arch), 0o755)
 
+    def copy_of_the_packer(self):
+        """It needs the list of commands beside it."""
+        shutil.copy(os.path.join(support.DEPLOY, "provided.al2023.commands"), self.folder)
+        return shutil.copy(support.PACK, self.folder)
+
     def pack(self, *arguments, **more):
         done = run(self.words(*arguments, **more))
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -102,7 +107,7 @@ class Same(Case):
                     os.chown(os.path.join(folder, leaf), 65534, 65534, follow_symlinks=False)
             as_user = {"user": 65534, "group": 65534, "extra_groups": []}
         # A copy, as a user without rights may not be allowed to look into this checkout.
-        pack = shutil.copy(support.PACK, self.folder)
+        pack = self.copy_of_the_packer()
         binary = shutil.copy(support.bootstrap(), self.folder)
         os.chmod(binary, 0o755)
         self.task = other
@@ -133,12 +138,13 @@ class Same(Case):
 
     def test_printed_size_and_hashes_are_those_of_the_file(self):
         self.script()
-        path, size, hexadecimal, in_base64 = self.pack().stdout.splitlines()
+        path, size, hexadecimal, in_base64, arch = self.pack().stdout.splitlines()
         with open(self.out, "rb") as file:
             content = file.read()
         digest = hashlib.sha256(content)
         self.assertEqual(path, self.out)
         self.assertEqual(size.split(), ["size", str(len(content))])
+        self.assertEqual(arch, f"arch    {HERE}, for --architectures {HERE}")
         self.assertEqual(hexadecimal.split(), ["sha256", digest.hexdigest()])
         self.assertEqual(in_base64.split(), ["base64", base64.b64encode(digest.digest()).decode()])
 
@@ -260,19 +266,45 @@ class Content(Case):
                 self.assertEqual(os.lstat(path).st_mtime, 315_532_800)
         self.assertEqual(found, self.modes())
 
-    def test_function_for_another_machine_is_packed_and_checked_with_a_bootstrap_of_this_one(self):
+    def test_function_for_another_machine_is_checked_with_a_bootstrap_of_this_one(self):
         self.script()
-        self.assertIn("was not run", self.pack(arch=OTHER).stderr)
+        done = run(self.words(arch=OTHER))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("there is no bootstrap of this machine", done.stderr)
         done = self.pack(arch=OTHER, check_with=support.bootstrap())
-        self.assertNotIn("was not run", done.stderr)
+        self.assertIn(f"for --architectures {OTHER}", done.stdout)
         done = run(self.words("function.missing", arch=OTHER, check_with=support.bootstrap()))
         self.assertEqual(done.returncode, 1)
         self.assertIn("missing", done.stderr)
+        self.script("handler() {\n")
+        done = run(self.words(arch=OTHER, check_with=support.bootstrap()))
+        self.assertEqual(done.returncode, 1, "a syntax error")
+        # As make and the installed command have it: one lies beside the other.
+        self.script()
+        for arch in (HERE, OTHER):
+            path = os.path.join(self.folder, "dist", arch, "bootstrap")
+            os.makedirs(os.path.dirname(path))
+            shutil.copy(support.bootstrap() if arch == HERE else self.stand_in(arch), path)
+        self.pack(arch=OTHER, bootstrap=path)
 
-    def test_program_for_another_machine_is_packed_unchecked(self):
+    def test_program_for_another_machine_is_checked_by_its_head(self):
         self.file("app", elf(OTHER))
-        done = self.pack("app", arch=OTHER, check_with=support.bootstrap())
-        self.assertIn("was not run", done.stderr)
+        self.pack("app", arch=OTHER)
+        self.file("app", elf(HERE))
+        done = run(self.words("app", arch=OTHER))
+        self.assertIn(f"app is a program for {HERE} and the function is for {OTHER}", done.stderr)
+
+    def test_programs_for_another_machine_that_a_script_calls_at_init_do_no_harm(self):
+        self.script(
+            "bin/date >/dev/null\nPATH=$LAMBDA_TASK_ROOT/bin:$PATH\ndate >/dev/null\n" + SCRIPT
+        )
+        self.file("bin/date", elf(OTHER), 0o755)
+        self.pack(arch=OTHER, check_with=support.bootstrap())
+
+    def test_script_may_be_named_with_its_ending_and_functions_as_shells_name_them(self):
+        self.script()
+        for handler in ("function.sh.handler", "function.my-handler", "function.lib::run"):
+            self.pack(handler, no_check=True)
 
     def test_interpreter_that_lambda_lacks_is_told(self):
         self.file("app", "#!/usr/bin/env python3\n")
@@ -312,6 +344,201 @@ class Content(Case):
         self.pack()
 
 
+class Chosen(Case):
+    """What is left out, and said to be."""
+
+    def names(self):
+        return [name for name in self.modes() if name != "bootstrap"]
+
+    def fill(self):
+        self.script()
+        secret = [".env", ".env.local", "tls.pem", "id_rsa", "id_ed25519.pub", "sub/server.key"]
+        others = ["event.json", "event-s3.json", "function.sh~", ".function.sh.swp", ".DS_Store"]
+        for name in [*secret, *others, ".git/config", ".vscode/settings.json"]:
+            self.file(name, "x")
+        self.file("eventual.txt", "x")
+        self.file("sub/environment", "x")
+
+    def test_secrets_events_and_editors_files_are_left_out_and_named(self):
+        self.fill()
+        done = self.pack()
+        self.assertEqual(self.names(), ["eventual.txt", "function.sh", "sub/", "sub/environment"])
+        (line,) = done.stderr.splitlines()
+        self.assertTrue(line.startswith("note: left out: "), line)
+        self.assertIn(".env, .env.local", line)
+        self.assertIn("and 3 more", line)
+
+    def test_include_and_exclude_are_patterns_of_paths_and_names(self):
+        self.fill()
+        done = self.pack(include="*.pem", exclude="sub/env*")
+        self.assertEqual(self.names(), ["eventual.txt", "function.sh", "sub/", "tls.pem"])
+        self.assertNotIn("sub/environment", done.stderr)
+        words = self.words(exclude="sub")
+        done = run([*words, "--exclude", "*.txt", "--include", ".env"])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.names(), [".env", "function.sh"])
+
+    def test_link_to_what_is_left_out_is_refused(self):
+        self.fill()
+        os.symlink(".env", os.path.join(self.task, "settings"))
+        done = run(self.words())
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("settings is a link to .env, which is left out", done.stderr)
+        self.pack(include=".env")
+
+    def test_package_at_the_top_of_the_folder_is_no_part_of_itself(self):
+        self.script()
+        out = os.path.join(self.task, "function.zip")
+        self.pack(out=out)
+        first = support.sha256(out)
+        self.pack(out=out)
+        self.assertEqual(support.sha256(out), first)
+
+
+class AsOnLambda(Case):
+    """The check has the commands of provided.al2023, and its shell."""
+
+    def refused(self, text, **more):
+        self.script(text)
+        done = run(self.words(**more))
+        self.assertEqual(done.returncode, 1, done.stdout)
+        return done.stderr.splitlines()[-1]
+
+    def test_command_that_lambda_lacks_is_named_when_init_calls_it(self):
+        for name in ("tar", "xargs", "perl", "find"):
+            said = self.refused(f"#!/bin/bash\n{name} --version\nhandler() {{ :; }}\n")
+            self.assertIn(f"{name}: provided.al2023 has no such command", said)
+            self.assertIn(f"--command {name}", said)
+
+    def test_commands_that_lambda_has_are_there(self):
+        self.script(
+            "for name in grep sed gawk awk cut sort sha256sum base64 bash sh; do\n"
+            '    command -v "$name" >/dev/null || { echo "no $name"; exit 1; }\n'
+            "done\nawk 'BEGIN { exit }'; echo a | sed s/a/b/ | grep -q b\n" + SCRIPT
+        )
+        self.assertNotIn("note: ", self.pack().stderr)
+
+    def test_command_of_the_folder_s_bin_or_of_a_layer_is_there(self):
+        self.script("jq\nhandler() { yq; }\n")
+        self.file("bin/jq", "#!/bin/sh\nexit 0\n")
+        done = run([*self.words(), "--command", "yq"])
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_home_is_not_set(self):
+        self.assertIn("HOME", self.refused(f'#!/bin/bash\nset -u; echo "$HOME"\n{SCRIPT}'))
+
+    def test_script_for_bin_sh_is_checked_by_bash(self):
+        text = "function f () {\n    [[ $1 == a* ]]\n}\nf abc\nhandler() { f; }\n"
+        for first in ("#!/bin/sh\n", "#!/bin/sh -e\n", "#!/usr/bin/sh\n"):
+            self.script(first + text)
+            self.pack()
+        # In POSIX mode: there a process substitution is none.
+        self.script("#!/bin/sh\ncase $(set -o | grep posix) in *on) ;; *) exit 1 ;; esac\n" + text)
+        self.pack()
+        with zipfile.ZipFile(self.out) as packed:
+            self.assertTrue(packed.read("function.sh").startswith(b"#!/bin/sh\n"))
+
+    def test_commands_that_a_function_may_call_are_told_and_nothing_else(self):
+        self.script(
+            "#!/bin/bash\n# jq, don't: unzip\n"
+            'usage() { echo "use xargs | tar; $(git log)"; }\n'
+            "cat <<END\nperl x\nEND\n"
+            "helper.x() { :; }\n"
+            "handler() {\n"
+            '    local x; x=$(jq -r .a <<<"$1")\n'
+            "    case $x in\n        find) helper.x ;;\n        zip|gzip) ;;\n    esac\n"
+            "    if ! ssh host; then aws s3 ls; fi | curl -s x\n"
+            "    A=1 python3 -c 'import os; openssl'\n"
+            '    sed -n "s/ tar/b/"; echo which\n'
+            "    exec wget \\\n        bzip2\n}\n"
+        )
+        said = self.pack().stderr
+        told = [line.split(" perhaps calls ")[1].split(",")[0] for line in said.splitlines()]
+        self.assertEqual(told, ["git", "jq", "ssh", "aws", "python3", "wget"])
+        self.assertIn("function.sh, line 9, perhaps calls jq, which provided.al2023 lacks", said)
+
+    def test_check_says_the_same_and_writes_nothing(self):
+        self.script()
+        words = [word for word in self.words(command="check") if word != "--out"]
+        words.remove(self.out)
+        done = run(words, cwd=self.task)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn(f"would start on Lambda, as a function for {HERE}", done.stdout)
+        self.script("handler() {\n")
+        done = run(words, cwd=self.task)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertEqual(os.listdir(self.task), ["function.sh"])
+        self.assertEqual(os.listdir(os.path.dirname(self.out)), [])
+
+
+class Own(Case):
+    """A function that is its own bootstrap."""
+
+    def own(self, content, *more, arch=HERE):
+        path = write(os.path.join(self.folder, "app"), content, 0o755)
+        words = [sys.executable, support.PACK, "zip", "--bootstrap", path, "--arch", arch]
+        return run([*words, "--out", self.out, *more])
+
+    def test_program_is_packed_as_bootstrap_for_either_machine(self):
+        for arch in (HERE, OTHER):
+            done = self.own(elf(arch), arch=arch)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn(f"for --architectures {arch}", done.stdout)
+            self.assertEqual(
+                {n: stat.S_IMODE(m) for n, m in self.modes().items()}, {"bootstrap": 0o755}
+            )
+        self.file("data", "x")
+        self.own(elf(HERE), "--task", self.task)
+        self.assertEqual(list(self.modes()), ["bootstrap", "data"])
+
+    def test_program_that_would_not_start_is_refused_with_a_reason(self):
+        machine = {"x86_64": "x86_64", "arm64": "aarch64"}[HERE]
+        for content, parts in (
+            (elf(OTHER), [f"is a bootstrap for {OTHER} and the function is for {HERE}", "--arch"]),
+            (
+                elf(HERE, LOADERS[HERE], ["libc.so.6"]),
+                ["not a static program", "libc.so.6", f"--target {machine}-unknown-linux-musl"],
+            ),
+            (b"#!/bin/sh\n", ["not a static program"]),
+        ):
+            done = self.own(content)
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual(len(done.stderr.splitlines()), 1)
+            for part in parts:
+                self.assertIn(part, done.stderr)
+        self.assertFalse(os.path.exists(self.out))
+
+
+class Tools(Case):
+    """A layer of commands."""
+
+    def layer(self, *more):
+        words = [sys.executable, support.PACK, "layer", "--task", self.task, "--arch", HERE]
+        return run([*words, "--out", self.out, *more])
+
+    def test_bin_and_lib_of_the_folder_are_the_layer_s(self):
+        self.file("bin/tool", elf(HERE, LOADERS[HERE], ["libc.so.6", "libtool.so.1"]))
+        self.file("lib/libtool.so.1", elf(HERE, kind=3))
+        done = self.layer()
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        modes = {name: stat.S_IMODE(mode) for name, mode in self.modes().items()}
+        self.assertEqual(
+            modes, {"bin/": 0o755, "bin/tool": 0o755, "lib/": 0o755, "lib/libtool.so.1": 0o755}
+        )
+
+    def test_tool_that_would_not_run_is_refused(self):
+        self.file("bin/tool", elf(HERE, LOADERS[HERE], ["libc.so.6", "libtool.so.1"]))
+        done = self.layer()
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("needs libtool.so.1", done.stderr)
+        self.file("bin/tool", elf(OTHER))
+        self.assertEqual(self.layer().returncode, 1)
+
+    def test_folder_without_bin_and_lib_is_told(self):
+        self.file("tool", elf(HERE))
+        self.assertIn("has neither bin nor lib", self.layer().stderr)
+
+
 class Refused(Case):
     def refused(self, *parts, handler="function.handler", **more):
         """One sentence on standard error, status 1, and nothing new beside the result."""
@@ -343,6 +570,10 @@ class Refused(Case):
         write(os.path.join(self.folder, "app"), "#!/bin/sh\n", 0o755)
         self.refused("../app", "neither", handler="../app")
         self.refused("/bin/sh", "neither", handler="/bin/sh")
+
+    def test_bootstrap_is_no_handler(self):
+        self.script()
+        self.refused("handler bootstrap", "name a file or a function", handler="bootstrap")
 
     def test_handler_with_a_space_is_refused(self):
         self.script()
@@ -499,7 +730,7 @@ class Refused(Case):
 
     def test_result_within_the_folder_is_refused(self):
         self.script()
-        out = os.path.join(self.task, "function.zip")
+        out = os.path.join(self.task, "dist", "function.zip")
         done = run(self.words(out=out))
         self.assertEqual(done.returncode, 1)
         self.assertIn("would be packed itself", done.stderr)
@@ -521,7 +752,7 @@ class Refused(Case):
         as_user = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
         out = os.path.join(self.folder, "out", "x.zip")
         os.chmod(os.path.dirname(out), 0o777)
-        pack = shutil.copy(support.PACK, self.folder)
+        pack = self.copy_of_the_packer()
         binary = shutil.copy(support.bootstrap(), self.folder)
         words = self.words(bootstrap=binary, out=out)
         words[0] = shutil.which("python3", path="/usr/bin:/bin") or sys.executable

@@ -1,5 +1,5 @@
 //! The system calls of the artefact, traced in every kind of scenario: none but those of
-//! SYSCALLS.md, no connection but to the Runtime API, no file opened for writing.
+//! docs/system-calls.md, no connection but to the Runtime API, no file opened for writing.
 //!
 //! In: `dist/ARCH/bootstrap` of this machine (`ZEROSTRAP_DIST` names another folder), since std and
 //! libc make calls of their own and only the artefact has the right ones; strace. Where one of them
@@ -381,8 +381,8 @@ fn that_end() -> Vec<Scenario> {
 
 /// The names of a row of the table of calls: one job may have another name on each architecture.
 fn listed() -> Vec<Vec<String>> {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("SYSCALLS.md");
-    let page = fs::read_to_string(page).expect("SYSCALLS.md");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/system-calls.md");
+    let page = fs::read_to_string(page).expect("docs/system-calls.md");
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
     let names = rows.map(|row| row.split('|').next().unwrap_or_default());
     let words = |cell: &str| {
@@ -395,7 +395,7 @@ fn listed() -> Vec<Vec<String>> {
     let rows: Vec<Vec<String>> = names.map(words).collect();
     assert!(
         rows.len() > 20,
-        "SYSCALLS.md has a table of calls: {rows:?}"
+        "docs/system-calls.md has a table of calls: {rows:?}"
     );
     rows
 }
@@ -466,7 +466,7 @@ fn bootstrap_makes_no_system_call_that_is_not_listed() {
         findings.extend(broken.iter().map(|broken| format!("{scenario}: {broken}")));
         for Call { name, text, .. } in trace.calls {
             if !names.contains(name.as_str()) {
-                findings.push(format!("{scenario}: not in SYSCALLS.md: {text}"));
+                findings.push(format!("{scenario}: not in docs/system-calls.md: {text}"));
             }
             seen.entry(name).or_insert((0, text)).0 += 1;
         }
@@ -478,7 +478,7 @@ fn bootstrap_makes_no_system_call_that_is_not_listed() {
         .iter()
         .filter(|row| row.iter().all(|name| !seen.contains_key(name)))
     {
-        findings.push(format!("in SYSCALLS.md and never made: {row:?}"));
+        findings.push(format!("in docs/system-calls.md and never made: {row:?}"));
     }
     findings.truncate(40);
     assert!(findings.is_empty(), "\n{}\n", findings.join("\n"));
@@ -511,7 +511,7 @@ fn bootstrap_asks_for_its_first_event_after_few_system_calls() {
     );
 }
 
-/// SYSCALLS.md lists them one by one: 24 and 21, and one more where the handler's output and the
+/// docs/system-calls.md lists them one by one: 24 and 21, and one more where the handler's output and the
 /// handler itself do not end in the same moment.
 #[test]
 fn event_in_a_process_takes_few_system_calls() {

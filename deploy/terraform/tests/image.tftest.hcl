@@ -5,6 +5,8 @@ mock_provider "aws" {
 variables {
   name    = "Hello"
   package = "image"
+
+  architecture = "arm64"
 }
 
 run "first_apply_makes_the_repository_alone" {

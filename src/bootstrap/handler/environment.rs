@@ -31,8 +31,8 @@ fn is_of_handlers(name: &OsStr) -> bool {
     name != TELEMETRY_DESCRIPTOR && EVENT_VARIABLES.iter().all(|known| name != *known)
 }
 
-/// Returns what an event adds to that, as `NAME=value`. A value that no environment can hold is left
-/// out, with a log line.
+/// Returns what an event adds to that, as `NAME=value`. A value that no environment can hold is
+/// left out, with a log line.
 pub(crate) fn of_event(context: &Context) -> impl Iterator<Item = CString> {
     internal::variables(context).filter_map(move |(name, value)| {
         let pair = [&name, b"=".as_slice(), value].concat();

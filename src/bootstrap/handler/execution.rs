@@ -43,8 +43,8 @@ impl Watchdog {
         left.unwrap_or_default()
     }
 
-    /// Returns the failure of an event that was not done in time; `what` says what was not, and what
-    /// became of it.
+    /// Returns the failure of an event that was not done in time; `what` says what was not, and
+    /// what became of it.
     pub(crate) fn failure(&self, what: &str) -> Failure {
         let ms = self.margin.as_millis();
         let message = format!(
@@ -236,8 +236,8 @@ impl Execution<'_> {
 
     /// Asks the group to end, and waits for that.
     ///
-    /// This is the grace period for handlers of SIGTERM. It ends early once the leader has ended and
-    /// no process holds the output open. Output is discarded.
+    /// This is the grace period for handlers of SIGTERM. It ends early once the leader has ended
+    /// and no process holds the output open. Output is discarded.
     fn terminate(&mut self, grace: Duration) {
         self.child.signal_group(sys::SIGTERM);
         if let Completion::Report(source) = &mut self.completion {

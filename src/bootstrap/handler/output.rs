@@ -11,7 +11,8 @@ use zerostrap::{Answered, Context, Failure, Responder, Stream};
 /// Bytes read at once when streaming: what a pipe holds.
 pub(crate) const READ_SIZE: usize = 65_536;
 
-/// Memory of a response, in bytes, that is kept for the next one. A longer response's is given back.
+/// Memory of a response, in bytes, that is kept for the next one. A longer response's is given
+/// back.
 const RETAINED_BYTES: usize = 1_048_576;
 
 /// Content type of an HTTP response that begins with a prelude: its status and headers as JSON, and
@@ -91,7 +92,8 @@ pub(crate) enum Sink<'r> {
 /// The search for the end of a prelude.
 #[derive(Debug, Default)]
 struct PreludeScan {
-    /// NUL bytes in a row at the end of what was looked at, [`PRELUDE_END`] once there were so many.
+    /// NUL bytes in a row at the end of what was looked at, [`PRELUDE_END`] once there were so
+    /// many.
     nuls: usize,
     /// Bytes that were looked at.
     scanned: usize,
@@ -171,8 +173,8 @@ impl<'r> Output<'r> {
         kept
     }
 
-    /// Returns a descriptor that becomes readable when the Runtime API replies to a streamed response
-    /// before its end; then call [`Output::receive_early_reply`].
+    /// Returns a descriptor that becomes readable when the Runtime API replies to a streamed
+    /// response before its end; then call [`Output::receive_early_reply`].
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match &self.sink {
             Sink::Buffered(_) => None,

@@ -13,9 +13,9 @@ use zerostrap::internal::{self, ErrorType};
 use crate::sys;
 
 /// Bytes that are read of a file to find out what it is: the kernel's 256 bytes of a `#!` line, and
-/// of an ELF file what linkers put at its start, which is the program headers and the loader's name.
-/// If a tool placed the program headers elsewhere, this check is skipped and execve reports the
-/// problem.
+/// of an ELF file what linkers put at its start, which is the program headers and the loader's
+/// name. If a tool placed the program headers elsewhere, this check is skipped and execve reports
+/// the problem.
 const HEADER_BYTES: usize = 4_096;
 
 /// Where a program is looked for if PATH is not set.
@@ -111,8 +111,8 @@ fn interpreter_and_argument(line: &[u8]) -> (&[u8], &[u8]) {
     (interpreter, argument.trim_ascii())
 }
 
-/// Returns the program that a `#!` line runs in the end, by path or by name: behind env(1) it is the
-/// command that env will run.
+/// Returns the program that a `#!` line runs in the end, by path or by name: behind env(1) it is
+/// the command that env will run.
 pub(crate) fn interpreter_of(line: &[u8]) -> &Path {
     let (interpreter, argument) = interpreter_and_argument(line);
     let interpreter = Path::new(OsStr::from_bytes(interpreter));

@@ -80,8 +80,8 @@ enum Hooks {
 }
 
 impl<'a> Start<'a> {
-    /// Finds the shell of the script: the one that its `#!` line names, else bash if it exists, else
-    /// /bin/sh.
+    /// Finds the shell of the script: the one that its `#!` line names, else bash if it exists,
+    /// else /bin/sh.
     ///
     /// # Errors
     /// `Runtime.HandlerNotExecutable`: the script cannot be read, or its shell does not exist.
@@ -448,7 +448,7 @@ fn known_cause(script: &Path) -> String {
         return "; the script has Windows line ends (CR LF), save it with Unix line ends"
             .to_owned();
     }
-    match sys::open(c"/proc/self/fd/0") {
+    match sys::open(c"/proc/self/exe") {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             "; this user may not read the bootstrap's file, so that the shell cannot open what is in \
              /proc/PID/fd; run chmod a+r on it before packing"
@@ -564,8 +564,8 @@ impl Conversation {
         })
     }
 
-    /// Reads the places that the shell reported, which must be there. Those of other events than the
-    /// current one are left out.
+    /// Reads the places that the shell reported, which must be there. Those of other events than
+    /// the current one are left out.
     fn read_places(&mut self) -> Vec<u8> {
         let mut space = [0; PLACES_LIMIT];
         let length = self.places.read(&mut space).unwrap_or(0);

@@ -1,8 +1,8 @@
 # An executable from a container image. The first apply makes the repository, the second the
 # function, once there is an image to run:
 #
-#   terraform -chdir=deploy/terraform/examples/image apply
-#   docker buildx build ... --push          (deploy/README.md has the whole line)
+#   terraform -chdir=deploy/terraform/examples/image apply -var architecture=x86_64
+#   docker buildx build ... --push          (docs/deploy.md has the whole line)
 #   terraform -chdir=deploy/terraform/examples/image apply -var image_digest=sha256:...
 
 terraform {
@@ -18,6 +18,11 @@ terraform {
 
 provider "aws" {
   region = var.region
+}
+
+variable "architecture" {
+  description = "What the package was made for: `make zip` prints it."
+  type        = string
 }
 
 variable "region" {
@@ -38,7 +43,7 @@ module "function" {
   name         = "zerostrap-image"
   description  = "An executable on the zerostrap bootstrap, in an image made from scratch"
   package      = "image"
-  architecture = "arm64"
+  architecture = var.architecture
   image_digest = var.image_digest
   memory       = 128
   timeout      = 10

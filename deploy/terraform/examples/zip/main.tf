@@ -1,8 +1,8 @@
 # A shell function from a zip:
 #
-#   make zip TASK=examples/hello HANDLER=function.handler ARCH=arm64
+#   make zip TASK=examples/hello HANDLER=function.handler
 #   terraform -chdir=deploy/terraform/examples/zip init
-#   terraform -chdir=deploy/terraform/examples/zip apply
+#   terraform -chdir=deploy/terraform/examples/zip apply -var architecture=x86_64
 
 terraform {
   required_version = ">= 1.9.0, < 2.0.0"
@@ -17,6 +17,11 @@ terraform {
 
 provider "aws" {
   region = var.region
+}
+
+variable "architecture" {
+  description = "What the package was made for: `make zip` prints it."
+  type        = string
 }
 
 variable "region" {
@@ -36,7 +41,7 @@ module "function" {
 
   name         = "zerostrap-hello"
   description  = "A shell function on the zerostrap bootstrap"
-  architecture = "arm64"
+  architecture = var.architecture
   filename     = var.filename
   handler      = "function.handler"
   memory       = 128

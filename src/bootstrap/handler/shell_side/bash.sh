@@ -4,9 +4,12 @@
 # `eval` accepted, the builtin would execute the event.
 _zs_has() { command declare -F "$1" >/dev/null; }
 
-# Whether `command` is what it is meant to be; so it is not used to say so.
+# Whether `command` is what it is meant to be; so it is not used to say so. The second look is for
+# scripts that define a function `declare`.
 _zs_has_command() {
-  if \declare -F command >/dev/null; then return 1; fi
+  if \declare -F command >/dev/null; then
+    case $(\declare -F command) in command) return 1 ;; esac
+  fi
 }
 
 # mapfile knows neither TMOUT nor IFS.
