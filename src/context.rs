@@ -185,6 +185,8 @@ fn is_unreserved(byte: &u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
     use super::Context;
     use crate::http::head::Head;
 
@@ -212,6 +214,22 @@ mod tests {
         assert_eq!(context.header("Lambda-Runtime-Empty"), None);
         assert_eq!(context.deadline(), None);
         assert_eq!(context.remaining_time(), None);
+    }
+
+    #[test]
+    fn deadline_to_come_is_kept_and_one_in_the_past_is_not() {
+        let ms = 4_102_444_800_000; // 2100
+        let to_come = context(&format!("Lambda-Runtime-Deadline-Ms: {ms}\r\n"));
+        assert_eq!(
+            to_come.deadline(),
+            Some(UNIX_EPOCH + Duration::from_millis(ms))
+        );
+        let left = to_come.remaining_time().expect("a deadline");
+        assert!(left > Duration::from_secs(1_000_000), "{left:?}");
+        for past in ["0", "1000", "x", "-1"] {
+            let context = context(&format!("Lambda-Runtime-Deadline-Ms: {past}\r\n"));
+            assert_eq!(context.deadline(), None, "{past}");
+        }
     }
 
     #[test]
