@@ -7,6 +7,8 @@
 
 #[path = "../emulator/mod.rs"]
 mod emulator;
+#[path = "../it/harness/mod.rs"]
+mod harness;
 mod trace;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,12 +19,12 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use emulator::api::{Action, Options};
-use emulator::event::Event;
-use emulator::folder::Folder;
-use emulator::lambda::{Lambda, PATIENCE, Setup};
-use emulator::process;
-use emulator::record::Endpoint;
+use crate::emulator::api::{Action, Options};
+use crate::emulator::event::Event;
+use crate::emulator::process;
+use crate::emulator::record::Endpoint;
+use crate::harness::folder::Folder;
+use crate::harness::lambda::{Lambda, PATIENCE, Setup};
 use trace::Call;
 
 /// Most calls between the start of the program and its first request.

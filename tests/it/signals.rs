@@ -1,13 +1,11 @@
 //! Signals and processes from outside: who ends whom, what handlers inherit, who collects the dead.
 //! As an ordinary process, and as PID 1 of a namespace of its own, as in a container.
 
-#[path = "scripted/mod.rs"]
-mod scripted;
-
+use crate::harness::scripted;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use scripted::{
+use crate::harness::scripted::{
     ACCEPTED, Kind, STDIN, Scene, Setup, event, make_fifo, missing, signal, state, wait_until,
 };
 

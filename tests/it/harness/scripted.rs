@@ -5,14 +5,7 @@
 //! in both would cancel itself out. It never waits without a bound, and never sleeps for a fixed
 //! time where there is a condition to wait for.
 
-#![allow(
-    dead_code,
-    reason = "each test crate that includes this file uses a part of it"
-)]
-
-#[path = "../emulator/attendants.rs"]
-pub(crate) mod attendants;
-
+use super::attendants;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

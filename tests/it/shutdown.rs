@@ -1,16 +1,14 @@
 //! Graceful shutdown: an internal extension, without which Lambda sends no SIGTERM, and what
 //! handlers can do between that signal and the end.
 
-mod emulator;
-
-use emulator::api::{Action, Options};
-use emulator::event::Event;
-use emulator::failure::assert_failure;
-use emulator::folder::Folder;
-use emulator::json;
-use emulator::lambda::{Lambda, PATIENCE, Setup, shells};
-use emulator::process::signal;
-use emulator::record::Endpoint;
+use crate::emulator::api::{Action, Options};
+use crate::emulator::event::Event;
+use crate::emulator::process::signal;
+use crate::emulator::record::Endpoint;
+use crate::harness::failure::assert_failure;
+use crate::harness::folder::Folder;
+use crate::harness::json;
+use crate::harness::lambda::{Lambda, PATIENCE, Setup, shells};
 use std::fs;
 use std::process::ExitStatus;
 use std::thread;

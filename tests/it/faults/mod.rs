@@ -5,12 +5,10 @@
 //! stays within 128 MiB of address space, ends or goes on within [`scripted::PATIENCE`], no cut or
 //! altered event reaches the handler, and standard error has no panic.
 
-#[path = "../scripted/mod.rs"]
-mod scripted;
-
 mod plays;
 mod table;
 
+use crate::harness::scripted;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,8 +17,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::harness::scripted::{ACCEPTED, Kind, Scene, Scratch, event};
 use plays::{At, Fault, Play};
-use scripted::{ACCEPTED, Kind, Scene, Scratch, event};
 use table::Row;
 
 /// Notes the event, then does as it says. Its answer is the event itself.

@@ -1,16 +1,14 @@
 //! Several events at once, as on Managed Instances: each slot is a process with a connection and a
 //! handler of its own, and what happens in one is nothing to the others.
 
-mod emulator;
-
-use emulator::api::{Action, Options};
-use emulator::event::Event;
-use emulator::failure::assert_failure;
-use emulator::folder::Folder;
-use emulator::json;
-use emulator::lambda::{BOOTSTRAP, Lambda, Setup};
-use emulator::process;
-use emulator::record::{Endpoint, Request};
+use crate::emulator::api::{Action, Options};
+use crate::emulator::event::Event;
+use crate::emulator::process;
+use crate::emulator::record::{Endpoint, Request};
+use crate::harness::failure::assert_failure;
+use crate::harness::folder::Folder;
+use crate::harness::json;
+use crate::harness::lambda::{BOOTSTRAP, Lambda, Setup};
 use std::collections::BTreeSet;
 use std::env;
 use std::fs::{self, File, OpenOptions};

@@ -1,14 +1,13 @@
 //! Shell functions as handlers, in bash and in a POSIX shell: contract §3 and §4.
 
-mod emulator;
-
-use emulator::api::Action;
-use emulator::attendants;
-use emulator::event::Event;
-use emulator::failure::{assert_failure, assert_response};
-use emulator::folder::Folder;
-use emulator::lambda::{Lambda, PATIENCE, Setup, handlers, shells};
-use emulator::record::Endpoint;
+use crate::emulator;
+use crate::emulator::api::Action;
+use crate::emulator::event::Event;
+use crate::emulator::record::Endpoint;
+use crate::harness::attendants;
+use crate::harness::failure::{assert_failure, assert_response};
+use crate::harness::folder::Folder;
+use crate::harness::lambda::{Lambda, PATIENCE, Setup, handlers, shells};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};

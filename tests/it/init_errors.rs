@@ -1,12 +1,10 @@
 //! Failures before the first event: contract §2 and §4.
 
-mod emulator;
-
-use emulator::failure::assert_failure;
-use emulator::folder::Folder;
-use emulator::json;
-use emulator::lambda::{BOOTSTRAP, Lambda, Setup, shells};
-use emulator::record::{Endpoint, Request};
+use crate::emulator::record::{Endpoint, Request};
+use crate::harness::failure::assert_failure;
+use crate::harness::folder::Folder;
+use crate::harness::json;
+use crate::harness::lambda::{BOOTSTRAP, Lambda, Setup, shells};
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -585,7 +583,7 @@ fn address_where_nobody_listens_is_logged_and_the_exit_status_is_1() {
 
 #[test]
 fn report_that_the_api_refuses_changes_nothing_about_the_exit() {
-    use emulator::api::Action;
+    use crate::emulator::api::Action;
     for status in [400, 403, 413, 500] {
         let folder = Folder::new();
         let setup = Setup::app(&folder).script(move |_, _| Action::Status(status));

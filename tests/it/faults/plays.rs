@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::scripted::{ACCEPTED, PATIENCE, PAYLOAD_LIMIT, Scene, chunked_event, event};
+use crate::harness::scripted::{ACCEPTED, PATIENCE, PAYLOAD_LIMIT, Scene, chunked_event, event};
 
 /// The same on x86_64 and aarch64.
 const O_NONBLOCK: i32 = 0o4_000;

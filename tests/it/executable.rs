@@ -1,13 +1,11 @@
 //! Executables as handlers: contract §3 and §4.
 
-mod emulator;
-
-use emulator::attendants;
-use emulator::event::Event;
-use emulator::failure::{assert_failure, assert_response};
-use emulator::folder::Folder;
-use emulator::lambda::{Lambda, Setup};
-use emulator::process::signal;
+use crate::emulator::event::Event;
+use crate::emulator::process::signal;
+use crate::harness::attendants;
+use crate::harness::failure::{assert_failure, assert_response};
+use crate::harness::folder::Folder;
+use crate::harness::lambda::{Lambda, Setup};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};

@@ -1,12 +1,12 @@
 //! A bootstrap on an API: one execution environment, as the tests use it.
 
-use super::api::{Action, Api, Options};
 use super::attendants;
-use super::event::Event;
 use super::folder::Folder;
-use super::process::{self, Bootstrap, Log};
-use super::record::{Endpoint, Progress, Request};
-use super::state::State;
+use crate::emulator::api::{Action, Api, Options};
+use crate::emulator::event::Event;
+use crate::emulator::process::{self, Bootstrap, Log};
+use crate::emulator::record::{Endpoint, Progress, Request};
+use crate::emulator::state::State;
 use std::env;
 use std::ffi::OsStr;
 use std::fs;

@@ -1,9 +1,6 @@
 //! Events and responses of every size that has a power of two near it, and both limits.
 
-#[path = "scripted/mod.rs"]
-mod scripted;
-
-use scripted::{
+use crate::harness::scripted::{
     ACCEPTED, Kind, PAYLOAD_LIMIT, STDIN, Scene, Setup, chunked_event, event, now_ms,
     status_number, wait_until,
 };

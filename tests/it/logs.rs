@@ -1,15 +1,13 @@
 //! The log: what a handler writes to its standard error, and what the bootstrap says itself, as
 //! plain text and as JSON objects.
 
-mod emulator;
-
-use emulator::api::Action;
-use emulator::event::Event;
-use emulator::failure::assert_failure;
-use emulator::folder::Folder;
-use emulator::json::{self, Value};
-use emulator::lambda::{Setup, shells};
-use emulator::record::Endpoint;
+use crate::emulator::api::Action;
+use crate::emulator::event::Event;
+use crate::emulator::record::Endpoint;
+use crate::harness::failure::assert_failure;
+use crate::harness::folder::Folder;
+use crate::harness::json::{self, Value};
+use crate::harness::lambda::{Setup, shells};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};

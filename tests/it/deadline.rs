@@ -1,15 +1,12 @@
 //! The deadline watchdog from outside: what overruns is stopped and reported before Lambda's own
 //! limit, with everyone it started, and the same process answers the next event.
 
-#[path = "scripted/mod.rs"]
-mod scripted;
-
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use scripted::{
+use crate::harness::scripted::{
     ACCEPTED, Kind, PAYLOAD_LIMIT, STDIN, Scene, Scratch, Setup, event, missing, now_ms, wait_until,
 };
 

@@ -1,11 +1,10 @@
 //! The emulator's own command line: what `make invoke` and `make serve` promise.
 
-mod emulator;
-
-use emulator::folder::Folder;
-use emulator::http::{self, Reply};
-use emulator::lambda::{BOOTSTRAP, PATIENCE};
-use emulator::process::{self, Bootstrap, Log};
+use crate::emulator::http::{self, Reply};
+use crate::emulator::process::{self, Bootstrap, Log};
+use crate::harness;
+use crate::harness::folder::Folder;
+use crate::harness::lambda::{BOOTSTRAP, PATIENCE};
 use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -111,7 +110,7 @@ fn invoke_tells_a_function_error_by_its_status_and_the_document() {
         ("other() { :; }", "Runtime.NoSuchHandler"),
     ] {
         let output = invoke(script, &["--event", "1"]);
-        let document = emulator::json::parse(&output.stdout).unwrap();
+        let document = harness::json::parse(&output.stdout).unwrap();
         assert_eq!(
             document.text("errorType"),
             error_type,

@@ -1,15 +1,15 @@
 //! The loop: which handler, events and responses of every size and framing, what is posted when,
 //! and what is left behind. Contract §2 to §4; the API's own faults are in tests/faults.
 
-mod emulator;
-
-use emulator::api::{Action, Options};
-use emulator::event::Event;
-use emulator::failure::{assert_failure, assert_response};
-use emulator::folder::Folder;
-use emulator::lambda::{Lambda, Setup, shells};
-use emulator::process::signal;
-use emulator::record::{Endpoint, Request};
+use crate::emulator;
+use crate::emulator::api::{Action, Options};
+use crate::emulator::event::Event;
+use crate::emulator::process::signal;
+use crate::emulator::record::{Endpoint, Request};
+use crate::harness;
+use crate::harness::failure::{assert_failure, assert_response};
+use crate::harness::folder::Folder;
+use crate::harness::lambda::{Lambda, Setup, shells};
 use std::fs;
 
 /// Fixtures that answer with their event, of each kind and for each way to get it.
@@ -516,7 +516,7 @@ fn address_may_be_a_host_name() {
         .env("AWS_LAMBDA_RUNTIME_API", address)
         .start();
     let id = api.push(Event::new("1"));
-    let until = std::time::Instant::now() + emulator::lambda::PATIENCE;
+    let until = std::time::Instant::now() + harness::lambda::PATIENCE;
     assert!(
         api.wait(until, |state| state.answer(&id).cloned())
             .is_some(),

@@ -1,10 +1,8 @@
 //! The environment and the descriptors that handlers of both kinds get: contract §3.
 
-mod emulator;
-
-use emulator::event::Event;
-use emulator::folder::Folder;
-use emulator::lambda::{Lambda, Setup, shells};
+use crate::emulator::event::Event;
+use crate::harness::folder::Folder;
+use crate::harness::lambda::{Lambda, Setup, shells};
 use std::collections::BTreeMap;
 
 /// The same commands as a handler of each kind.
