@@ -1,4 +1,4 @@
-//! Executables as handlers: contract §3 and §4.
+//! Executables as handlers.
 
 use crate::emulator::event::Event;
 use crate::emulator::process::signal;
@@ -83,7 +83,7 @@ fn current_folder_is_the_task_root() {
     }
 }
 
-// Defect 12: which of the two outputs is the response?
+// Which of the two outputs is the response?
 #[test]
 fn standard_output_is_the_response_and_standard_error_the_log() {
     let (_folder, lambda) = start("echo out; echo err >&2");
@@ -115,7 +115,7 @@ fn leftovers_of_a_failed_event_are_killed_too() {
     assert_eq!(lambda.wait_processes(1), [lambda.bootstrap.pid]);
 }
 
-// Defect 9: a handler that ignores its event or closes early must not end or hang the loop.
+// A handler that ignores its event or closes early must not end or hang the loop.
 #[test]
 fn program_that_reads_nothing_of_a_large_event_or_closes_its_output_is_answered() {
     for script in [
@@ -166,7 +166,7 @@ fn signal_that_ends_the_program_is_named() {
     assert_failure(&lambda.call("40\n"), "Function.KilledBySignal", "40");
 }
 
-// Defect 16: stable types to route on; the handler's own where it has one.
+// Stable types to route on; the handler's own where it has one.
 #[test]
 fn error_document_of_the_program_is_passed_on() {
     let (_folder, lambda) = start("cat; exit 7");
@@ -250,7 +250,7 @@ fn error_document_of_the_limit_is_passed_on_and_a_longer_one_is_not() {
     );
 }
 
-// Defects 6 and 7: the size is looked at before posting, and costs that event only.
+// The size is looked at before posting, and costs that event only.
 #[test]
 fn response_of_the_limit_arrives_and_one_byte_more_is_too_large() {
     let (_folder, lambda) = start("read -r size; exec head -c $size /dev/zero");

@@ -1,4 +1,4 @@
-//! Failures before the first event: contract §2 and §4.
+//! Failures before the first event.
 
 use crate::emulator::record::{Endpoint, Request};
 use crate::harness::failure::assert_failure;
@@ -38,7 +38,7 @@ fn assert_init_fails(setup: Setup, error_type: &str, parts: &[&str]) {
     }
 }
 
-// Defect 13: the message names what was looked for, and where.
+// The message names what was looked for, and where.
 #[test]
 fn handler_that_is_not_there_is_named_with_what_was_looked_for() {
     let folder = Folder::with_script("handler() { :; }");

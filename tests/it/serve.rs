@@ -289,7 +289,7 @@ fn serve_recovers_from_a_dead_and_from_an_overdue_bootstrap() {
     }
 }
 
-// Defect 11: an emulator that fails when it is called twice at once.
+// An emulator that fails when it is called twice at once.
 #[test]
 fn serve_lets_concurrent_callers_wait_in_line() {
     // The folder can only be made by one at a time.

@@ -1,4 +1,4 @@
-//! Shell functions, judged from outside: the rule of the contract, that an event gets what it would
+//! Shell functions, judged from outside: the rule that an event gets what it would
 //! get from the plainest loop, whatever the script does to its shell.
 //!
 //! - `table`: scripts, events, and what must come. Known answers.

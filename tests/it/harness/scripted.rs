@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// that a slow machine is not taken for a hang.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Largest event and largest response that Lambda passes on (contract: 6 MiB and 100 bytes).
+/// Largest event and largest response that Lambda passes on: 6 MiB and 100 bytes.
 pub(crate) const PAYLOAD_LIMIT: usize = 6_291_556;
 
 /// What the Runtime API says when it took an answer.
