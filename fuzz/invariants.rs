@@ -1,4 +1,4 @@
-//! What must hold for any bytes. Shared by the fuzz targets and by `tests/vectors.rs`, which needs
+//! What must hold for any bytes. Shared by the fuzz targets and by `tests/it/vectors.rs`, which needs
 //! no fuzzer.
 //!
 //! [`reference`] reads the same grammar a second time, in the plainest way: all at once, with no

@@ -1,14 +1,12 @@
 //! The library's side: the examples as processes, each a function that is its own bootstrap.
 
-mod emulator;
-
-use emulator::api::{Action, Options};
-use emulator::event::Event;
-use emulator::failure::{assert_failure, assert_response};
-use emulator::folder::Folder;
-use emulator::json::{self, Value};
-use emulator::lambda::{BOOTSTRAP, Setup};
-use emulator::record::{Endpoint, Progress};
+use crate::emulator::api::{Action, Options};
+use crate::emulator::event::Event;
+use crate::emulator::record::{Endpoint, Progress};
+use crate::harness::failure::{assert_failure, assert_response};
+use crate::harness::folder::Folder;
+use crate::harness::json::{self, Value};
+use crate::harness::lambda::{BOOTSTRAP, Setup};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Barrier;
