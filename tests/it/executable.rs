@@ -6,6 +6,7 @@ use crate::harness::attendants;
 use crate::harness::failure::{assert_failure, assert_response};
 use crate::harness::folder::Folder;
 use crate::harness::lambda::{Lambda, Setup};
+use crate::harness::wait::turn;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
@@ -289,6 +290,7 @@ fn program_that_cannot_be_started_costs_that_event_only() {
 /// Nobody can handle SIGKILL: another process sees to it.
 #[test]
 fn program_does_not_outlive_a_bootstrap_that_is_killed() {
+    let _turn = turn();
     for script in [
         "echo on >&2; sleep 600",
         "trap '' TERM HUP INT; (sleep 600) & echo on >&2; while :; do sleep 1; done",

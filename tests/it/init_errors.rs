@@ -5,6 +5,7 @@ use crate::harness::failure::assert_failure;
 use crate::harness::folder::Folder;
 use crate::harness::json;
 use crate::harness::lambda::{BOOTSTRAP, Lambda, Setup, shells};
+use crate::harness::scripted::make_fifo;
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -599,13 +600,7 @@ fn report_that_the_api_refuses_changes_nothing_about_the_exit() {
 fn name_of_a_fifo_is_no_handler() {
     let folder = Folder::new();
     let fifo = folder.path().join("app");
-    assert!(
-        std::process::Command::new("mkfifo")
-            .arg(&fifo)
-            .status()
-            .unwrap()
-            .success()
-    );
+    make_fifo(&fifo);
     assert_init_fails(
         Setup::new(folder.path(), "app"),
         "Runtime.NoSuchHandler",

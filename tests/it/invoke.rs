@@ -516,7 +516,7 @@ fn address_may_be_a_host_name() {
         .env("AWS_LAMBDA_RUNTIME_API", address)
         .start();
     let id = api.push(Event::new("1"));
-    let until = std::time::Instant::now() + harness::lambda::PATIENCE;
+    let until = std::time::Instant::now() + harness::wait::PATIENCE;
     assert!(
         api.wait(until, |state| state.answer(&id).cloned())
             .is_some(),

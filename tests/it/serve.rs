@@ -4,14 +4,15 @@ use crate::emulator::http::{self, Reply};
 use crate::emulator::process::{self, Bootstrap, Log};
 use crate::harness;
 use crate::harness::folder::Folder;
-use crate::harness::lambda::{BOOTSTRAP, PATIENCE};
+use crate::harness::lambda::BOOTSTRAP;
+use crate::harness::wait::{PATIENCE, wait_until};
 use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const INVOKE: &str = "/2015-03-31/functions/function/invocations";
 
@@ -341,13 +342,5 @@ fn nothing_is_left_when_the_command_is_interrupted_or_killed() {
         wait_until("the handler runs", || serving.processes().len() >= 9);
         process::signal(signal, &[serving.process.pid]);
         wait_until("all are gone", || serving.processes().is_empty());
-    }
-}
-
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < until, "waited in vain: {what}");
-        thread::sleep(Duration::from_millis(5));
     }
 }

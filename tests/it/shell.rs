@@ -7,7 +7,8 @@ use crate::emulator::record::Endpoint;
 use crate::harness::attendants;
 use crate::harness::failure::{assert_failure, assert_response};
 use crate::harness::folder::Folder;
-use crate::harness::lambda::{Lambda, PATIENCE, Setup, handlers, shells};
+use crate::harness::lambda::{Lambda, Setup, handlers, shells};
+use crate::harness::wait::{PATIENCE, turn};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -336,6 +337,7 @@ fn wait_until_gone(pid: &str) {
 /// Nobody can handle SIGKILL: another process sees to it.
 #[test]
 fn function_does_not_outlive_a_bootstrap_that_is_killed() {
+    let _turn = turn();
     for shell in shells() {
         for body in [
             "echo on >&2; sleep 600",

@@ -10,7 +10,9 @@ use crate::emulator::record::{Endpoint, Progress, Request};
 use crate::harness::failure::assert_failure;
 use crate::harness::folder::Folder;
 use crate::harness::json;
-use crate::harness::lambda::{Lambda, PATIENCE, Setup, shells};
+use crate::harness::lambda::{Lambda, Setup, shells};
+use crate::harness::scripted::make_fifo;
+use crate::harness::wait::PATIENCE;
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
@@ -78,11 +80,6 @@ fn each_kind(commands: &str) -> Vec<(Scene, Setup)> {
         (Scene::new(folder), setup)
     })
     .collect()
-}
-
-fn make_fifo(path: &Path) {
-    let made = Command::new("mkfifo").arg(path).status();
-    assert!(made.expect("mkfifo runs").success());
 }
 
 /// Waits until so much of a response has arrived.

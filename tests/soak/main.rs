@@ -11,15 +11,16 @@ mod harness;
 
 mod events;
 
+use harness::folder::Folder;
 use harness::scripted;
+use harness::wait::wait_until;
 use std::collections::BTreeMap;
 use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::harness::scripted::{
-    ACCEPTED, Kind, PAYLOAD_LIMIT, Scene, Scratch, chunked_event, descriptors, event, now_ms,
-    status_number, wait_until,
+    ACCEPTED, Kind, PAYLOAD_LIMIT, Scene, chunked_event, descriptors, event, now_ms, status_number,
 };
 use events::{ApiFault, Draw, Ending, Event, HANDLER};
 
@@ -154,7 +155,7 @@ fn run_lane(lane: Lane, events: usize, mut draw: Draw) {
 }
 
 fn start(lane: Lane) -> Scene {
-    let folder = Scratch::new();
+    let folder = Folder::new();
     let handler = lane.kind.write(&folder, HANDLER);
     let temporary = folder.path().join("tmp");
     fs::create_dir(&temporary).expect("a folder for temporary files");

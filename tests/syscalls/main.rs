@@ -11,20 +11,20 @@ mod emulator;
 mod harness;
 mod trace;
 
+use harness::wait::wait_until;
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::emulator::api::{Action, Options};
 use crate::emulator::event::Event;
 use crate::emulator::process;
 use crate::emulator::record::Endpoint;
 use crate::harness::folder::Folder;
-use crate::harness::lambda::{Lambda, PATIENCE, Setup};
+use crate::harness::lambda::{Lambda, Setup};
 use trace::Call;
 
 /// Most calls between the start of the program and its first request.
@@ -92,13 +92,6 @@ struct Trace {
 }
 
 /// Waits for what no reply of the API tells.
-fn wait_until(what: &str, holds: impl Fn() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < until, "waited in vain until {what}");
-        thread::sleep(Duration::from_millis(1));
-    }
-}
 
 /// The artefact of this machine, or why nothing can be traced.
 fn artefact() -> Result<PathBuf, String> {

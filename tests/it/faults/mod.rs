@@ -8,6 +8,7 @@
 mod plays;
 mod table;
 
+use crate::harness::folder::Folder;
 use crate::harness::scripted;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::scripted::{ACCEPTED, Kind, Scene, Scratch, event};
+use crate::harness::scripted::{ACCEPTED, Kind, Scene, event};
 use plays::{At, Fault, Play};
 use table::Row;
 
@@ -174,14 +175,13 @@ fn play_once(fault: &Fault, row: &Row, script: &dyn Fn(&mut Scene)) -> Result<()
 }
 
 fn start(fault: &Fault) -> Scene {
-    let folder = Scratch::new();
+    let folder = Folder::new();
     let handler = match fault.at {
         At::InitError => "absent",
         At::RestoreError => {
-            folder.write(
+            folder.file(
                 "function.sh",
                 "handler() { :; }\nafter_restore() { return 1; }\n",
-                0o644,
             );
             "function.handler"
         }
@@ -410,7 +410,7 @@ fn assert_idle(scene: &Scene) {
 
 #[test]
 fn api_that_does_not_listen_at_start_ends_the_process_with_one_line() {
-    let folder = Scratch::new();
+    let folder = Folder::new();
     let handler = Kind::Executable.write(&folder, HANDLER);
     // A port that was free a moment ago; nothing listens there.
     let port = TcpListener::bind("127.0.0.1:0")

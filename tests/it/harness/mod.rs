@@ -5,6 +5,7 @@
 //! - `attendants`: which of a bootstrap's processes are there for its own sake.
 //! - `failure`, `json`: what a response or a failure has to look like.
 //! - `folder`: a function's folder, removed after the test.
+//! - `wait`: for what nobody announces, and for one's turn.
 #![allow(
     dead_code,
     reason = "each test crate that includes this uses a part of it"
@@ -16,3 +17,4 @@ pub(crate) mod folder;
 pub(crate) mod json;
 pub(crate) mod lambda;
 pub(crate) mod scripted;
+pub(crate) mod wait;
