@@ -91,8 +91,6 @@ struct Trace {
     port: u16,
 }
 
-/// Waits for what no reply of the API tells.
-
 /// The artefact of this machine, or why nothing can be traced.
 fn artefact() -> Result<PathBuf, String> {
     let arch = if cfg!(target_arch = "aarch64") {

@@ -7,9 +7,9 @@ use super::{File, assert_none, code_below, read, root};
 
 /// Most tokens below src/, without comments and unit tests: what an auditor reads, whatever the line
 /// breaks. 32,000 was the aim; the conversation with the warm shell, the guard, restarts in the
-/// background, places of failures and a phrase for each error are more than that. It was raised
-/// rather than met by packing.
-const TOKEN_LIMIT: usize = 44_000;
+/// background, places of failures, panics and a phrase for each error are more than that. It was
+/// raised rather than met by packing.
+const TOKEN_LIMIT: usize = 45_000;
 
 /// Most tokens on a line of a function, in the median and in the densest tenth. The figures of code
 /// that engineers like to read are 7 to 8.5 and 10 to 12.5.
