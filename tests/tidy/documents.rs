@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use super::source::{code, code_lines, tokens};
+use super::density::tokens_of;
+use super::source::code_lines;
 use super::{File, assert_none, code_below, read, root, tracked};
 
 /// Where names and limits are promised to users.
@@ -191,7 +192,7 @@ fn counts_of_the_reading_order_are_those_of_the_files() {
     let files = code_below("src");
     let count = |path: &str| {
         let file = files.iter().find(|file| file.path == path);
-        file.map(|file| (tokens(&code(file)), file.text.lines().count()))
+        file.map(|file| (tokens_of(file), file.text.lines().count()))
     };
     let mut right = vec![
         "| file | tokens | lines |".to_owned(),
