@@ -10,24 +10,16 @@
 //! - `state`: what the Runtime API allows when, and why it refuses.
 //! - `api`: the server that joins these; `connection`: one connection of it.
 //! - `process`: the bootstrap's process, its log, and everything it started.
-//! - `attendants`: which of these processes are there for the bootstrap's sake; for tests.
-//! - `lambda`: a bootstrap on an API, which is one execution environment; for tests.
-//! - `failure`, `json`: what a response or a failure has to look like; for tests.
-//! - `folder`: a function's folder, removed after the test.
 
 // Several test crates and the command line include this module, and each uses a part of it.
 #![allow(dead_code)]
 
 pub(crate) mod api;
-pub(crate) mod attendants;
 pub(crate) mod base64;
 pub(crate) mod connection;
 pub(crate) mod event;
-pub(crate) mod failure;
-pub(crate) mod folder;
 pub(crate) mod http;
 pub(crate) mod json;
-pub(crate) mod lambda;
 pub(crate) mod process;
 pub(crate) mod record;
 pub(crate) mod state;

@@ -1,5 +1,5 @@
-//! Shell functions, judged from outside: the rule of the contract, that an event gets what it would
-//! get from the plainest loop, whatever the script does to its shell.
+//! Shell functions, judged from outside: the rule that an event gets what it would get from the
+//! plainest loop, whatever the script does to its shell.
 //!
 //! - `table`: scripts, events, and what must come. Known answers.
 //! - `reference`: the same scripts in a fresh shell that does nothing but source and call.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::scripted::PAYLOAD_LIMIT;
+use crate::harness::scripted::PAYLOAD_LIMIT;
 
 /// Does what its client context says; without one its answer is its event.
 pub(crate) const HANDLER: &str = r#"case "${LAMBDA_RUNTIME_CLIENT_CONTEXT-}" in

@@ -4,21 +4,25 @@
 //! `cargo test` runs 2,000 events; `make soak` 200,000, as `ZEROSTRAP_SOAK=1` says, or as many as a
 //! greater number says. What is drawn is the same in each run; `ZEROSTRAP_SEED=n` draws others.
 
-#[path = "../scripted/mod.rs"]
-mod scripted;
+#[path = "../emulator/mod.rs"]
+mod emulator;
+#[path = "../it/harness/mod.rs"]
+mod harness;
 
 mod events;
 
+use harness::folder::Folder;
+use harness::scripted;
+use harness::wait::wait_until;
 use std::collections::BTreeMap;
 use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use events::{ApiFault, Draw, Ending, Event, HANDLER};
-use scripted::{
-    ACCEPTED, Kind, PAYLOAD_LIMIT, Scene, Scratch, chunked_event, descriptors, event, now_ms,
-    status_number, wait_until,
+use crate::harness::scripted::{
+    ACCEPTED, Kind, PAYLOAD_LIMIT, Scene, chunked_event, descriptors, event, now_ms, status_number,
 };
+use events::{ApiFault, Draw, Ending, Event, HANDLER};
 
 /// How far away an overrunning handler's deadline is, and how long before it it is stopped.
 const DEADLINE_MS: u64 = 60;
@@ -151,7 +155,7 @@ fn run_lane(lane: Lane, events: usize, mut draw: Draw) {
 }
 
 fn start(lane: Lane) -> Scene {
-    let folder = Scratch::new();
+    let folder = Folder::new();
     let handler = lane.kind.write(&folder, HANDLER);
     let temporary = folder.path().join("tmp");
     fs::create_dir(&temporary).expect("a folder for temporary files");

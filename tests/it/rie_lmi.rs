@@ -5,13 +5,12 @@
 //! In this mode it takes a bootstrap from /var/task only and runs it as another user. So it is given
 //! a /var of its own, in a mount namespace, for which a test must be root.
 
-mod emulator;
-
-use emulator::folder::Folder;
-use emulator::http::{self, Reply};
-use emulator::json::{self, Value};
-use emulator::lambda::{BOOTSTRAP, PATIENCE};
-use emulator::process::{self, Bootstrap, Log};
+use crate::emulator::http::{self, Reply};
+use crate::emulator::process::{self, Bootstrap, Log};
+use crate::harness::folder::Folder;
+use crate::harness::json::{self, Value};
+use crate::harness::lambda::BOOTSTRAP;
+use crate::harness::wait::PATIENCE;
 use std::collections::BTreeSet;
 use std::env;
 use std::fs::{self, Permissions};

@@ -5,30 +5,19 @@
 //! in both would cancel itself out. It never waits without a bound, and never sleeps for a fixed
 //! time where there is a condition to wait for.
 
-#![allow(
-    dead_code,
-    reason = "each test crate that includes this file uses a part of it"
-)]
-
-#[path = "../emulator/attendants.rs"]
-pub(crate) mod attendants;
-
+use super::attendants;
+use super::folder::Folder;
+use super::wait::{PATIENCE, wait_until};
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How long a condition may take to come true before the test fails: far more than any needs, so
-/// that a slow machine is not taken for a hang.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Largest event and largest response that Lambda passes on (contract: 6 MiB and 100 bytes).
+/// Largest event and largest response that Lambda passes on: 6 MiB and 100 bytes.
 pub(crate) const PAYLOAD_LIMIT: usize = 6_291_556;
 
 /// What the Runtime API says when it took an answer.
@@ -37,19 +26,6 @@ pub(crate) const ACCEPTED: &[u8] = b"HTTP/1.1 202 Accepted\r\nContent-Type: appl
 
 /// Has a shell function's event on its standard input, where an executable's always is.
 pub(crate) const STDIN: (&str, &str) = ("BOOTSTRAP_EVENT_VIA", "stdin");
-
-/// Waits until a condition holds; fails when it does not within [`PATIENCE`].
-#[track_caller]
-pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(
-            Instant::now() < end,
-            "waited {PATIENCE:?} in vain until {what}"
-        );
-        thread::sleep(Duration::from_millis(1));
-    }
-}
 
 /// Milliseconds since 1970, as deadlines are written.
 pub(crate) fn now_ms() -> u64 {
@@ -86,44 +62,6 @@ pub(crate) fn chunked_event(id: &str, headers: &str, body: &[u8], size: usize) -
     reply
 }
 
-/// A folder of its own, removed at the end unless the test fails.
-pub(crate) struct Scratch(PathBuf);
-
-impl Scratch {
-    pub(crate) fn new() -> Scratch {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("scratch-{}-{count}", std::process::id());
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&path).expect("a scratch folder");
-        Scratch(path)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-
-    pub(crate) fn write(&self, name: &str, text: &str, mode: u32) {
-        let path = self.0.join(name);
-        fs::write(&path, text).expect("a file in the scratch folder");
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("its mode");
-    }
-
-    pub(crate) fn read(&self, name: &str) -> String {
-        let bytes = fs::read(self.0.join(name)).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if !thread::panicking() {
-            // What is left behind is only untidy: it lies in the build folder.
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-}
-
 /// How a handler is run: the same shell text serves as an executable and as a shell function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -136,10 +74,10 @@ impl Kind {
     pub(crate) const ALL: [Kind; 3] = [Kind::Executable, Kind::Bash, Kind::PosixShell];
 
     /// Writes the handler that has `body` as its text; gives the value for `_HANDLER`.
-    pub(crate) fn write(self, folder: &Scratch, body: &str) -> &'static str {
+    pub(crate) fn write(self, folder: &Folder, body: &str) -> &'static str {
         match self {
             Kind::Executable => {
-                folder.write("app", &format!("#!/bin/sh\n{body}\n"), 0o755);
+                folder.executable("app", format!("#!/bin/sh\n{body}\n"));
                 "app"
             }
             Kind::Bash | Kind::PosixShell => {
@@ -149,7 +87,7 @@ impl Kind {
                     "/bin/sh"
                 };
                 let script = format!("#!{interpreter}\nhandler() {{\n{body}\n}}\n");
-                folder.write("function.sh", &script, 0o644);
+                folder.file("function.sh", &script);
                 "function.handler"
             }
         }
@@ -339,7 +277,7 @@ pub(crate) struct Setup<'a> {
 
 /// The scripted Runtime API with the bootstrap that talks to it.
 pub(crate) struct Scene {
-    pub(crate) folder: Scratch,
+    pub(crate) folder: Folder,
     pub(crate) process: Child,
     listener: Option<TcpListener>,
     address: SocketAddr,
@@ -356,7 +294,7 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn start(setup: &Setup<'_>) -> Scene {
-        let folder = Scratch::new();
+        let folder = Folder::new();
         let handler = setup.kind.write(&folder, setup.body);
         Scene::start_in(folder, handler, setup.environment, setup.under)
     }
@@ -372,7 +310,7 @@ impl Scene {
     }
 
     pub(crate) fn start_in(
-        folder: Scratch,
+        folder: Folder,
         handler: &str,
         environment: &[(&str, &str)],
         under: &[&str],

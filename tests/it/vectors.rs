@@ -2,7 +2,7 @@
 //! bytes of all bugs found so far too, and on all short sentences over a vocabulary of the words
 //! that HTTP framing is made of.
 
-#[path = "../fuzz/invariants.rs"]
+#[path = "../../fuzz/invariants.rs"]
 mod invariants;
 
 use std::fs;

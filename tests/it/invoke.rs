@@ -1,15 +1,15 @@
 //! The loop: which handler, events and responses of every size and framing, what is posted when,
-//! and what is left behind. Contract §2 to §4; the API's own faults are in tests/faults.
+//! and what is left behind. The API's own faults are in `faults`.
 
-mod emulator;
-
-use emulator::api::{Action, Options};
-use emulator::event::Event;
-use emulator::failure::{assert_failure, assert_response};
-use emulator::folder::Folder;
-use emulator::lambda::{Lambda, Setup, shells};
-use emulator::process::signal;
-use emulator::record::{Endpoint, Request};
+use crate::emulator;
+use crate::emulator::api::{Action, Options};
+use crate::emulator::event::Event;
+use crate::emulator::process::signal;
+use crate::emulator::record::{Endpoint, Request};
+use crate::harness;
+use crate::harness::failure::{assert_failure, assert_response};
+use crate::harness::folder::Folder;
+use crate::harness::lambda::{Lambda, Setup, shells};
 use std::fs;
 
 /// Fixtures that answer with their event, of each kind and for each way to get it.
@@ -132,7 +132,7 @@ fn argument_is_the_handler_where_the_variable_is_absent_or_blank() {
     assert_eq!(ask(Some("app.py"), "function.handler"), "app.py\n");
 }
 
-// Defects 2, 3 and 8: payloads that fail from a certain size on.
+// Payloads that fail from a certain size on.
 #[test]
 fn events_and_responses_of_every_size_arrive_byte_for_byte() {
     let steps = [
@@ -167,7 +167,7 @@ fn event_of_every_size_that_an_argument_can_have_is_the_argument() {
     }
 }
 
-// Defect 1: events in chunks, of which Lambda sends one that is as large as the event.
+// Events in chunks, of which Lambda sends one that is as large as the event.
 #[test]
 fn event_in_every_framing_arrives_byte_for_byte() {
     for handler in ECHOES {
@@ -257,7 +257,7 @@ fn waiting() -> [(Folder, Setup); 2] {
     [(function, setups.0), (app, setups.1)]
 }
 
-// Defect 5: a kept-alive connection that died while nothing was on it.
+// A kept-alive connection that died while nothing was on it.
 #[test]
 fn answer_goes_out_once_on_a_new_connection_after_the_old_one_died_meanwhile() {
     for (folder, setup) in waiting() {
@@ -279,7 +279,7 @@ fn answer_goes_out_once_on_a_new_connection_after_the_old_one_died_meanwhile() {
     }
 }
 
-// Defects 4 and 5: a frozen sandbox, thawed after a long time.
+// A frozen sandbox, thawed after a long time.
 #[test]
 fn bootstrap_that_was_frozen_while_it_waited_asks_only_once_and_answers() {
     for handler in ECHOES {
@@ -401,7 +401,7 @@ fn refusing(status: u16, refused: fn(&Request) -> bool) -> (Folder, Lambda) {
     (folder, setup.start())
 }
 
-// Defects 6 and 7: an answer that is refused costs that event only, and is not given again.
+// An answer that is refused costs that event only, and is not given again.
 #[test]
 fn refused_answer_is_logged_and_not_repeated() {
     for status in [400, 403, 404, 410, 413, 429] {
@@ -516,7 +516,7 @@ fn address_may_be_a_host_name() {
         .env("AWS_LAMBDA_RUNTIME_API", address)
         .start();
     let id = api.push(Event::new("1"));
-    let until = std::time::Instant::now() + emulator::lambda::PATIENCE;
+    let until = std::time::Instant::now() + harness::wait::PATIENCE;
     assert!(
         api.wait(until, |state| state.answer(&id).cloned())
             .is_some(),
@@ -535,7 +535,7 @@ fn proxy_of_the_environment_is_not_used() {
     assert_eq!(setup.start().call("1").text(), "1");
 }
 
-// Defect 18: payloads have no place in a log.
+// Payloads have no place in a log.
 #[test]
 fn neither_event_nor_response_is_in_the_log_of_the_bootstrap() {
     let canary = "canary-7c1f";

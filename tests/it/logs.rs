@@ -1,15 +1,14 @@
 //! The log: what a handler writes to its standard error, and what the bootstrap says itself, as
 //! plain text and as JSON objects.
 
-mod emulator;
-
-use emulator::api::Action;
-use emulator::event::Event;
-use emulator::failure::assert_failure;
-use emulator::folder::Folder;
-use emulator::json::{self, Value};
-use emulator::lambda::{Setup, shells};
-use emulator::record::Endpoint;
+use crate::emulator::api::Action;
+use crate::emulator::event::Event;
+use crate::emulator::record::Endpoint;
+use crate::harness::failure::assert_failure;
+use crate::harness::folder::Folder;
+use crate::harness::json::{self, Value};
+use crate::harness::lambda::{Setup, shells};
+use crate::harness::wait::turn;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -340,6 +339,7 @@ fn log_that_a_process_in_the_background_holds_delays_nothing() {
 
 #[test]
 fn flood_of_log_lines_is_complete_and_the_event_is_answered() {
+    let _turn = turn();
     let commands = "head -c 200000 /dev/zero | tr '\\0' '\\n' | sed 's/$/0123456789/' >&2; \
                     echo done";
     for (_folder, setup) in each_kind_in_json(commands) {

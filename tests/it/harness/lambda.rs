@@ -1,12 +1,13 @@
 //! A bootstrap on an API: one execution environment, as the tests use it.
 
-use super::api::{Action, Api, Options};
 use super::attendants;
-use super::event::Event;
 use super::folder::Folder;
-use super::process::{self, Bootstrap, Log};
-use super::record::{Endpoint, Progress, Request};
-use super::state::State;
+use super::wait::{PATIENCE, wait_until};
+use crate::emulator::api::{Action, Api, Options};
+use crate::emulator::event::Event;
+use crate::emulator::process::{self, Bootstrap, Log};
+use crate::emulator::record::{Endpoint, Progress, Request};
+use crate::emulator::state::State;
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
@@ -14,9 +15,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// Bound of every wait. Far more than anything here takes, so that a busy machine fails no test.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The binary under test.
 pub(crate) const BOOTSTRAP: &str = env!("CARGO_BIN_EXE_bootstrap");
@@ -294,11 +292,7 @@ impl Lambda {
 
     /// Waits until nobody is left, not even an attendant.
     pub(crate) fn wait_nobody(&self) {
-        let until = Instant::now() + PATIENCE;
-        while !self.everyone().is_empty() {
-            assert!(Instant::now() < until, "left: {:?}", self.everyone());
-            thread::sleep(Duration::from_millis(1));
-        }
+        wait_until("nobody is left", || self.everyone().is_empty());
     }
 
     /// The open descriptors of the bootstrap.

@@ -1,4 +1,4 @@
-//! A folder of its own for one test, removed with all in it when it is dropped.
+//! A folder of its own for one test, removed with all in it when it is dropped, unless the test fails.
 
 use std::env;
 use std::fs::{self, Permissions};
@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 pub(crate) struct Folder(PathBuf);
 
@@ -55,6 +56,12 @@ impl Folder {
         path
     }
 
+    /// The text of a file; nothing while it is not there.
+    pub(crate) fn read(&self, name: &str) -> String {
+        let bytes = fs::read(self.0.join(name)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// Everything in it, at its top.
     pub(crate) fn entries(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).expect("a folder of a test can be listed");
@@ -68,6 +75,8 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         // What cannot be removed stays in the folder for temporary files; no test depends on it.
-        let _ = fs::remove_dir_all(&self.0);
+        if !thread::panicking() {
+            let _ = fs::remove_dir_all(&self.0);
+        }
     }
 }

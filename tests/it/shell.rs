@@ -1,14 +1,14 @@
-//! Shell functions as handlers, in bash and in a POSIX shell: contract §3 and §4.
+//! Shell functions as handlers, in bash and in a POSIX shell.
 
-mod emulator;
-
-use emulator::api::Action;
-use emulator::attendants;
-use emulator::event::Event;
-use emulator::failure::{assert_failure, assert_response};
-use emulator::folder::Folder;
-use emulator::lambda::{Lambda, PATIENCE, Setup, handlers, shells};
-use emulator::record::Endpoint;
+use crate::emulator;
+use crate::emulator::api::Action;
+use crate::emulator::event::Event;
+use crate::emulator::record::Endpoint;
+use crate::harness::attendants;
+use crate::harness::failure::{assert_failure, assert_response};
+use crate::harness::folder::Folder;
+use crate::harness::lambda::{Lambda, Setup, handlers, shells};
+use crate::harness::wait::{PATIENCE, turn};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -178,7 +178,7 @@ fn trailing_newlines_of_the_response_are_dropped() {
     }
 }
 
-// Defect 12 of the survey: which of the two outputs is the response?
+// Which of the two outputs is the response?
 #[test]
 fn standard_output_is_the_response_and_standard_error_the_log() {
     for shell in shells() {
@@ -246,7 +246,7 @@ fn function_that_reads_nothing_of_a_large_event_or_closes_its_output_is_answered
     }
 }
 
-// Defect 9: nothing that a handler does may end the loop.
+// Nothing that a handler does may end the loop.
 #[test]
 fn function_that_kills_its_own_shell_costs_that_event_only() {
     let script = "
@@ -337,6 +337,7 @@ fn wait_until_gone(pid: &str) {
 /// Nobody can handle SIGKILL: another process sees to it.
 #[test]
 fn function_does_not_outlive_a_bootstrap_that_is_killed() {
+    let _turn = turn();
     for shell in shells() {
         for body in [
             "echo on >&2; sleep 600",
@@ -429,7 +430,7 @@ handler() {
         if dropped > 0 {
             message += &format!("; {dropped} bytes of output were dropped");
         }
-        assert_failure(&answer, "Function.ExitNonZero", &format!("{message}"));
+        assert_failure(&answer, "Function.ExitNonZero", &message);
         let listed = places.iter();
         let listed: Vec<String> = listed
             .map(|(line, function)| format!("\"{file}:{line} {function}\""))
@@ -637,7 +638,7 @@ fn interpreter_is_that_of_the_first_line_else_bash_else_sh() {
 
 #[test]
 fn log_line_of_a_failure_names_type_and_request() {
-    // Defect 15: an error that is returned to the caller must be seen in the log.
+    // An error that is returned to the caller must be seen in the log.
     let (_folder, lambda) = start("handler() { echo out; exit 3; }");
     lambda.invoke(Event::new("1").id("the-id"));
     let log = lambda.end();

@@ -1,14 +1,12 @@
 //! Restore from a snapshot (SnapStart): the bootstrap waits for it before its first event, goes on
 //! with a new connection, and calls the script's hooks.
 
-mod emulator;
-
-use emulator::api::{Action, Options};
-use emulator::failure::assert_failure;
-use emulator::folder::Folder;
-use emulator::json;
-use emulator::lambda::{Setup, shells};
-use emulator::record::Endpoint;
+use crate::emulator::api::{Action, Options};
+use crate::emulator::record::Endpoint;
+use crate::harness::failure::assert_failure;
+use crate::harness::folder::Folder;
+use crate::harness::json;
+use crate::harness::lambda::{Setup, shells};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 

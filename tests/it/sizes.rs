@@ -1,12 +1,9 @@
 //! Events and responses of every size that has a power of two near it, and both limits.
 
-#[path = "scripted/mod.rs"]
-mod scripted;
-
-use scripted::{
-    ACCEPTED, Kind, PAYLOAD_LIMIT, STDIN, Scene, Setup, chunked_event, event, now_ms,
-    status_number, wait_until,
+use crate::harness::scripted::{
+    ACCEPTED, Kind, PAYLOAD_LIMIT, STDIN, Scene, Setup, chunked_event, event, now_ms, status_number,
 };
+use crate::harness::wait::{turn, wait_until};
 
 /// Above the limit on a response and what a debug build needs, and far below what would be there
 /// if output without an end were kept.
@@ -112,6 +109,7 @@ fn posix_shell_function_has_events_of_every_size_as_its_argument() {
 
 /// A response over the limit: refused once, the handler stopped at once, the loop alive.
 fn assert_too_large(kind: Kind, output: &str) {
+    let _turn = turn();
     let body = format!(
         "if [ \"${{LAMBDA_RUNTIME_CLIENT_CONTEXT-}}\" = large ]; then\n{output}\nelse\necho alive\nfi"
     );

@@ -19,7 +19,7 @@ pub(crate) struct Row {
 /// Columns: names, what the API does, handler runs, answers, then, and the log (`–` for none,
 /// `<br>` between lines).
 pub(crate) fn rows() -> Vec<Row> {
-    let text = include_str!("../../docs/faults.md");
+    let text = include_str!("../../../docs/faults.md");
     text.lines()
         .filter(|line| line.starts_with("| `"))
         .flat_map(rows_of)

@@ -1,13 +1,12 @@
-//! Executables as handlers: contract §3 and §4.
+//! Executables as handlers.
 
-mod emulator;
-
-use emulator::attendants;
-use emulator::event::Event;
-use emulator::failure::{assert_failure, assert_response};
-use emulator::folder::Folder;
-use emulator::lambda::{Lambda, Setup};
-use emulator::process::signal;
+use crate::emulator::event::Event;
+use crate::emulator::process::signal;
+use crate::harness::attendants;
+use crate::harness::failure::{assert_failure, assert_response};
+use crate::harness::folder::Folder;
+use crate::harness::lambda::{Lambda, Setup};
+use crate::harness::wait::turn;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
@@ -85,7 +84,7 @@ fn current_folder_is_the_task_root() {
     }
 }
 
-// Defect 12: which of the two outputs is the response?
+// Which of the two outputs is the response?
 #[test]
 fn standard_output_is_the_response_and_standard_error_the_log() {
     let (_folder, lambda) = start("echo out; echo err >&2");
@@ -117,7 +116,7 @@ fn leftovers_of_a_failed_event_are_killed_too() {
     assert_eq!(lambda.wait_processes(1), [lambda.bootstrap.pid]);
 }
 
-// Defect 9: a handler that ignores its event or closes early must not end or hang the loop.
+// A handler that ignores its event or closes early must not end or hang the loop.
 #[test]
 fn program_that_reads_nothing_of_a_large_event_or_closes_its_output_is_answered() {
     for script in [
@@ -168,7 +167,7 @@ fn signal_that_ends_the_program_is_named() {
     assert_failure(&lambda.call("40\n"), "Function.KilledBySignal", "40");
 }
 
-// Defect 16: stable types to route on; the handler's own where it has one.
+// Stable types to route on; the handler's own where it has one.
 #[test]
 fn error_document_of_the_program_is_passed_on() {
     let (_folder, lambda) = start("cat; exit 7");
@@ -252,7 +251,7 @@ fn error_document_of_the_limit_is_passed_on_and_a_longer_one_is_not() {
     );
 }
 
-// Defects 6 and 7: the size is looked at before posting, and costs that event only.
+// The size is looked at before posting, and costs that event only.
 #[test]
 fn response_of_the_limit_arrives_and_one_byte_more_is_too_large() {
     let (_folder, lambda) = start("read -r size; exec head -c $size /dev/zero");
@@ -291,6 +290,7 @@ fn program_that_cannot_be_started_costs_that_event_only() {
 /// Nobody can handle SIGKILL: another process sees to it.
 #[test]
 fn program_does_not_outlive_a_bootstrap_that_is_killed() {
+    let _turn = turn();
     for script in [
         "echo on >&2; sleep 600",
         "trap '' TERM HUP INT; (sleep 600) & echo on >&2; while :; do sleep 1; done",

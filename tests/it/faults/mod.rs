@@ -5,12 +5,11 @@
 //! stays within 128 MiB of address space, ends or goes on within [`scripted::PATIENCE`], no cut or
 //! altered event reaches the handler, and standard error has no panic.
 
-#[path = "../scripted/mod.rs"]
-mod scripted;
-
 mod plays;
 mod table;
 
+use crate::harness::folder::Folder;
+use crate::harness::scripted;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,8 +18,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::harness::scripted::{ACCEPTED, Kind, Scene, event};
 use plays::{At, Fault, Play};
-use scripted::{ACCEPTED, Kind, Scene, Scratch, event};
 use table::Row;
 
 /// Notes the event, then does as it says. Its answer is the event itself.
@@ -177,14 +176,13 @@ fn play_once(fault: &Fault, row: &Row, script: &dyn Fn(&mut Scene)) -> Result<()
 }
 
 fn start(fault: &Fault) -> Scene {
-    let folder = Scratch::new();
+    let folder = Folder::new();
     let handler = match fault.at {
         At::InitError => "absent",
         At::RestoreError => {
-            folder.write(
+            folder.file(
                 "function.sh",
                 "handler() { :; }\nafter_restore() { return 1; }\n",
-                0o644,
             );
             "function.handler"
         }
@@ -413,7 +411,7 @@ fn assert_idle(scene: &Scene) {
 
 #[test]
 fn api_that_does_not_listen_at_start_ends_the_process_with_one_line() {
-    let folder = Scratch::new();
+    let folder = Folder::new();
     let handler = Kind::Executable.write(&folder, HANDLER);
     // A port that was free a moment ago; nothing listens there.
     let port = TcpListener::bind("127.0.0.1:0")

@@ -1,12 +1,11 @@
-//! Failures before the first event: contract §2 and §4.
+//! Failures before the first event.
 
-mod emulator;
-
-use emulator::failure::assert_failure;
-use emulator::folder::Folder;
-use emulator::json;
-use emulator::lambda::{BOOTSTRAP, Lambda, Setup, shells};
-use emulator::record::{Endpoint, Request};
+use crate::emulator::record::{Endpoint, Request};
+use crate::harness::failure::assert_failure;
+use crate::harness::folder::Folder;
+use crate::harness::json;
+use crate::harness::lambda::{BOOTSTRAP, Lambda, Setup, shells};
+use crate::harness::scripted::make_fifo;
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -40,7 +39,7 @@ fn assert_init_fails(setup: Setup, error_type: &str, parts: &[&str]) {
     }
 }
 
-// Defect 13: the message names what was looked for, and where.
+// The message names what was looked for, and where.
 #[test]
 fn handler_that_is_not_there_is_named_with_what_was_looked_for() {
     let folder = Folder::with_script("handler() { :; }");
@@ -585,7 +584,7 @@ fn address_where_nobody_listens_is_logged_and_the_exit_status_is_1() {
 
 #[test]
 fn report_that_the_api_refuses_changes_nothing_about_the_exit() {
-    use emulator::api::Action;
+    use crate::emulator::api::Action;
     for status in [400, 403, 413, 500] {
         let folder = Folder::new();
         let setup = Setup::app(&folder).script(move |_, _| Action::Status(status));
@@ -601,13 +600,7 @@ fn report_that_the_api_refuses_changes_nothing_about_the_exit() {
 fn name_of_a_fifo_is_no_handler() {
     let folder = Folder::new();
     let fifo = folder.path().join("app");
-    assert!(
-        std::process::Command::new("mkfifo")
-            .arg(&fifo)
-            .status()
-            .unwrap()
-            .success()
-    );
+    make_fifo(&fifo);
     assert_init_fails(
         Setup::new(folder.path(), "app"),
         "Runtime.NoSuchHandler",

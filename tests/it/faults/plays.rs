@@ -1,12 +1,13 @@
 //! How each fault of docs/faults.md is played: the bytes that the Runtime API sends, and when it closes.
 
+use crate::harness::wait::PATIENCE;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::scripted::{ACCEPTED, PATIENCE, PAYLOAD_LIMIT, Scene, chunked_event, event};
+use crate::harness::scripted::{ACCEPTED, PAYLOAD_LIMIT, Scene, chunked_event, event};
 
 /// The same on x86_64 and aarch64.
 const O_NONBLOCK: i32 = 0o4_000;

@@ -1,16 +1,16 @@
 //! Several events at once, as on Managed Instances: each slot is a process with a connection and a
 //! handler of its own, and what happens in one is nothing to the others.
 
-mod emulator;
-
-use emulator::api::{Action, Options};
-use emulator::event::Event;
-use emulator::failure::assert_failure;
-use emulator::folder::Folder;
-use emulator::json;
-use emulator::lambda::{BOOTSTRAP, Lambda, Setup};
-use emulator::process;
-use emulator::record::{Endpoint, Request};
+use crate::emulator::api::{Action, Options};
+use crate::emulator::event::Event;
+use crate::emulator::process;
+use crate::emulator::record::{Endpoint, Request};
+use crate::harness::failure::assert_failure;
+use crate::harness::folder::Folder;
+use crate::harness::json;
+use crate::harness::lambda::{BOOTSTRAP, Lambda, Setup};
+use crate::harness::scripted::make_fifo;
+use crate::harness::wait::wait_until;
 use std::collections::BTreeSet;
 use std::env;
 use std::fs::{self, File, OpenOptions};
@@ -41,13 +41,7 @@ impl Scene {
         let folder = Folder::with_script(&format!("handler() {{ event=$1; {commands}\n}}"));
         folder.executable("app", format!("#!/bin/sh\nevent=$(cat); {commands}\n"));
         let path = folder.path().join("gate");
-        assert!(
-            Command::new("mkfifo")
-                .arg(&path)
-                .status()
-                .expect("mkfifo runs")
-                .success()
-        );
+        make_fifo(&path);
         // For both: so that no reader waits for a writer, and none ever sees the end.
         let gate = OpenOptions::new()
             .read(true)
@@ -101,14 +95,6 @@ fn answers_any(request: &Request, ids: &[String]) -> bool {
         .endpoint
         .answered_id()
         .is_some_and(|id| ids.iter().any(|known| known == id))
-}
-
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(60);
-    while !holds() {
-        assert!(Instant::now() < until, "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 fn wait_idle(lambda: &Lambda, slots: usize) {

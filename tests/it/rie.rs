@@ -2,13 +2,12 @@
 //!
 //! `ZEROSTRAP_RIE` is the path to its binary; otherwise it is looked for where `make test` puts it.
 
-mod emulator;
-
-use emulator::folder::Folder;
-use emulator::http::{self, Reply};
-use emulator::json;
-use emulator::lambda::{BOOTSTRAP, PATIENCE};
-use emulator::process::{self, Bootstrap, Log};
+use crate::emulator::http::{self, Reply};
+use crate::emulator::process::{self, Bootstrap, Log};
+use crate::harness::folder::Folder;
+use crate::harness::json;
+use crate::harness::lambda::BOOTSTRAP;
+use crate::harness::wait::PATIENCE;
 use std::env;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

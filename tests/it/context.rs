@@ -1,12 +1,10 @@
 //! What handlers and the log are told of an event's caller: tenant, Cognito identity, client
 //! context.
 
-mod emulator;
-
-use emulator::event::Event;
-use emulator::folder::Folder;
-use emulator::json;
-use emulator::lambda::{Setup, shells};
+use crate::emulator::event::Event;
+use crate::harness::folder::Folder;
+use crate::harness::json;
+use crate::harness::lambda::{Setup, shells};
 
 const TENANT: &str = "Lambda-Runtime-Aws-Tenant-Id";
 const IDENTITY: &str = "Lambda-Runtime-Cognito-Identity";

@@ -1,10 +1,8 @@
 //! The functions in `examples` do what they say, on the events in `examples/events`.
 
-mod emulator;
-
-use emulator::folder::Folder;
-use emulator::json;
-use emulator::lambda::{Lambda, Setup};
+use crate::harness::folder::Folder;
+use crate::harness::json;
+use crate::harness::lambda::{Lambda, Setup};
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::symlink;

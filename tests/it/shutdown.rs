@@ -1,19 +1,17 @@
 //! Graceful shutdown: an internal extension, without which Lambda sends no SIGTERM, and what
 //! handlers can do between that signal and the end.
 
-mod emulator;
-
-use emulator::api::{Action, Options};
-use emulator::event::Event;
-use emulator::failure::assert_failure;
-use emulator::folder::Folder;
-use emulator::json;
-use emulator::lambda::{Lambda, PATIENCE, Setup, shells};
-use emulator::process::signal;
-use emulator::record::Endpoint;
+use crate::emulator::api::{Action, Options};
+use crate::emulator::event::Event;
+use crate::emulator::process::signal;
+use crate::emulator::record::Endpoint;
+use crate::harness::failure::assert_failure;
+use crate::harness::folder::Folder;
+use crate::harness::json;
+use crate::harness::lambda::{Lambda, Setup, shells};
+use crate::harness::wait::{turn, wait_until};
 use std::fs;
 use std::process::ExitStatus;
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// Lambda kills a runtime that has an internal extension so long after SIGTERM.
@@ -37,14 +35,6 @@ fn each_kind(commands: &str) -> Vec<(Folder, Setup)> {
     let all = functions.into_iter().chain([(app, setup)]);
     all.map(|(folder, setup)| (folder, setup.env("BOOTSTRAP_GRACEFUL_SHUTDOWN", "1")))
         .collect()
-}
-
-fn wait_until(what: &str, holds: impl Fn() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < until, "waited in vain until {what}");
-        thread::sleep(Duration::from_millis(1));
-    }
 }
 
 /// Waits until the handler runs and the bootstrap has its own hand on SIGTERM. The one can come a
@@ -243,6 +233,7 @@ fn traps_of_every_slot_run() {
 
 #[test]
 fn handler_that_ignores_the_signal_is_ended_within_lambdas_limit() {
+    let _turn = turn();
     for kind in 0..3 {
         // On a machine that is busy with other tests a round can take longer for that alone.
         let mut rounds = (0..10).map(|_| time_of_a_stubborn_end(kind));

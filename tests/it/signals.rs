@@ -1,14 +1,14 @@
 //! Signals and processes from outside: who ends whom, what handlers inherit, who collects the dead.
 //! As an ordinary process, and as PID 1 of a namespace of its own, as in a container.
 
-#[path = "scripted/mod.rs"]
-mod scripted;
-
+use crate::harness::folder::Folder;
+use crate::harness::scripted;
+use crate::harness::wait::wait_until;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use scripted::{
-    ACCEPTED, Kind, STDIN, Scene, Setup, event, make_fifo, missing, signal, state, wait_until,
+use crate::harness::scripted::{
+    ACCEPTED, Kind, STDIN, Scene, Setup, event, make_fifo, missing, signal, state,
 };
 
 /// Lambda's own limit is 500 ms from SIGTERM to SIGKILL; more is left here for a loaded machine.
@@ -169,7 +169,7 @@ fn handlers_of_every_slot_are_taken_along() {
         *first*) echo 1 >\"$FOLDER/first\"; read -r _ <\"$FOLDER/gate\" || : ;;\n\
         *) echo begun >\"$FOLDER/begun\"; trap '' TERM; sleep 40 ;;\nesac";
     for kind in Kind::ALL {
-        let folder = scripted::Scratch::new();
+        let folder = Folder::new();
         let handler = kind.write(&folder, body);
         make_fifo(&folder.path().join("gate"));
         let environment = [("AWS_LAMBDA_MAX_CONCURRENCY", "2"), STDIN];

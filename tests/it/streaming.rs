@@ -1,18 +1,18 @@
 //! Streamed responses: what is sent when, how one ends and fails, and what an API that is slow or
 //! goes away does to the handler.
 
-mod emulator;
-
-use emulator::api::Action;
-use emulator::base64;
-use emulator::event::Event;
-use emulator::failure::assert_failure;
-use emulator::folder::Folder;
-use emulator::http;
-use emulator::json;
-use emulator::lambda::{Lambda, PATIENCE, Setup, shells};
-use emulator::process::{self, Bootstrap, Log};
-use emulator::record::{Endpoint, Progress, Request};
+use crate::emulator::api::Action;
+use crate::emulator::base64;
+use crate::emulator::event::Event;
+use crate::emulator::http;
+use crate::emulator::process::{self, Bootstrap, Log};
+use crate::emulator::record::{Endpoint, Progress, Request};
+use crate::harness::failure::assert_failure;
+use crate::harness::folder::Folder;
+use crate::harness::json;
+use crate::harness::lambda::{Lambda, Setup, shells};
+use crate::harness::scripted::make_fifo;
+use crate::harness::wait::PATIENCE;
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
@@ -80,11 +80,6 @@ fn each_kind(commands: &str) -> Vec<(Scene, Setup)> {
         (Scene::new(folder), setup)
     })
     .collect()
-}
-
-fn make_fifo(path: &Path) {
-    let made = Command::new("mkfifo").arg(path).status();
-    assert!(made.expect("mkfifo runs").success());
 }
 
 /// Waits until so much of a response has arrived.

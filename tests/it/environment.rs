@@ -1,10 +1,8 @@
-//! The environment and the descriptors that handlers of both kinds get: contract §3.
+//! The environment and the descriptors that handlers of both kinds get.
 
-mod emulator;
-
-use emulator::event::Event;
-use emulator::folder::Folder;
-use emulator::lambda::{Lambda, Setup, shells};
+use crate::emulator::event::Event;
+use crate::harness::folder::Folder;
+use crate::harness::lambda::{Lambda, Setup, shells};
 use std::collections::BTreeMap;
 
 /// The same commands as a handler of each kind.
@@ -112,7 +110,7 @@ fn header_names_are_read_in_any_case() {
     }
 }
 
-// Defect 10: all headers but the request id are optional.
+// All headers but the request id are optional.
 #[test]
 fn absent_and_empty_headers_are_absent_variables() {
     let headers = [

@@ -1,7 +1,7 @@
 //! What an answer has to look like: byte for byte, or as a failure.
 
 use super::json::{self, Value};
-use super::record::{Endpoint, Request};
+use crate::emulator::record::{Endpoint, Request};
 
 /// Checks that this is a report of a failure, of this type and with this in its message, and that
 /// document and headers have the form that was promised.

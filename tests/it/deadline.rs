@@ -1,16 +1,14 @@
 //! The deadline watchdog from outside: what overruns is stopped and reported before Lambda's own
 //! limit, with everyone it started, and the same process answers the next event.
 
-#[path = "scripted/mod.rs"]
-mod scripted;
-
+use crate::harness::folder::Folder;
+use crate::harness::wait::{turn, wait_until};
 use std::fs;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use scripted::{
-    ACCEPTED, Kind, PAYLOAD_LIMIT, STDIN, Scene, Scratch, Setup, event, missing, now_ms, wait_until,
+use crate::harness::scripted::{
+    ACCEPTED, Kind, PAYLOAD_LIMIT, STDIN, Scene, Setup, event, missing, now_ms,
 };
 
 /// How far away the deadlines below are, and how long before them handlers are stopped. Far
@@ -62,7 +60,7 @@ fn assert_nobody_left(scene: &Scene, kind: Kind) {
 
 /// Plays one overrun and checks all that must hold for it.
 fn stop_in_time(kind: Kind, overrun: &str) -> Scene {
-    let (scene, lines) = stop_in_time_with(kind, overrun, &[MARGIN]);
+    let (scene, lines) = stop_in_time_with(kind, overrun, &[MARGIN, STDIN]);
     assert_eq!(lines.len(), 1, "{kind:?}: {lines:?}");
     let prefix = "bootstrap: ERROR RequestId: overrun Function.TimedOut: ";
     assert!(lines[0].starts_with(prefix), "{kind:?}: {lines:?}");
@@ -84,7 +82,8 @@ fn stop_in_time_with(
     });
     scene.expect_next();
     let deadline = now_ms() + DEADLINE_MS;
-    // As long as can be: the handler need not read it to be stopped.
+    // As long as can be: the handler need not read it to be stopped. As an argument it would take
+    // bash a part of the time that is measured here.
     scene.send(&overrunning_event(deadline, &vec![b'x'; PAYLOAD_LIMIT]));
     let answer = scene.expect_answer("overrun", "error");
     let answered = now_ms();
@@ -126,13 +125,9 @@ fn stop_each_kind(overrun: &str) {
     });
 }
 
-/// Side by side: nearly all of the time is waiting.
-///
-/// But one test after another: handlers that compute or flood the log for ever would otherwise take
-/// the processors from each other's bootstraps, and milliseconds are what is measured here.
+/// Side by side: nearly all of the time is waiting. But one test after another.
 fn with_each_kind(check: impl Fn(Kind) + Sync) {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     std::thread::scope(|scope| {
         for kind in Kind::ALL {
             let check = &check;
@@ -189,7 +184,7 @@ fn handler_that_logs_for_ever_is_stopped_in_time() {
 /// With JSON logs the bootstrap moves the handler's standard error, and is kept busy by this.
 #[test]
 fn handler_that_floods_the_json_log_is_stopped_in_time() {
-    let environment = [MARGIN, ("AWS_LAMBDA_LOG_FORMAT", "JSON")];
+    let environment = [MARGIN, STDIN, ("AWS_LAMBDA_LOG_FORMAT", "JSON")];
     for overrun in ["yes >&2", "cat /dev/zero >&2", "yes >&2 & sleep 40"] {
         with_each_kind(|kind| {
             let (scene, _) = stop_in_time_with(kind, overrun, &environment);
@@ -404,6 +399,7 @@ fn margin_of_zero_stops_nobody() {
 /// half of it is the handler's.
 #[test]
 fn margin_decides_when_a_handler_is_stopped() {
+    let _turn = turn();
     for (margin, least_ms) in [(None, 1_000), (Some("1"), 1_199), (Some("60000"), 600)] {
         let environment: Vec<_> = margin
             .iter()
@@ -449,7 +445,7 @@ fn margin_that_is_no_number_in_range_is_an_init_error_that_names_it() {
         "0x10",
         "off",
     ] {
-        let folder = Scratch::new();
+        let folder = Folder::new();
         let handler = Kind::Executable.write(&folder, "cat");
         let environment = [("BOOTSTRAP_DEADLINE_MARGIN_MS", value)];
         let mut scene = Scene::start_in(folder, handler, &environment, &[]);
@@ -472,6 +468,7 @@ fn margin_that_is_no_number_in_range_is_an_init_error_that_names_it() {
 /// While a handler runs nobody looks at the clock: fewer than 20 system calls in 5 s.
 #[test]
 fn waiting_for_a_handler_takes_few_system_calls() {
+    let _turn = turn();
     if let Some(why) = missing(&["strace", "-qq", "-o", "/dev/null", "true"]) {
         eprintln!("skipped: waiting_for_a_handler_takes_few_system_calls: {why}");
         return;
@@ -596,7 +593,7 @@ impl Drop for Load {
 /// A function that overruns when its event says so, in a script that from then on takes `seconds`
 /// to be sourced.
 fn slow_to_source(kind: Kind, seconds: &str) -> Scene {
-    let folder = Scratch::new();
+    let folder = Folder::new();
     let interpreter = match kind {
         Kind::Bash => "/bin/bash",
         _ => "/bin/sh",
@@ -607,7 +604,7 @@ fn slow_to_source(kind: Kind, seconds: &str) -> Scene {
          handler() {{\n{}\n}}\n",
         handler(": >\"$FOLDER/slow\"; sleep 40")
     );
-    folder.write("function.sh", &script, 0o644);
+    folder.file("function.sh", &script);
     let mut scene = Scene::start_in(folder, "function.handler", &[MARGIN], &[]);
     scene.expect_next();
     scene.send(&overrunning_event(now_ms() + DEADLINE_MS, b"{}"));
