@@ -189,7 +189,8 @@ impl RuntimeApi {
         let is_complete = self.connection.receive_head_part()?;
         if is_complete {
             // The request that is half sent on the connection has no end.
-            self.check_status().inspect_err(|_| self.connection.close())?;
+            self.check_status()
+                .inspect_err(|_| self.connection.close())?;
         }
         Ok(is_complete)
     }
