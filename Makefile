@@ -75,6 +75,14 @@ vm: ## the artefacts on Linux 5.10 and 6.1 of both architectures, in small machi
 miri: ## unit tests of all readers and writers under Miri, where a nightly toolchain has it
 	@tests/miri.sh
 
+.PHONY: coverage
+coverage: ## lines of src/ that no test reaches, beside the reasons of docs/coverage.md
+	@python3 tests/coverage/run.py
+
+.PHONY: mutants
+mutants: ## small changes of the code that no test notices; takes hours
+	@tests/mutants/run
+
 .PHONY: soak
 soak: ## 200,000 events with failures, time-outs and API faults mixed in
 	ZEROSTRAP_SOAK=1 cargo test --locked --release --test soak -- --nocapture
@@ -94,7 +102,7 @@ install: ## the command `zerostrap` and what it needs, below PREFIX (/usr/local)
 	@deploy/install.sh "$$DESTDIR$$PREFIX"
 
 .PHONY: audit
-audit: build ## reading order, line counts, unsafe inventory, system calls, sha256
+audit: build ## reading order, unsafe inventory, system calls, sha256; dist/audit.html
 	@tests/audit.sh
 
 .PHONY: reproduce

@@ -186,15 +186,26 @@ fn is_unreserved(byte: &u8) -> bool {
 #[cfg(test)]
 #[allow(clippy::expect_used, clippy::indexing_slicing)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
     use super::Context;
+    use crate::api::error::ApiError;
     use crate::http::head::Head;
 
-    fn context(headers: &str) -> Context {
+    fn read(headers: &str) -> Result<Context, ApiError> {
         let mut head = Head::default();
-        let block =
-            format!("HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: id\r\n{headers}\r\n");
+        let block = format!("HTTP/1.1 200 OK\r\n{headers}\r\n");
         assert_eq!(head.push(block.as_bytes()), Ok(block.len()));
-        Context::from_head(&head).expect("an event's context")
+        Context::from_head(&head)
+    }
+
+    fn from_id(id: &str) -> Result<Context, ApiError> {
+        read(&format!("Lambda-Runtime-Aws-Request-Id: {id}\r\n"))
+    }
+
+    fn context(headers: &str) -> Context {
+        let headers = format!("Lambda-Runtime-Aws-Request-Id: id\r\n{headers}");
+        read(&headers).expect("an event's context")
     }
 
     #[test]
@@ -216,8 +227,70 @@ mod tests {
     }
 
     #[test]
+    fn deadline_to_come_is_kept_and_one_in_the_past_is_not() {
+        let ms = 4_102_444_800_000; // 2100
+        let to_come = context(&format!("Lambda-Runtime-Deadline-Ms: {ms}\r\n"));
+        assert_eq!(
+            to_come.deadline(),
+            Some(UNIX_EPOCH + Duration::from_millis(ms))
+        );
+        let left = to_come.remaining_time().expect("a deadline");
+        assert!(left > Duration::from_secs(1_000_000), "{left:?}");
+        for past in ["0", "1000", "x", "-1"] {
+            let context = context(&format!("Lambda-Runtime-Deadline-Ms: {past}\r\n"));
+            assert_eq!(context.deadline(), None, "{past}");
+        }
+    }
+
+    #[test]
     fn debug_shows_no_value_but_the_request_id() {
         let context = context("Lambda-Runtime-Client-Context: secret\r\n");
         assert_eq!(format!("{context:?}"), "Context { request_id: \"id\", .. }");
+    }
+
+    #[test]
+    fn id_that_would_change_the_path_is_refused_or_encoded() {
+        for id in ["", ".", ".."] {
+            assert!(from_id(id).is_err(), "{id:?}");
+        }
+        let table: [(&str, &[u8]); 4] = [
+            ("...", b"..."),
+            ("a-b._~9", b"a-b._~9"),
+            ("a/b?c", b"a%2Fb%3Fc"),
+            ("\u{e9}%", b"%C3%A9%25"),
+        ];
+        for (id, segment) in table {
+            let context = from_id(id).expect("an event's context");
+            assert_eq!(context.path_segment(), segment, "{id}");
+        }
+    }
+
+    #[test]
+    fn header_of_the_event_that_appears_twice_is_refused_and_another_is_not() {
+        let id = "Lambda-Runtime-Aws-Request-Id: id\r\n";
+        let table = [
+            ("Lambda-Runtime-X: 1\r\nlambda-runtime-x: 1\r\n", false),
+            ("Lambda-Runtime-: 1\r\nLambda-Runtime-: 1\r\n", true),
+            ("Date: 1\r\nDate: 1\r\n", true),
+        ];
+        for (headers, is_taken) in table {
+            let context = read(&format!("{id}{headers}"));
+            assert_eq!(context.is_ok(), is_taken, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn variables_are_the_headers_of_the_event_by_their_plain_names() {
+        let context = context(
+            "Lambda-Runtime-Trace-Id: trace\r\nLambda-Runtime-Empty:\r\nDate: today\r\n\
+             Lambda-Runtime-Odd_Name: x\r\nLambda-Runtime-: y\r\n",
+        );
+        let variables: Vec<(Vec<u8>, &[u8])> = context.variables().collect();
+        let expected: [(Vec<u8>, &[u8]); 3] = [
+            (b"LAMBDA_RUNTIME_AWS_REQUEST_ID".to_vec(), b"id"),
+            (b"LAMBDA_RUNTIME_TRACE_ID".to_vec(), b"trace"),
+            (b"_X_AMZN_TRACE_ID".to_vec(), b"trace"),
+        ];
+        assert_eq!(variables, expected);
     }
 }

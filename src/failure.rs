@@ -320,4 +320,56 @@ mod tests {
             assert_eq!(is_error_type(name.as_bytes()), is_one, "{name}");
         }
     }
+
+    #[test]
+    fn trace_is_the_end_of_a_text_line_by_line() {
+        let failure = Failure::new("Function.Test", "why").with_trace(b"one\n\ntwo\n");
+        let expected =
+            r#"{"errorType":"Function.Test","errorMessage":"why","stackTrace":["one","two"]}"#;
+        assert_eq!(String::from_utf8_lossy(&failure.to_json()), expected);
+        let long = [b"start\n".repeat(4_000), b"end".to_vec()].concat();
+        let failure = failure.with_trace(&long);
+        assert_eq!(failure.trace.len(), 20_000);
+        assert!(failure.trace.ends_with(b"\nend"));
+    }
+
+    #[test]
+    fn output_is_the_document_where_it_names_the_error_and_fits() {
+        let padded = |length: usize| {
+            let document = r#"{"errorMessage":"m"}"#;
+            document.to_owned() + &" ".repeat(length - document.len())
+        };
+        let fits = padded(ERROR_DOCUMENT_LIMIT);
+        let does_not = padded(ERROR_DOCUMENT_LIMIT + 1);
+        let table = [
+            (
+                r#"{"errorType":"Function.Own","errorMessage":"m"}"#,
+                true,
+                "Function.Own",
+            ),
+            (r#"{"errorType":"Function.Own"}"#, true, "Function.Own"),
+            (r#"{"errorType":"own"}"#, true, "Function.Test"),
+            (r#"{"errorMessage":"m"}"#, true, "Function.Test"),
+            (&fits, true, "Function.Test"),
+            (&does_not, false, "Function.Test"),
+            (r#"{"errorMessage":1}"#, false, "Function.Test"),
+            ("{}", false, "Function.Test"),
+            ("", false, "Function.Test"),
+        ];
+        for (output, is_taken, error_type) in table {
+            let shown = &output[..output.len().min(60)];
+            let mut failure = Failure::new("Function.Test", "why");
+            assert_eq!(
+                failure.take_document(output.as_bytes()),
+                is_taken,
+                "{shown}"
+            );
+            assert_eq!(failure.error_type(), error_type, "{shown}");
+            assert_eq!(failure.to_json() == output.as_bytes(), is_taken, "{shown}");
+        }
+        assert_eq!(Failure::new("own", "why").error_type(), "Function.Unknown");
+        let failure = Failure::from(std::fmt::Error);
+        assert_eq!(failure.error_type(), "Function.Error");
+        assert_eq!(failure.message(), std::fmt::Error.to_string());
+    }
 }

@@ -198,6 +198,8 @@ mod tests {
             ),
             (r#"{"a":"\u00e9\n\"\\/"}"#, true),
             (r#"{"a":{"b":{}},"c":[]}"#, true),
+            (r#"{"a":[true,false,null]}"#, true),
+            (r#"{"a":falsy}"#, false),
             ("", false),
             ("[]", false),
             ("1", false),

@@ -1,6 +1,7 @@
 #!/bin/sh
 # What an auditor asks first; `make audit` runs it after a build. Out: the reading order with line
 # counts, the unsafe inventory, dependencies, system calls, and the sha256 of what was built.
+# All of it and the source itself in one file: dist/audit.html.
 # Status 1 if a page says of the code what is not so.
 set -eu
 
@@ -30,6 +31,9 @@ for bootstrap in dist/x86_64/bootstrap dist/arm64/bootstrap; do
     sha256sum "$bootstrap"
     cat "${bootstrap%/*}/recipe"
 done
+
+heading "all of it in one file, to read or to print"
+python3 tests/audit/page.py
 
 heading "whether the pages are true of the code"
 cargo test --quiet --locked --test tidy --test syscalls -- --show-output

@@ -17,6 +17,8 @@ fn reference(line: &[u8]) -> Option<Report> {
     match words[..] {
         ["0", "missing\n"] => Some(Report::MissingFunction),
         ["0", "taken\n"] => Some(Report::TakenName),
+        ["sourced\n"] => Some(Report::Sourced),
+        ["hooked\n"] => Some(Report::Hooked),
         [number, status] => {
             let number = digits(number)?;
             let status = u8::try_from(digits(status.strip_suffix('\n')?)?).ok()?;

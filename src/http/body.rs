@@ -243,6 +243,7 @@ fn at_most(input: &[u8], limit: u64) -> &[u8] {
 mod tests {
     use super::{Decoder, Framing};
     use crate::http::error::Error;
+    use crate::http::head::Head;
 
     /// What a whole input leads to: the body, and whether it is complete.
     type Expected = Result<(&'static str, bool), Error>;
@@ -333,5 +334,48 @@ mod tests {
             decode(Framing::Chunked, trailers(257).as_bytes(), 999),
             Err(Error::TooManyTrailers)
         );
+    }
+
+    #[test]
+    fn framing_is_that_of_the_headers_or_refused() {
+        let coded = |coding: &str| format!("Transfer-Encoding: {coding}\r\n");
+        let sized = |length: &str| format!("Content-Length: {length}\r\n");
+        let table = [
+            ("1.1 200", sized("3"), Some(Framing::Length(3))),
+            ("1.0 200", sized("3"), Some(Framing::Length(3))),
+            ("1.1 200", coded("Chunked"), Some(Framing::Chunked)),
+            ("1.0 200", coded("chunked"), None),
+            ("1.1 200", coded("gzip"), None),
+            ("1.1 200", coded("chunked, chunked"), None),
+            ("1.1 200", coded("chunked") + &coded("chunked"), None),
+            ("1.1 200", coded("chunked") + &sized("3"), None),
+            ("1.1 200", sized("3") + &sized("3"), None),
+            ("1.1 200", sized("3, 3"), None),
+            ("1.1 200", sized("+3"), None),
+            ("1.1 200", sized(""), None),
+            ("1.1 200", String::new(), Some(Framing::UntilClose)),
+            ("1.1 204", String::new(), Some(Framing::Length(0))),
+            ("1.1 304", sized("3"), Some(Framing::Length(0))),
+            ("1.1 100", String::new(), Some(Framing::Length(0))),
+            ("1.1 199", String::new(), Some(Framing::Length(0))),
+        ];
+        for (start, headers, expected) in table {
+            let mut head = Head::default();
+            let block = format!("HTTP/{start} X\r\n{headers}\r\n");
+            assert_eq!(head.push(block.as_bytes()), Ok(block.len()));
+            assert_eq!(Framing::of(&head).ok(), expected, "{block:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_certain_to_come_are_announced() {
+        let mut decoder = Decoder::new(Framing::Length(3));
+        assert_eq!(decoder.announced(), 3);
+        assert_eq!(decoder.decode(b"a"), Ok((1, &b"a"[..])));
+        assert_eq!(decoder.announced(), 2);
+        let mut decoder = Decoder::new(Framing::Chunked);
+        assert_eq!(decoder.announced(), 0);
+        assert_eq!(decoder.decode(b"a\r\n"), Ok((3, &b""[..])));
+        assert_eq!(decoder.announced(), 10);
     }
 }

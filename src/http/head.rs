@@ -311,4 +311,54 @@ mod tests {
             assert_eq!(head.closes_connection(), closes, "{headers:?}");
         }
     }
+
+    #[test]
+    fn block_is_taken_up_to_its_limits() {
+        let start = "HTTP/1.1 200 OK\r\n";
+        let lines = |count: usize| format!("{start}{}\r\n", "A: b\r\n".repeat(count));
+        assert_eq!(read(lines(256).as_bytes(), 99), Ok(Some(200)));
+        assert_eq!(read(lines(257).as_bytes(), 99), Err(Error::TooManyHeaders));
+        let block = |length: usize| {
+            let rest = length - start.len() - "A: \r\n\r\n".len();
+            format!("{start}A: {}\r\n\r\n", "x".repeat(rest))
+        };
+        assert_eq!(read(block(1_048_576).as_bytes(), 99_999), Ok(Some(200)));
+        let error = Err(Error::HeaderBlockTooLong);
+        assert_eq!(read(block(1_048_577).as_bytes(), 99_999), error);
+    }
+
+    #[test]
+    fn head_is_empty_until_something_comes_and_after_it_is_cleared() {
+        let mut head = Head::default();
+        assert!(head.is_empty() && !head.is_complete());
+        let block = b"HTTP/1.0 200 OK\r\nA:  b \r\nc: \r\n\r\nmore";
+        assert_eq!(head.push(block), Ok(block.len() - 4));
+        assert!(!head.is_empty() && head.is_complete() && head.is_http_1_0);
+        assert!(head.closes_connection());
+        let headers: Vec<_> = head.headers().collect();
+        assert_eq!(headers, [(&b"A"[..], &b"b"[..]), (b"c", b"")]);
+        assert_eq!(head.get("C"), Ok(Some(&b""[..])));
+        head.clear();
+        assert!(head.is_empty() && !head.is_complete());
+        assert_eq!(head.headers().count(), 0);
+    }
+
+    #[test]
+    fn names_are_tokens_and_text_has_no_control_character() {
+        let mut table = Vec::new();
+        for byte in 0..=u8::MAX {
+            let is_token = byte.is_ascii_alphanumeric() || b"-!#$%&'*+.^_`|~".contains(&byte);
+            let is_text = matches!(byte, 0 | 9 | 32..=126 | 128..);
+            table.push((
+                [&b"A"[..], &[byte], b": b"].concat(),
+                is_token || byte == b':',
+            ));
+            table.push(([&b"A: "[..], &[byte], b"b"].concat(), is_text));
+        }
+        for (line, is_header) in table {
+            let block = [b"HTTP/1.1 200 OK\r\n", &line[..], b"\r\n\r\n"].concat();
+            let found = read(&block, block.len()) == Ok(Some(200));
+            assert_eq!(found, is_header, "{}", line.escape_ascii());
+        }
+    }
 }

@@ -208,6 +208,13 @@ class Vex(unittest.TestCase):
         for statement in self.vex["statements"]:
             self.assertEqual({product["@id"] for product in statement["products"]}, wanted)
 
+    def test_statements_about_musl_name_the_version_of_either_toolchain(self):
+        wanted = {"pkg:generic/musl@1.2.5", "pkg:generic/musl@1.2.3"}
+        for statement in self.vex["statements"]:
+            for product in statement["products"]:
+                parts = {part["@id"] for part in product.get("subcomponents", [])}
+                self.assertIn(parts, (set(), wanted))
+
     def test_code_that_is_said_to_be_absent_is_absent(self):
         for arch in artefacts():
             target = f"{MACHINES[arch]}-unknown-linux-musl"
