@@ -358,7 +358,7 @@ class Moving(unittest.TestCase):
 
     def test_executable_gets_the_event_as_argument_by_the_two_lines_of_the_page(self):
         line = 'exec ./app "$(cat)"'
-        self.assertIn(f"`#!/bin/sh` and `{line}`", read(os.path.join(DEPLOY, "MOVING.md")))
+        self.assertIn(f"`#!/bin/sh` and `{line}`", read(os.path.join(DOCS, "migrating.md")))
         write(os.path.join(self.task, "run"), f"#!/bin/sh\n{line}\n", 0o755)
         write(os.path.join(self.task, "app"), "#!/bin/sh\nprintf '[%s]' \"$1\"\n", 0o755)
         with self.serve("run") as server:
