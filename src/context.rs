@@ -184,6 +184,7 @@ fn is_unreserved(byte: &u8) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, clippy::indexing_slicing)]
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 

@@ -3,6 +3,9 @@
 //! In: a type, a message, a trace, perhaps the handler's own document. Out: one document under its
 //! limit. It must never send Lambda a type that is not of Lambda's form.
 
+use std::error::Error;
+use std::fmt;
+
 use crate::context::Context;
 use crate::json::{self, Object};
 use crate::log::{self, Level};
@@ -206,10 +209,43 @@ impl Failure {
     }
 }
 
-/// Any error of Rust fails the event with its own words, so that `?` works in a handler.
-impl<E: std::error::Error> From<E> for Failure {
+/// Any error fails the event with its own words, so that `?` works in a function: errors of std and
+/// of crates, `String`, `&str`, `Box<dyn Error + Send + Sync>`. The type is `Function.` and the
+/// name of the error's type where it has one, else `Function.Error`; its sources are the stack
+/// trace.
+///
+/// A `Failure` is no [`std::error::Error`] itself, as this conversion would then be ambiguous.
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
     fn from(error: E) -> Failure {
-        Failure::of(ErrorType::Error, error.to_string())
+        let error_type = own_type(std::any::type_name::<E>());
+        let error: Box<dyn Error + Send + Sync> = error.into();
+        let mut trace = String::new();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            trace.push_str(&format!("{cause}\n"));
+            source = cause.source();
+        }
+        let mut failure = Failure::of(ErrorType::Error, error.to_string());
+        failure.error_type = error_type;
+        failure.with_trace(trace.as_bytes())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.error_type(), self.message)
+    }
+}
+
+/// `core::num::error::ParseIntError` becomes `Function.ParseIntError`. Text and boxes have no
+/// name of their own.
+fn own_type(name: &str) -> String {
+    let word = name.rsplit("::").next().unwrap_or_default();
+    let own = format!("Function.{word}");
+    match word {
+        "String" => ErrorType::Error.as_str().to_owned(),
+        _ if is_error_type(own.as_bytes()) => own,
+        _ => ErrorType::Error.as_str().to_owned(),
     }
 }
 
@@ -239,6 +275,27 @@ mod tests {
             assert!(length <= ERROR_DOCUMENT_LIMIT, "{length} bytes");
             assert!(length > 120_000, "{length} bytes: nothing is left");
         }
+    }
+
+    #[test]
+    fn any_error_becomes_a_failure_of_its_type() {
+        let parsed = "x".parse::<u8>().map_err(Failure::from);
+        let boxed: Box<dyn std::error::Error + Send + Sync> = "boxed".into();
+        let table = [
+            (parsed.err(), "Function.ParseIntError"),
+            (Some(Failure::from("text")), "Function.Error"),
+            (Some(Failure::from("text".to_owned())), "Function.Error"),
+            (Some(Failure::from(boxed)), "Function.Error"),
+            (Some(Failure::from(std::fmt::Error)), "Function.Error"),
+            (Some(Failure::new("Function.Mine", "x")), "Function.Mine"),
+        ];
+        for (failure, error_type) in table {
+            assert_eq!(
+                failure.map(|it| it.error_type().to_owned()).as_deref(),
+                Some(error_type)
+            );
+        }
+        assert_eq!(Failure::from("text").to_string(), "Function.Error: text");
     }
 
     #[test]

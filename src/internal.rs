@@ -26,7 +26,10 @@ pub mod settings {
 #[cfg(fuzzing)]
 pub use crate::stream;
 
-use crate::{Context, Failure};
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use crate::{Context, Failure, Stream};
 
 /// Creates a failure of one of zerostrap's own types.
 pub fn failure(error_type: ErrorType, message: impl Into<String>) -> Failure {
@@ -51,4 +54,17 @@ pub fn log_wrapped(context: Option<&Context>, line: &[u8]) {
 /// Writes bytes to the log as they are.
 pub fn log_raw(bytes: &[u8]) {
     crate::log::write_raw(bytes);
+}
+
+/// Returns the connection of a streamed response that has started and has no reply yet.
+pub fn descriptor<'s>(stream: &'s Stream<'_>) -> Option<BorrowedFd<'s>> {
+    stream.descriptor()
+}
+
+/// Receives what came of an early reply to a streamed response.
+///
+/// # Errors
+/// The Runtime API refuses the response, or ended the connection.
+pub fn receive_early_reply(stream: &mut Stream<'_>) -> io::Result<()> {
+    stream.receive_early_reply()
 }

@@ -43,10 +43,12 @@ mod failure;
 mod json;
 pub mod log;
 mod number;
+mod panics;
 
 #[doc(hidden)]
 pub mod internal;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 pub use context::Context;
@@ -64,8 +66,19 @@ const CONTENT_TYPE: &str = "application/json";
 /// It is passed an event's context and its bytes, and returns the response or a [`Failure`]; any
 /// error of Rust becomes one by `?`. Several slots call it at once, hence `Sync`: what they share
 /// is what it captures. Returns only when the Runtime API cannot be used, with the exit status.
+///
+/// # Panics
+/// A function that panics fails its event with `Function.Panicked` and the panic's words, and the
+/// slot serves on. Where panics abort (`panic = "abort"`) the process ends instead; Lambda then
+/// fails the event with `Runtime.ExitError` and starts the function again.
+///
+/// # Errors
+/// In `function`, `?` takes errors of std and of crates, `String`, `&str` and
+/// `Box<dyn Error + Send + Sync>`, see [`Failure`]. Responses are buffered: with
+/// `BOOTSTRAP_RESPONSE_MODE=streaming` the init fails with `Runtime.ConfigInvalid`.
 pub fn run(function: impl Fn(&Context, &[u8]) -> Result<Vec<u8>, Failure> + Sync) -> ExitCode {
     serve(|settings| {
+        settings::refuse_streaming()?;
         Ok(Function {
             function: &function,
             content_type: settings.content_type_or(CONTENT_TYPE).into_owned(),
@@ -87,11 +100,13 @@ impl<F: Fn(&Context, &[u8]) -> Result<Vec<u8>, Failure>> Handler for Function<'_
     }
 
     fn handle(&mut self, context: &Context, responder: Responder<'_>) -> Answered {
-        let result = (self.function)(context, &self.event);
+        let called = AssertUnwindSafe(|| (self.function)(context, &self.event));
+        let result = catch_unwind(called);
         self.event.clear();
         match result {
-            Ok(response) => responder.respond(&self.content_type, &response),
-            Err(failure) => responder.fail(&failure),
+            Ok(Ok(response)) => responder.respond(&self.content_type, &response),
+            Ok(Err(failure)) => responder.fail(&failure),
+            Err(_) => responder.fail(&panics::failure()),
         }
     }
 }

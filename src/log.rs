@@ -155,7 +155,8 @@ fn timestamp(now: SystemTime) -> String {
 }
 
 fn days_in(month: u64, year: u64) -> u64 {
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_century = year.is_multiple_of(100) && !year.is_multiple_of(400);
+    let is_leap = year.is_multiple_of(4) && !is_century;
     match month {
         2 if is_leap => 29,
         2 => 28,

@@ -14,44 +14,69 @@ use crate::api::{PAYLOAD_LIMIT, RuntimeApi};
 use crate::context::Context;
 use crate::failure::{ErrorType, Failure};
 use crate::log::Level;
+use crate::panics;
 
 /// Proof that an event was answered, or that its answer cannot be delivered.
 #[must_use = "the loop must learn that the event was answered"]
 pub struct Answered(pub(crate) Result<(), ApiError>);
 
-/// The right to answer one event, once.
+/// The right to answer one event, once. One that is dropped unused, by a handler that panics, fails
+/// the event with `Function.Panicked`.
 #[must_use = "an event must be answered"]
 pub struct Responder<'a> {
-    pub(crate) api: &'a mut RuntimeApi,
-    pub(crate) context: &'a Context,
+    /// `None` once the event was answered.
+    api: Option<&'a mut RuntimeApi>,
+    context: &'a Context,
 }
 
 impl<'a> Responder<'a> {
+    pub(crate) fn new(api: &'a mut RuntimeApi, context: &'a Context) -> Responder<'a> {
+        Responder {
+            api: Some(api),
+            context,
+        }
+    }
+
     /// Answers with a whole response of 0 to 6,291,556 bytes; a longer one fails the event with
     /// `Function.ResponseSizeTooLarge`, as Lambda would.
-    pub fn respond(self, content_type: &str, body: &[u8]) -> Answered {
+    pub fn respond(mut self, content_type: &str, body: &[u8]) -> Answered {
         if body.len() > PAYLOAD_LIMIT {
             return self.fail(&response_too_large(body.len(), false));
         }
-        Answered(self.api.respond(self.context, content_type, body))
+        match self.api.take() {
+            Some(api) => Answered(api.respond(self.context, content_type, body)),
+            None => Answered(Ok(())),
+        }
     }
 
     /// Answers with a failure, and logs it.
-    pub fn fail(self, failure: &Failure) -> Answered {
-        Answered(self.api.fail(self.context, failure))
+    pub fn fail(mut self, failure: &Failure) -> Answered {
+        match self.api.take() {
+            Some(api) => Answered(api.fail(self.context, failure)),
+            None => Answered(Ok(())),
+        }
     }
 
     /// Returns a streamed response. Nothing is sent before its first byte.
     ///
     /// A write waits while the Runtime API takes no more; one that is not taken by `limit` fails
     /// with [`io::ErrorKind::TimedOut`]. `None` waits for ever.
-    pub fn stream(self, content_type: &'a str, limit: Option<SystemTime>) -> Stream<'a> {
+    pub fn stream(mut self, content_type: &'a str, limit: Option<SystemTime>) -> Stream<'a> {
         Stream {
-            responder: self,
+            api: self.api.take(),
+            context: self.context,
             content_type,
             limit,
             has_started: false,
             has_reply: false,
+        }
+    }
+}
+
+impl Drop for Responder<'_> {
+    fn drop(&mut self) {
+        if let Some(api) = self.api.take() {
+            let _ = api.fail(self.context, &panics::failure());
         }
     }
 }
@@ -68,10 +93,12 @@ pub fn response_too_large(size: usize, is_least: bool) -> Failure {
 }
 
 /// A response that is sent while it is made. Each write goes out at once, and waits while the
-/// Runtime API takes no more.
+/// Runtime API takes no more. One that is dropped, by a handler that panics, fails the event.
 #[must_use = "a streamed response must be finished or failed"]
 pub struct Stream<'a> {
-    responder: Responder<'a>,
+    /// `None` once the event was answered.
+    api: Option<&'a mut RuntimeApi>,
+    context: &'a Context,
     content_type: &'a str,
     limit: Option<SystemTime>,
     /// Bytes of the response were sent, or may have been.
@@ -84,7 +111,7 @@ impl Stream<'_> {
     /// Ends the response; one without a byte is sent as an empty one.
     pub fn finish(mut self) -> Answered {
         // The handler's own time limit no longer applies; only Lambda's deadline does.
-        self.limit = self.responder.context.deadline();
+        self.limit = self.context.deadline();
         if let Err(error) = self.start() {
             return self.fail(&Failure::of(ErrorType::StreamFailed, error.to_string()));
         }
@@ -93,24 +120,17 @@ impl Stream<'_> {
 
     /// Fails the event: by an error document of its own while nothing was sent, in the trailers of
     /// the response afterwards. A stream that the API no longer takes stays cut.
-    pub fn fail(self, failure: &Failure) -> Answered {
-        if !self.has_started {
-            return self.responder.fail(failure);
-        }
-        failure.log(Level::Error, Some(self.responder.context));
-        if self.responder.api.descriptor().is_none() {
-            return Answered(Ok(()));
-        }
+    pub fn fail(mut self, failure: &Failure) -> Answered {
         self.end(Some(failure))
     }
 
     /// Returns the connection of a response that has started and has no reply yet. It becomes
     /// readable when the Runtime API replies early; then call [`Stream::receive_early_reply`].
-    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         if !self.has_started || self.has_reply {
             return None;
         }
-        self.responder.api.descriptor()
+        self.api.as_ref()?.descriptor()
     }
 
     /// Receives what came of an early reply. One that accepts the response is kept, and the
@@ -118,8 +138,9 @@ impl Stream<'_> {
     ///
     /// # Errors
     /// The Runtime API refuses the response, or ended the connection.
-    pub fn receive_early_reply(&mut self) -> io::Result<()> {
-        match self.responder.api.receive_early_reply() {
+    pub(crate) fn receive_early_reply(&mut self) -> io::Result<()> {
+        let api = self.api.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        match api.receive_early_reply() {
             Ok(is_complete) => self.has_reply = is_complete,
             Err(error) => return Err(io::Error::other(error.to_string())),
         }
@@ -130,16 +151,36 @@ impl Stream<'_> {
         if self.has_started {
             return Ok(());
         }
-        let Responder { api, context } = &mut self.responder;
-        let started = api.start_stream(context, self.content_type, self.limit);
+        let api = self.api.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let started = api.start_stream(self.context, self.content_type, self.limit);
         // If no byte was written, the response has not started.
         self.has_started = api.has_written();
         started.map_err(io::Error::from)
     }
 
-    fn end(self, failure: Option<&Failure>) -> Answered {
-        let Responder { api, context } = self.responder;
-        Answered(api.finish_stream(context, failure, self.has_reply))
+    fn end(&mut self, failure: Option<&Failure>) -> Answered {
+        let Some(api) = self.api.take() else {
+            return Answered(Ok(()));
+        };
+        match failure {
+            Some(failure) if !self.has_started => {
+                return Answered(api.fail(self.context, failure));
+            }
+            Some(failure) => failure.log(Level::Error, Some(self.context)),
+            None => {}
+        }
+        if api.descriptor().is_none() {
+            return Answered(Ok(()));
+        }
+        Answered(api.finish_stream(self.context, failure, self.has_reply))
+    }
+}
+
+impl Drop for Stream<'_> {
+    fn drop(&mut self) {
+        if self.api.is_some() {
+            let _ = self.end(Some(&panics::failure()));
+        }
     }
 }
 
@@ -148,11 +189,13 @@ impl io::Write for Stream<'_> {
         if part.is_empty() {
             return Ok(0);
         }
-        if self.has_started && !self.has_reply && self.responder.api.has_early_reply() {
+        let is_awaited = self.has_started && !self.has_reply;
+        if is_awaited && self.api.as_mut().is_some_and(|api| api.has_early_reply()) {
             self.receive_early_reply()?;
         }
         self.start()?;
-        self.responder.api.write_chunk(part, self.limit)?;
+        let api = self.api.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        api.write_chunk(part, self.limit)?;
         Ok(part.len())
     }
 
@@ -173,7 +216,7 @@ impl fmt::Debug for Responder<'_> {
 impl fmt::Debug for Stream<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream")
-            .field("context", self.responder.context)
+            .field("context", self.context)
             .finish_non_exhaustive()
     }
 }
@@ -228,10 +271,7 @@ mod tests {
         assert_eq!(head.push(block), Ok(block.len()));
         let context = Context::from_head(&head).expect("an event");
         let past = SystemTime::now() - Duration::from_secs(1);
-        let responder = Responder {
-            api: &mut client,
-            context: &context,
-        };
+        let responder = Responder::new(&mut client, &context);
         let mut stream = responder.stream("text/plain", Some(past));
         let error = stream.write(b"late").expect_err("it is too late");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);

@@ -13,6 +13,7 @@ use crate::api::error::ApiError;
 use crate::failure::Failure;
 use crate::handler::Handler;
 use crate::log::{self, Level};
+use crate::panics;
 use crate::responder::Responder;
 use crate::settings::{self, Settings};
 
@@ -33,25 +34,41 @@ pub fn serve<H: Handler>(make: impl Fn(&Settings) -> Result<H, Failure> + Sync) 
     if !register_extension(&address, &settings) {
         return ExitCode::FAILURE;
     }
-    let slot = || match make(&settings) {
-        Ok(mut handler) => serve_slot(&address, &settings, &mut handler),
-        Err(failure) => {
+    let slot = || {
+        let _end = EndOfSlot;
+        match make(&settings) {
+            Ok(mut handler) => serve_slot(&address, &settings, &mut handler),
             // Any slot's init failure is the function's. The Runtime API takes one report.
-            report_init_error(&address, &failure);
-            std::process::exit(1)
+            Err(failure) => report_init_error(&address, &failure),
         }
     };
+    panics::remember();
     std::thread::scope(|scope| {
         for _ in 1..settings.concurrency {
             let started = std::thread::Builder::new().spawn_scoped(scope, slot);
             if let Err(error) = started {
                 let message = format!("a slot cannot be started: {error}");
-                log::write(Level::Error, None, &message);
+                log::write(Level::Fatal, None, &message);
+                return;
             }
         }
         slot();
     });
     ExitCode::FAILURE
+}
+
+/// Ends the process when a slot ends in any way: with fewer slots than Lambda counts on, events
+/// would wait for ever.
+struct EndOfSlot;
+
+impl Drop for EndOfSlot {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let message = "a slot ended by a panic; the runtime ends, too";
+            log::write(Level::Fatal, None, message);
+        }
+        std::process::exit(1)
+    }
 }
 
 /// Reads `AWS_LAMBDA_RUNTIME_API`. Returns `None` if the Runtime API cannot be found, and logs why:
@@ -108,10 +125,7 @@ fn run_loop(
     }
     loop {
         let context = api.next(&mut |part| handler.receive(part))?;
-        let responder = Responder {
-            api,
-            context: &context,
-        };
+        let responder = Responder::new(api, &context);
         let answered = handler.handle(&context, responder);
         answered.0?;
         if let Err(failure) = handler.recover() {

@@ -120,6 +120,22 @@ pub fn number(name: &str, default: u64, least: u64, most: u64) -> Result<u64, Fa
     }
 }
 
+/// Refuses a setting that a buffered Rust function cannot honour.
+///
+/// # Errors
+/// `Runtime.ConfigInvalid`: a streamed response is asked for.
+pub(crate) fn refuse_streaming() -> Result<(), Failure> {
+    let name = "BOOTSTRAP_RESPONSE_MODE";
+    match text(name) {
+        Some(value) if !value.eq_ignore_ascii_case("buffered") => Err(invalid(
+            name,
+            &value,
+            "buffered; this function does not stream",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Lambda sets the variable, so a value that is not a number is ignored, as official clients do
 /// (Go, Rust); a number that cannot be honoured is an error.
 fn concurrency() -> Result<usize, Failure> {

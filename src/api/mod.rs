@@ -188,7 +188,9 @@ impl RuntimeApi {
     pub(crate) fn receive_early_reply(&mut self) -> Result<bool, ApiError> {
         let is_complete = self.connection.receive_head_part()?;
         if is_complete {
-            self.check_status()?;
+            // The request that is half sent on the connection has no end.
+            self.check_status()
+                .inspect_err(|_| self.connection.close())?;
         }
         Ok(is_complete)
     }

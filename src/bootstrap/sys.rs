@@ -88,7 +88,7 @@ impl SignalSet {
 
 /// Bit n-1 is signal n.
 const fn bit(signal: i32) -> u64 {
-    1 << (signal - 1)
+    1_u64.wrapping_shl(signal.wrapping_sub(1) as u32)
 }
 
 const SIGINT: i32 = 2;
@@ -519,6 +519,9 @@ static HANDLER_STDERR: AtomicI32 = AtomicI32::new(-1);
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(400);
 const SHUTDOWN_STEP: Duration = Duration::from_millis(10);
 
+/// Most reads at a step: a full pipe, 4 KiB at once.
+const SHUTDOWN_READS: usize = 256;
+
 /// Names the pipe that a shutdown copies to the log while the handler ends.
 pub(crate) fn log_at_shutdown(pipe: &impl AsFd) {
     HANDLER_STDERR.store(pipe.as_fd().as_raw_fd(), Ordering::SeqCst);
@@ -639,7 +642,7 @@ fn copy_handler_stderr(timeout: Duration) {
     }];
     let mut space = [0_u8; 4_096];
     let mut timeout = timeout;
-    for _ in 0..PIPE_LIMIT / space.len() {
+    for _ in 0..SHUTDOWN_READS {
         let polled = poll_raw(&mut fds, Some(timeout));
         if polled.is_err() || fds.iter().all(|fd| fd.found & POLLIN == 0) {
             return;

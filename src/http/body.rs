@@ -239,6 +239,7 @@ fn at_most(input: &[u8], limit: u64) -> &[u8] {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, clippy::indexing_slicing)]
 mod tests {
     use super::{Decoder, Framing};
     use crate::http::error::Error;

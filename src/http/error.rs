@@ -23,8 +23,14 @@ pub enum Error {
     HeaderBlockTooLong,
     /// The reply has more than [`HEADER_COUNT_LIMIT`] headers.
     TooManyHeaders,
-    /// A header that may appear once appears twice.
-    DuplicateHeader {
+    /// A header that may appear once appears twice. Its values may be a caller's, and are not
+    /// shown.
+    RepeatedHeader {
+        /// The header's name.
+        name: String,
+    },
+    /// A framing header appears twice.
+    DuplicateFraming {
         /// The header's name.
         name: String,
         /// Its first two values.
@@ -74,7 +80,8 @@ impl fmt::Display for Error {
             Error::TooManyHeaders => {
                 write!(f, "the reply has more than {HEADER_COUNT_LIMIT} headers")
             }
-            Error::DuplicateHeader { name, values } => {
+            Error::RepeatedHeader { name } => write!(f, "the header {name} appears twice"),
+            Error::DuplicateFraming { name, values } => {
                 let [first, second] = values;
                 write!(
                     f,

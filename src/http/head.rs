@@ -147,10 +147,11 @@ impl Head {
         let name = name.as_ref();
         let mut values = self.all(name);
         match (values.next(), values.next()) {
-            (Some(first), Some(second)) => Err(Error::DuplicateHeader {
+            (Some(first), Some(second)) if is_framing(name) => Err(Error::DuplicateFraming {
                 name: shown(name),
                 values: [shown(first), shown(second)],
             }),
+            (Some(_), Some(_)) => Err(Error::RepeatedHeader { name: shown(name) }),
             (value, _) => Ok(value),
         }
     }
@@ -166,6 +167,11 @@ impl Head {
         self.all(b"Connection")
             .any(|list| list.split(|&byte| byte == b',').any(is_close))
     }
+}
+
+/// The headers that say where a body ends.
+fn is_framing(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"Content-Length") || name.eq_ignore_ascii_case(b"Transfer-Encoding")
 }
 
 /// Whether one of the two is the beginning of the other.
@@ -219,6 +225,7 @@ fn is_text(value: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, clippy::indexing_slicing)]
 mod tests {
     use super::Head;
     use crate::http::error::Error;

@@ -223,3 +223,30 @@ fn library_registers_the_extension_and_waits_for_a_restore() {
         [Endpoint::Register, Endpoint::RestoreNext, Endpoint::Next]
     );
 }
+
+#[test]
+fn function_that_fails_in_any_way_answers_and_serves_on() {
+    let table = [
+        ("", "Function.EmptyEvent", "send a number"),
+        ("x", "Function.ParseIntError", "invalid digit"),
+        ("13", "Function.Error", "13 is out of stock"),
+        ("4294967295", "Function.Panicked", "a small number, at "),
+    ];
+    for slots in ["1", "4"] {
+        let (_folder, setup) = example("failures");
+        let lambda = setup.env("AWS_LAMBDA_MAX_CONCURRENCY", slots).start();
+        for (event, error_type, words) in table {
+            assert_failure(&lambda.call(event), error_type, words);
+            assert_eq!(lambda.call("21").text(), "42", "{slots} slots");
+        }
+    }
+}
+
+#[test]
+fn setting_that_a_buffered_function_cannot_honour_is_an_init_error() {
+    let (_folder, setup) = example("failures");
+    let lambda = setup.env("BOOTSTRAP_RESPONSE_MODE", "streaming").start();
+    let report = lambda.request(&Endpoint::InitError);
+    let words = "BOOTSTRAP_RESPONSE_MODE is 'streaming'; expected buffered";
+    assert_failure(&report, "Runtime.ConfigInvalid", words);
+}

@@ -430,7 +430,7 @@ handler() {
         if dropped > 0 {
             message += &format!("; {dropped} bytes of output were dropped");
         }
-        assert_failure(&answer, "Function.ExitNonZero", &format!("{message}"));
+        assert_failure(&answer, "Function.ExitNonZero", &message);
         let listed = places.iter();
         let listed: Vec<String> = listed
             .map(|(line, function)| format!("\"{file}:{line} {function}\""))

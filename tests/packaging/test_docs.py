@@ -1,4 +1,4 @@
-"""docs/deploy.md and docs/migrating.md: every command in them runs.
+"""README.md, docs/deploy.md and docs/migrating.md: every command in them runs.
 
 The lines of the AWS CLI are carried out by the real one, version 2, whose endpoint is a recorder:
 it checks options and values as it would against AWS, and the recorder keeps what AWS would get.
@@ -20,7 +20,7 @@ import urllib.parse
 import zipfile
 
 import support
-from support import DOCS, HERE, ROOT, read, run, write
+from support import DEPLOY, DOCS, HERE, ROOT, read, run, write
 
 STAND_INS = ["make", "docker", "sam", "terraform"]
 CSC = "arn:aws:lambda:eu-west-1:123456789012:code-signing-config:csc-0123456789abcdef0"
@@ -71,7 +71,9 @@ class Recorder(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class Commands(unittest.TestCase):
+class WithRecorder(unittest.TestCase):
+    """A folder of its own, and a recorder in the place of AWS."""
+
     def setUp(self):
         holder = tempfile.TemporaryDirectory()
         self.addCleanup(holder.cleanup)
@@ -83,6 +85,8 @@ class Commands(unittest.TestCase):
         self.addCleanup(self.server.shutdown)
         self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
 
+
+class Commands(WithRecorder):
     def checkout(self):
         """A folder that looks like this one after a build."""
         for name in ("deploy", "examples"):
@@ -205,6 +209,74 @@ class Commands(unittest.TestCase):
                 self.assertTrue(os.path.exists(os.path.join(DOCS, link)), f"{name}: {link}")
 
 
+class Readme(WithRecorder):
+    """The first function, as a newcomer follows the page: written, run, packed, created."""
+
+    def setUp(self):
+        super().setUp()
+        self.text = read(os.path.join(ROOT, "README.md"))
+
+    def section(self, heading):
+        """The blocks of a section, each with its language."""
+        part = self.text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+        return re.findall(r"(?ms)^```(\w*)\n(.*?)^```$", part)
+
+    def task(self, name, text, mode=0o644):
+        write(os.path.join(self.folder, "hello", name), text, mode)
+
+    def invoke(self, handler, event):
+        words = ["--task", "hello", "--handler", handler, "--event", event]
+        words += ["--bootstrap", support.bootstrap()]
+        return run([os.path.join(DEPLOY, "zerostrap"), "invoke", *words], cwd=self.folder, seconds=600)
+
+    def test_first_function_answers_as_the_page_shows(self):
+        (_, script), (_, shown), _ = self.section("Your first function")
+        self.task("function.sh", script)
+        command, *lines = shown.splitlines()
+        words = re.fullmatch(r"\$ zerostrap invoke --task hello --handler (\S+) --event '(.*)'", command)
+        done = self.invoke(words[1], words[2])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.strip(), lines[-1])
+        logged = done.stderr.splitlines()
+        self.assertEqual(logged[:3], lines[:3])
+        self.assertTrue(logged[3].startswith("REPORT RequestId:"), logged)
+
+    def test_first_function_is_packed_and_created_by_the_commands_of_the_page(self):
+        (_, script), _, (_, commands) = self.section("Your first function")
+        self.task("function.sh", script)
+        programs = os.path.join(self.folder, "programs")
+        ours = f'{DEPLOY}/zerostrap "$@" --bootstrap {support.bootstrap()}'
+        for name, call in (("aws", f'{support.aws_cli()} "$@"'), ("zerostrap", ours)):
+            write(os.path.join(programs, name), f"#!/bin/sh\nexec {call}\n", 0o755)
+        env = support.environment(
+            PATH=f"{programs}:{os.environ['PATH']}", AWS_ENDPOINT_URL=self.endpoint
+        )
+        done = run(["bash", "-euc", commands], cwd=self.folder, env=env, seconds=600)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        (made,) = [json.loads(call[3]) for call in self.server.seen if call[0] == "POST"]
+        self.assertEqual(made["Runtime"], "provided.al2023")
+        packed = zipfile.ZipFile(io.BytesIO(base64.b64decode(made["Code"]["ZipFile"])))
+        self.assertEqual(sorted(packed.namelist()), ["bootstrap", "function.sh"])
+
+    def test_executable_of_the_page_answers(self):
+        ((_, script),) = self.section("An executable")
+        self.task("app", script, 0o755)
+        done = self.invoke("app", '{"order":7}')
+        self.assertEqual(json.loads(done.stdout), {"accepted": {"order": 7}}, done.stderr)
+
+    def test_failing_function_says_what_the_page_shows(self):
+        (_, document), (_, log) = self.section("When it fails")
+        self.task("function.sh", "handler() {\n    cp /data/prices.csv /tmp\n}\n")
+        done = self.invoke("function.handler", "{}")
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        folder = os.path.join(os.path.realpath(self.folder), "hello")
+        self.assertEqual(done.stdout.strip().replace(folder, "/var/task"), document.strip())
+        first, second = log.splitlines()
+        said = done.stderr.replace(folder, "/var/task")
+        self.assertIn(first + "\n", said)
+        self.assertIn(second.split("…")[1].strip() + "\n", said)
+
+
 class Moving(unittest.TestCase):
     def setUp(self):
         holder = tempfile.TemporaryDirectory()
@@ -286,7 +358,7 @@ class Moving(unittest.TestCase):
 
     def test_executable_gets_the_event_as_argument_by_the_two_lines_of_the_page(self):
         line = 'exec ./app "$(cat)"'
-        self.assertIn(f"`#!/bin/sh` and `{line}`", read(os.path.join(DEPLOY, "MOVING.md")))
+        self.assertIn(f"`#!/bin/sh` and `{line}`", read(os.path.join(DOCS, "migrating.md")))
         write(os.path.join(self.task, "run"), f"#!/bin/sh\n{line}\n", 0o755)
         write(os.path.join(self.task, "app"), "#!/bin/sh\nprintf '[%s]' \"$1\"\n", 0o755)
         with self.serve("run") as server:

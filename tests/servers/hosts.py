@@ -37,7 +37,8 @@ class Handler:
 
     def environment(self, api=None, **more):
         """AWS's emulator adds the address and the handler by itself."""
-        variables = {"PATH": os.environ["PATH"], "LAMBDA_TASK_ROOT": TASK, **more}
+        variables = {"PATH": os.environ["PATH"], "LAMBDA_TASK_ROOT": TASK,
+                     "BOOTSTRAP_EVENT_VIA": "stdin", **more}
         # Half of the time of an event that is to overrun, so that a busy machine can report it.
         variables["BOOTSTRAP_DEADLINE_MARGIN_MS"] = "500"
         if api:

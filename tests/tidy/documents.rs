@@ -3,11 +3,17 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use super::source::{code, code_lines, tokens};
+use zerostrap::internal::ErrorType;
+
+use super::density::tokens_of;
+use super::source::code_lines;
 use super::{File, assert_none, code_below, read, root, tracked};
 
 /// Where names and limits are promised to users.
-const README: &str = "README.md";
+const REFERENCE: &str = "docs/reference.md";
+
+/// The files that read settings by themselves.
+const SETTINGS_FILES: [&str; 2] = ["src/settings.rs", "src/bootstrap/settings.rs"];
 
 /// Text between the first `before` and the next `after` of it.
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
@@ -37,41 +43,95 @@ fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// Names of variables that the code reads by itself, which only `src/settings.rs` does.
+/// Names of variables in a text of code: string literals of capitals, seven or more.
 fn settings_in(code: &str) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    let code: String = code.split_whitespace().collect();
-    for start in ["value(\"", "choice(\"", "number(\"", "letname=\""] {
-        for rest in code.split(start).skip(1) {
-            names.extend(rest.split('"').next().map(str::to_owned));
-        }
-    }
-    names
+    let is_name =
+        |text: &&str| text.len() >= 7 && text.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'_'));
+    let literals = code.split('"').skip(1).step_by(2);
+    literals.filter(is_name).map(str::to_owned).collect()
+}
+
+/// The value of a constant as the reference page writes it: a number without separators, or a time
+/// with its unit.
+fn value_of(text: &str) -> Option<String> {
+    let Some((unit, number)) =
+        between(text, "Duration::from_", ")").and_then(|text| text.split_once('('))
+    else {
+        let number: u64 = text.replace('_', "").parse().ok()?;
+        return Some(number.to_string());
+    };
+    let unit = match unit {
+        "secs" => "s",
+        "millis" => "ms",
+        "micros" => "µs",
+        _ => return None,
+    };
+    Some(format!("{number} {unit}"))
 }
 
 /// Constants that end in `_LIMIT` or `_LIMIT_MS`, with their values.
-fn limits_in(file: &File) -> Vec<(String, u64)> {
-    let mut limits = Vec::new();
+fn limits_in(file: &File) -> Vec<(String, String)> {
+    let is_limit = |name: &str| name.ends_with("_LIMIT") || name.ends_with("_LIMIT_MS");
+    constants_in(file, |name, _| is_limit(name))
+}
+
+/// Constants that are times, but limits.
+fn times_in(file: &File) -> Vec<(String, String)> {
+    constants_in(file, |name, kind| {
+        kind == "Duration" && !name.ends_with("_LIMIT")
+    })
+}
+
+fn constants_in(file: &File, is_wanted: impl Fn(&str, &str) -> bool) -> Vec<(String, String)> {
+    let mut found = Vec::new();
     for (_, line) in code_lines(file) {
         let Some(rest) = between(line, "const ", ";") else {
             continue;
         };
-        let Some((name, value)) = rest.split_once(": ") else {
+        let Some(((name, kind), value)) = rest
+            .split_once(" = ")
+            .and_then(|(start, value)| Some((start.split_once(": ")?, value)))
+        else {
             continue;
         };
-        let is_number = !value.starts_with("Duration");
-        if is_number && (name.ends_with("_LIMIT") || name.ends_with("_LIMIT_MS")) {
-            let value = value
-                .split_once(" = ")
-                .map(|(_, value)| value.replace('_', ""));
-            let number = value.and_then(|value| value.parse().ok());
-            limits.push((
-                name.to_owned(),
-                number.unwrap_or_else(|| panic!("{}: {name} is no plain number", file.path)),
-            ));
+        if is_wanted(name, kind) {
+            let value = value_of(value);
+            let value = value.unwrap_or_else(|| panic!("{}: {name} is no plain value", file.path));
+            found.push((name.to_owned(), value));
         }
     }
-    limits
+    found
+}
+
+/// Compares constants with a table of the reference page, which has the value of each in one column
+/// and its name in another.
+fn compare_constants(code: &[(String, String)], heading: &str, value: usize, name: usize) {
+    let page = read(REFERENCE);
+    let rows = rows(section(&page, heading));
+    let mut findings = Vec::new();
+    for (constant, expected) in code {
+        let quoted_name = format!("`{constant}`");
+        let row = rows.iter().find(|row| row[name] == quoted_name);
+        let said = row.map(|row| row[value].replace(',', ""));
+        let is_same =
+            |said: &String| *said == *expected || said.split(' ').next() == Some(expected.as_str());
+        match said {
+            Some(said) if is_same(&said) => {}
+            Some(said) => findings.push(format!(
+                "{constant} is {expected} in src, {said} in {REFERENCE}"
+            )),
+            None => findings.push(format!(
+                "{constant} = {expected} has no row in {REFERENCE}, {heading}"
+            )),
+        }
+    }
+    let known: BTreeSet<&str> = code.iter().map(|(constant, _)| constant.as_str()).collect();
+    for constant in rows.iter().flat_map(|row| quoted(row[name])) {
+        if !known.contains(constant) {
+            findings.push(format!("{REFERENCE} has {constant}, src has not"));
+        }
+    }
+    assert_none(&findings);
 }
 
 /// What differs between two sets of names, said of each.
@@ -79,10 +139,7 @@ fn differences(one: (&str, &BTreeSet<String>), other: (&str, &BTreeSet<String>))
     let mut findings = Vec::new();
     for (here, there) in [(one, other), (other, one)] {
         for name in here.1.difference(there.1) {
-            findings.push(format!(
-                "{name} stands in {} and not in {}",
-                here.0, there.0
-            ));
+            findings.push(format!("{name} is in {} and not in {}", here.0, there.0));
         }
     }
     findings
@@ -140,47 +197,109 @@ fn foreign_names(path: &str, text: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_setting_stands_in_the_readme_and_the_other_way_round() {
-    let files = ["src/settings.rs", "src/bootstrap/settings.rs"].map(read);
-    let code = settings_in(&files.concat());
-    let readme = read(README);
-    let first_cells = rows(section(&readme, "Settings"))
+fn every_setting_is_in_the_reference_and_the_other_way_round() {
+    let code: BTreeSet<String> = SETTINGS_FILES
         .into_iter()
-        .map(|row| row[0]);
-    let told: BTreeSet<_> = first_cells.flat_map(quoted).map(str::to_owned).collect();
-    assert!(code.len() > 8, "only these were found: {code:?}");
-    assert_none(&differences(("src/settings.rs", &code), (README, &told)));
+        .flat_map(|path| settings_in(&read(path)))
+        .collect();
+    let page = read(REFERENCE);
+    let rows = rows(section(&page, "Settings"));
+    let listed = rows.iter().flat_map(|row| quoted(row[0]));
+    let listed: BTreeSet<_> = listed.map(str::to_owned).collect();
+    assert!(code.len() > 11, "only these were found: {code:?}");
+    assert_none(&differences(("src", &code), (REFERENCE, &listed)));
 }
 
 #[test]
-fn every_limit_stands_in_the_readme_with_its_value_and_the_other_way_round() {
+fn every_limit_is_in_the_reference_with_its_value_and_the_other_way_round() {
     let code: Vec<_> = code_below("src").iter().flat_map(limits_in).collect();
-    let readme = read(README);
-    let told = rows(section(&readme, "Limits"));
+    assert!(code.len() > 20, "only these were found: {code:?}");
+    compare_constants(&code, "Limits", 1, 2);
+}
+
+#[test]
+fn every_time_is_in_the_reference_with_its_value_and_the_other_way_round() {
+    let code: Vec<_> = code_below("src").iter().flat_map(times_in).collect();
+    assert!(code.len() > 3, "only these were found: {code:?}");
+    compare_constants(&code, "Times", 1, 2);
+}
+
+#[test]
+fn every_error_type_is_in_the_reference_in_its_order() {
+    let page = read(REFERENCE);
+    let rows = rows(section(&page, "Errors"));
+    let listed: Vec<&str> = rows
+        .iter()
+        .filter(|row| row.len() == 3 && row[0].starts_with('`'))
+        .map(|row| quoted(row[0])[0])
+        .collect();
+    // The second table of the section, of faults without a type, names none but a variable.
+    let listed: Vec<&str> = listed
+        .into_iter()
+        .filter(|name| name.contains('.'))
+        .collect();
+    let code = ErrorType::ALL.map(ErrorType::as_str);
+    assert_eq!(listed, code, "{REFERENCE} (left), ErrorType::ALL (right)");
+}
+
+#[test]
+fn every_flag_and_exit_status_is_in_the_reference() {
+    let page = read(REFERENCE);
+    let main = read("src/bootstrap/main.rs");
+    let literals = main.split('"').skip(1).step_by(2);
+    let code: BTreeSet<_> = literals
+        .filter(|text| is_flag(text))
+        .map(str::to_owned)
+        .collect();
+    let rows_of_flags = rows(section(&page, "Flags"));
+    let listed = rows_of_flags.iter().flat_map(|row| quoted(row[0]));
+    let listed: BTreeSet<_> = listed
+        .filter(|text| is_flag(text))
+        .map(str::to_owned)
+        .collect();
+    assert!(code.len() > 4, "only these were found: {code:?}");
+    assert_none(&differences(("src", &code), (REFERENCE, &listed)));
+    let help = read("src/bootstrap/help.txt");
+    for flag in listed.iter().filter(|flag| flag.starts_with("--")) {
+        assert!(
+            help.contains(flag.as_str()),
+            "help.txt does not have {flag}"
+        );
+    }
+    let file = File {
+        path: "src/bootstrap/status.rs".to_owned(),
+        text: read("src/bootstrap/status.rs"),
+    };
+    let is_own = |name: &str, kind: &str| kind == "u8" && !name.starts_with("SIGNAL");
+    compare_constants(&constants_in(&file, is_own), "Exit statuses", 0, 1);
+}
+
+fn is_flag(text: &str) -> bool {
+    text.len() > 1 && text.starts_with('-')
+}
+
+#[test]
+fn every_link_of_a_page_leads_somewhere() {
+    let Some(paths) = tracked() else { return };
     let mut findings = Vec::new();
-    for (name, value) in &code {
-        let quoted_name = format!("`{name}`");
-        let number =
-            |cell: &str| -> Option<u64> { cell.split(' ').next()?.replace(',', "").parse().ok() };
-        match told
-            .iter()
-            .find(|row| row[2] == quoted_name)
-            .map(|row| number(row[1]))
+    for path in paths {
+        if path.extension().is_none_or(|end| end != "md") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("a page");
+        let folder = path.parent().expect("a folder");
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
         {
-            Some(Some(told)) if told == *value => {}
-            Some(told) => findings.push(format!("{name} is {value} in src, {told:?} in {README}")),
-            None => findings.push(format!("{name} = {value} has no row in {README}")),
+            let file = link.split('#').next().unwrap_or(link);
+            let is_ours = !file.is_empty() && !link.contains("://");
+            if is_ours && !folder.join(file).exists() {
+                findings.push(format!("{}: no {link}", path.display()));
+            }
         }
     }
-    let code: BTreeSet<_> = code.into_iter().map(|(name, _)| name).collect();
-    for name in told
-        .iter()
-        .flat_map(|row| quoted(row[2]))
-        .filter(|name| !code.contains(*name))
-    {
-        findings.push(format!("{README} has {name}, src has not"));
-    }
-    assert!(code.len() > 10, "only these were found: {code:?}");
     assert_none(&findings);
 }
 
@@ -191,16 +310,16 @@ fn counts_of_the_reading_order_are_those_of_the_files() {
     let files = code_below("src");
     let count = |path: &str| {
         let file = files.iter().find(|file| file.path == path);
-        file.map(|file| (tokens(&code(file)), file.text.lines().count()))
+        file.map(|file| (tokens_of(file), file.text.lines().count()))
     };
     let mut right = vec![
         "| file | tokens | lines |".to_owned(),
         "|---|---|---|".to_owned(),
     ];
-    let (mut all_tokens, mut all_lines) = (0, 0);
+    let (mut sum, mut all) = (0, 0);
     // The order is the page's own: that of reading. Files that it lacks come at the end.
-    let told = rows(table).into_iter().flat_map(|row| quoted(row[0]));
-    let mut paths: Vec<&str> = told.filter(|path| count(path).is_some()).collect();
+    let listed = rows(table).into_iter().flat_map(|row| quoted(row[0]));
+    let mut paths: Vec<&str> = listed.filter(|path| count(path).is_some()).collect();
     let missing = files
         .iter()
         .map(|file| file.path.as_str())
@@ -209,9 +328,9 @@ fn counts_of_the_reading_order_are_those_of_the_files() {
     for path in paths {
         let (tokens, lines) = count(path).expect("a file of src");
         right.push(format!("| `{path}` | {tokens} | {lines} |"));
-        (all_tokens, all_lines) = (all_tokens + tokens, all_lines + lines);
+        (sum, all) = (sum + tokens, all + lines);
     }
-    right.push(format!("| all of them | {all_tokens} | {all_lines} |"));
+    right.push(format!("| all of them | {sum} | {all} |"));
     let right = right.join("\n");
     assert!(
         table.contains(&right),
@@ -260,7 +379,7 @@ fn every_test_that_a_page_names_is_there() {
 }
 
 #[test]
-fn every_unsafe_block_stands_in_the_inventory() {
+fn every_unsafe_block_is_in_the_inventory() {
     let inventory = read("SECURITY.md");
     let inventory = section(&inventory, "Unsafe inventory");
     let told: Vec<_> = rows(inventory)
@@ -319,20 +438,24 @@ impl<const N: usize> ConcatText for [Vec<File>; N] {
 
 #[test]
 fn names_are_found_in_code_and_in_pages() {
-    let code = "value(\"_HANDLER\").or(number(\"A_B\", 0, 1)); let name = \"C\";";
+    let code = "value(\"_HANDLER\").or(number(\n\"BOOTSTRAP_A\", 0, 1)); let name = \"JSON\";";
     assert_eq!(
         settings_in(code),
-        ["A_B", "C", "_HANDLER"].map(str::to_owned).into()
+        ["BOOTSTRAP_A", "_HANDLER"].map(str::to_owned).into()
     );
-    let text = "const A_LIMIT: usize = 1_024;\npub const B_LIMIT_MS: u64 = 3;\nconst C: u8 = 1;\n";
+    let text = "const A_LIMIT: usize = 1_024;\npub const B_LIMIT_MS: u64 = 3;\nconst C: u8 = 1;\n\
+                const D_LIMIT: Duration = Duration::from_secs(4);\n\
+                const E: Duration = Duration::from_micros(5);\n";
     let file = File {
         path: "src/a.rs".to_owned(),
         text: text.to_owned(),
     };
     assert_eq!(
         limits_in(&file),
-        [("A_LIMIT".to_owned(), 1_024), ("B_LIMIT_MS".to_owned(), 3)]
+        [("A_LIMIT", "1024"), ("B_LIMIT_MS", "3"), ("D_LIMIT", "4 s")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
     );
+    assert_eq!(times_in(&file), [("E".to_owned(), "5 µs".to_owned())]);
     assert_eq!(rows("| a | b |\n|---|---|\n| `c` | d |\n"), [["`c`", "d"]]);
     assert_eq!(quoted("a `b` c `d`"), ["b", "d"]);
     let page = "`one_is_two_now`, `memfd_create`, `One_is_two_now`";

@@ -1,13 +1,17 @@
 //! House rules as tests: what a reader of this project may rely on without reading all of it.
 //!
 //! In: the tracked files. Out: for each rule that is broken, the file, the line, and what to write
-//! instead. A rule is a function from text to findings, and the tests at the end of `source` and
-//! `documents` show that each of them finds what it is for.
+//! instead. A rule is a function from text to findings, and the tests at the end of each
+//! module show that each of them finds what it is for.
 //!
-//! - `source`: what the code may hold, and how much of it.
+//! - `source`: what the code may hold, and how long a function may be.
+//! - `density`: how much of it there is, in tokens, and how densely it is written.
+//! - `imports`: which file uses which, without a circle.
 //! - `documents`: what is said of the code elsewhere, and whether it is so.
 
+mod density;
 mod documents;
+mod imports;
 mod source;
 
 use std::fs;

@@ -10,7 +10,7 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant, SystemTime};
 
 use zerostrap::internal::{self, ErrorType};
-use zerostrap::{Answered, Context, Failure, Responder};
+use zerostrap::{Answered, Context, Failure, Responder, log};
 
 use super::child::Child;
 use super::output::{Abort, Buffer, Output, Sink};
@@ -118,16 +118,14 @@ impl Execution<'_> {
         let failure = match self.run(&mut output) {
             Ok(End::Process(status)) if status.success() && !drops_newlines => None,
             Ok(End::Reported(0)) => None,
-            Ok(end) => {
-                self.stderr.drain(Some(self.context));
-                Some(self.failure(end, &output))
-            }
-            Err(abort) => {
-                let failure = self.abort(abort);
-                self.stderr.drain(Some(self.context));
-                Some(failure)
-            }
+            Ok(end) => Some(self.failure(end, &output)),
+            Err(abort) => Some(self.abort(abort)),
         };
+        // Before a line of ours, so that it starts at the left. In JSON form each line is an object
+        // of its own, and to make many of them could make the answer late.
+        if failure.is_some() && !log::is_json() {
+            self.stderr.drain(Some(self.context));
+        }
         let answered = output.answer(content_type, self.context, failure);
         // After the answer: a log that is read slowly must not make it late.
         self.stderr.drain(Some(self.context));
@@ -297,7 +295,7 @@ impl Execution<'_> {
             let length = kept.len();
             message.push_str(&format!("; {length} bytes of output were dropped"));
         }
-        if self.stderr.has_forwarded() {
+        if self.stderr.has_forwarded() || self.stderr.is_readable() {
             message.push_str("; see its log lines");
         }
         internal::failure(error_type, message).with_trace(&places)

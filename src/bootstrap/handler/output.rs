@@ -178,7 +178,7 @@ impl<'r> Output<'r> {
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match &self.sink {
             Sink::Buffered(_) => None,
-            Sink::Streaming(stream) => stream.descriptor(),
+            Sink::Streaming(stream) => internal::descriptor(stream),
         }
     }
 
@@ -189,7 +189,9 @@ impl<'r> Output<'r> {
     pub(crate) fn receive_early_reply(&mut self) -> Result<(), Abort> {
         match &mut self.sink {
             Sink::Buffered(_) => Ok(()),
-            Sink::Streaming(stream) => stream.receive_early_reply().map_err(Abort::refused),
+            Sink::Streaming(stream) => {
+                internal::receive_early_reply(stream).map_err(Abort::refused)
+            }
         }
     }
 

@@ -120,16 +120,17 @@ pub(crate) fn interpreter_of(line: &[u8]) -> &Path {
         return interpreter;
     }
     let command = match argument.strip_prefix(b"-S") {
-        // -S splits the argument; options and assignments come before the command.
+        // -S splits the argument; assignments may come before the command.
         Some(words) => words
             .split(u8::is_ascii_whitespace)
-            .find(|word| !word.is_empty() && !word.starts_with(b"-") && !word.contains(&b'=')),
+            .find(|word| !word.is_empty() && !word.contains(&b'=')),
         // Without it the whole argument is one word.
         None => Some(argument),
     };
     match command {
-        Some(command) if !command.is_empty() => Path::new(OsStr::from_bytes(command)),
-        _ => interpreter,
+        // Other options of env(1) are left to env.
+        Some([] | [b'-', ..]) | None => interpreter,
+        Some(command) => Path::new(OsStr::from_bytes(command)),
     }
 }
 

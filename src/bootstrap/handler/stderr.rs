@@ -117,7 +117,8 @@ impl StderrForwarder {
         self.end_line(context);
     }
 
-    fn is_readable(&self) -> bool {
+    /// Returns whether there is something to forward.
+    pub(crate) fn is_readable(&self) -> bool {
         let polled = sys::poll([Some(self.descriptor())], Some(std::time::Duration::ZERO));
         polled.is_ok_and(|[is_readable]| is_readable)
     }

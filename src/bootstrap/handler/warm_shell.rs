@@ -52,7 +52,10 @@ const FIRST_LINE_LIMIT: usize = 256;
 const WAKE: &[u8] = b"go\n";
 
 /// The context of the trial event, which runs no function.
-const TRIAL_CONTEXT: &[u8] = b"LAMBDA_RUNTIME_AWS_REQUEST_ID=trial\n\n";
+const TRIAL_VARIABLE: &[u8] = b"LAMBDA_RUNTIME_AWS_REQUEST_ID=trial";
+
+/// A byte that no header value holds, and that no IFS has.
+const GUARD_BYTE: u8 = 1;
 
 /// Most bytes of a report, and of the places where a function failed.
 const REPORT_LIMIT: usize = 64;
@@ -156,20 +159,25 @@ fn interpreter(script: &Path) -> Result<PathBuf, String> {
         .ok_or_else(|| "it needs a shell, and there is neither bash nor /bin/sh".to_owned())
 }
 
-/// Returns the program that a shell runs, without comments: a shell reads every byte of it at each
-/// start. Which kind a shell is, is in the name of its file, to which `sh` is a link.
-fn program_for(shell: &Path) -> String {
+/// Returns the parts of the program for a kind of shell. The kind is in the name of the shell's
+/// file, to which `sh` is a link.
+fn kind_of(shell: &Path) -> &'static [&'static str] {
     let file = shell.canonicalize().unwrap_or_else(|_| shell.to_owned());
     let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let parts = if name.contains("bash") {
+    if name.contains("bash") {
         BASH
     } else if name.contains("ksh") {
         KSH
     } else {
         POSIX
-    };
+    }
+}
+
+/// Returns the program that a shell runs, without comments: a shell reads every byte of it at each
+/// start.
+fn program_for(shell: &Path) -> String {
     let mut program = String::new();
-    for line in parts.iter().flat_map(|part| part.lines()) {
+    for line in kind_of(shell).iter().flat_map(|part| part.lines()) {
         if !line.trim_start().starts_with('#') {
             program.push_str(line);
             program.push('\n');
@@ -210,7 +218,7 @@ impl WarmShell {
     fn try_spawn(start: &Start<'_>) -> io::Result<WarmShell> {
         let mut stderr = StderrForwarder::new()?;
         stderr.keep_last_words(true);
-        let conversation = Conversation::new(start.hooks != Hooks::None)?;
+        let conversation = Conversation::new(start)?;
         let via = match start.event_via {
             EventVia::Argument => c"argument",
             EventVia::Stdin => c"stdin",
@@ -415,10 +423,8 @@ impl WarmShell {
     pub(crate) fn wake(&mut self, context: &Context, event: &File) -> io::Result<PipeReader> {
         let mut lines = Vec::new();
         for variable in environment::of_event(context) {
-            lines.extend_from_slice(variable.as_bytes());
-            lines.push(b'\n');
+            self.conversation.push_line(&mut lines, variable.as_bytes());
         }
-        lines.push(b'\n');
         let (stdout, writer) = io::pipe()?;
         let conversation = &mut self.conversation;
         sys::replace(&conversation.event, event)?;
@@ -488,11 +494,13 @@ pub(crate) struct Conversation {
     output: OwnedFd,
     /// The number of the event that was woken last.
     number: u64,
+    /// Whether the shell reads its context as bash does.
+    is_bash: bool,
 }
 
 impl Conversation {
     /// Makes all of it. Wakes the trial event before the shell is there, unless hooks come first.
-    fn new(has_hooks: bool) -> io::Result<Conversation> {
+    fn new(start: &Start<'_>) -> io::Result<Conversation> {
         let (wake_end, waker) = io::pipe()?;
         let (status, status_end) = io::pipe()?;
         let (places, places_end) = io::pipe()?;
@@ -510,8 +518,9 @@ impl Conversation {
             event,
             output,
             number: 0,
+            is_bash: kind_of(&start.interpreter) == BASH,
         };
-        if !has_hooks {
+        if start.hooks == Hooks::None {
             conversation.wake_trial()?;
         }
         Ok(conversation)
@@ -519,8 +528,22 @@ impl Conversation {
 
     /// Wakes the trial event.
     fn wake_trial(&mut self) -> io::Result<()> {
-        self.set_context(TRIAL_CONTEXT)?;
+        let mut lines = Vec::new();
+        self.push_line(&mut lines, TRIAL_VARIABLE);
+        self.set_context(&lines)?;
         self.wake()
+    }
+
+    /// Appends a variable as the shell reads it: bash a bare line, others one between guard bytes.
+    fn push_line(&self, lines: &mut Vec<u8>, variable: &[u8]) {
+        if !self.is_bash {
+            lines.push(GUARD_BYTE);
+        }
+        lines.extend_from_slice(variable);
+        if !self.is_bash {
+            lines.push(GUARD_BYTE);
+        }
+        lines.push(b'\n');
     }
 
     /// Returns the numbers of what the shell opens, in the order of its arguments.

@@ -20,7 +20,7 @@ _zs_wait() {
 
 _zs_receive() {
   command mapfile -t _zs_pairs <"$_zs_context"
-  command export "${_zs_pairs[@]:0:${#_zs_pairs[@]}-1}"
+  command export "${_zs_pairs[@]}"
   case $_zs_via in stdin) ;; *) _zs_text=$(<"$_zs_event") ;; esac
 }
 

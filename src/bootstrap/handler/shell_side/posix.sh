@@ -20,26 +20,21 @@ _zs_has_command() {
 
 _zs_wait() { command read -r _zs_line <"$_zs_wake"; }
 
+# Exports the event's variables, and takes the event. The context has a line for each variable, between
+# two bytes 1, which keep IFS away from its ends.
 _zs_receive() {
-  case $_zs_via in
-  stdin) _zs_text=$(\command -p cat "$_zs_context") || command exit ;;
-  *) _zs_text=$(\command -p cat "$_zs_context" "$_zs_event") || command exit ;;
-  esac
-  _zs_export
+  while command read -r _zs_line; do
+    _zs_line=${_zs_line#?}
+    command export "${_zs_line%?}"
+  done <"$_zs_context"
+  _zs_take_event
 }
 
-# Exports what is in the text up to its first empty line; the rest stays.
-_zs_export() {
-  _zs_lines=${_zs_text%%"$_zs_newline$_zs_newline"*}
-  _zs_text=${_zs_text#"$_zs_lines"}
-  _zs_text=${_zs_text#"$_zs_newline$_zs_newline"}
-  while command test -n "$_zs_lines"; do
-    command export "${_zs_lines%%"$_zs_newline"*}"
-    case $_zs_lines in
-    *"$_zs_newline"*) _zs_lines=${_zs_lines#*"$_zs_newline"} ;;
-    *) _zs_lines='' ;;
-    esac
-  done
+_zs_take_event() {
+  case $_zs_via in
+  stdin) ;;
+  *) _zs_text=$(\command -p cat "$_zs_event") || command exit ;;
+  esac
 }
 
 # Takes the script's options off this shell, and notes them for its functions. With -a in force an
