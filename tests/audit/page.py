@@ -31,6 +31,7 @@ table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
 th, td { border: 1px solid #aaa; padding: .25rem .5rem; text-align: left; vertical-align: top;
   overflow-wrap: anywhere; }
 th { background: #eee; }
+td:first-child { min-width: 11rem; }
 pre.source { border: 1px solid #aaa; padding: .5rem 0; margin: .5rem 0; white-space: pre-wrap;
   overflow-wrap: anywhere; }
 pre.source span { display: block; padding-left: 6.5rem; text-indent: -6.5rem; }
