@@ -1437,6 +1437,20 @@ pub(crate) const ROWS: &[Row] = &[
         ..PLAIN_ROW
     },
     Row {
+        name: "readonly names of ours, with values",
+        top: "_zs_line=go _zs_text=x _zs_pairs=x; readonly _zs_line _zs_text _zs_pairs",
+        may_refuse: "_zs_",
+        shells: ALL,
+        ..PLAIN_ROW
+    },
+    Row {
+        name: "readonly text of ours",
+        top: "_zs_text=x; readonly _zs_text",
+        may_refuse: "_zs_",
+        shells: ALL,
+        ..PLAIN_ROW
+    },
+    Row {
         name: "readonly names of ours",
         top: "readonly _zs_fd=1 _zs_errexit=1 _zs_status=0 event=1 status=1 fd=1 verb=1 id=1 body=1 pair=1 line=1 number=1 REPLY=1",
         may_refuse: "_zs_",

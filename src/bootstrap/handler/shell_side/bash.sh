@@ -14,7 +14,7 @@ _zs_has_command() {
 
 # mapfile knows neither TMOUT nor IFS.
 _zs_wait() {
-  command mapfile -t -n 1 _zs_line <"$_zs_wake"
+  command mapfile -t -n 1 _zs_line <"$_zs_wake" || return 1
   case ${_zs_line-} in go) ;; *) command false ;; esac
 }
 
@@ -97,13 +97,4 @@ _zs_failed() {
     _zs_at=$((_zs_at + 1))
   done
   command echo "$_zs_chain" >"$_zs_place"
-}
-
-# Notes those of the options $2… that are in $1.
-_zs_note() {
-  _zs_flags=$1 _zs_options=''
-  command shift
-  for _zs_option in "$@"; do
-    case $_zs_flags in *"$_zs_option"*) _zs_options=$_zs_options$_zs_option ;; esac
-  done
 }

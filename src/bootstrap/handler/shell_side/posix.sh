@@ -52,11 +52,3 @@ _zs_put_on() {
 
 # No failure is traced to its place.
 _zs_look_at_functions() { :; }
-# Notes those of the options $2… that are in $1.
-_zs_note() {
-  _zs_flags=$1 _zs_options=''
-  command shift
-  for _zs_option in "$@"; do
-    case $_zs_flags in *"$_zs_option"*) _zs_options=$_zs_options$_zs_option ;; esac
-  done
-}

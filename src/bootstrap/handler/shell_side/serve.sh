@@ -22,6 +22,15 @@ readonly _zs_script _zs_function _zs_via _zs_wake _zs_status _zs_context _zs_eve
   _zs_place _zs_first_hook _zs_second_hook _zs_newline
 set --
 
+# Notes those of the options $2… that are in $1.
+_zs_note() {
+  _zs_flags=$1 _zs_options=''
+  command shift
+  for _zs_option in "$@"; do
+    case $_zs_flags in *"$_zs_option"*) _zs_options=$_zs_options$_zs_option ;; esac
+  done
+}
+
 _zs_report() { command echo "$1" >"$_zs_status" || command exit 1; }
 
 # Serves for ever. What is in parentheses is the subshell of one event.
@@ -49,6 +58,8 @@ _zs_serve() {
         exec </dev/null >"$_zs_output"
         ;;
       esac
+      # Two ways, so that after _zs_put_on nothing but the function runs: -x would show it, and a
+      # trap of DEBUG would run for it.
       case ${_zs_traps-} in
       '')
         _zs_put_on
@@ -95,6 +106,10 @@ _zs_look() {
     _zs_state=taken
     return 0
   fi
+  # A name of ours that the script made readonly would keep the script's value.
+  command unset -v _zs_line _zs_text _zs_number _zs_options _zs_option _zs_flags _zs_places \
+    _zs_traps _zs_posix _zs_nocase _zs_returned _zs_pairs _zs_names _zs_own _zs_name _zs_at \
+    _zs_chain || return 1
   _zs_places=no
   if command test "$1" -ne 0; then
     _zs_state=$1
