@@ -162,7 +162,9 @@ extern "C" fn main(count: c_int, arguments: CStringArray) -> c_int {
     if ensure_standard_descriptors().is_err() {
         return 1;
     }
-    close_others();
+    // What the starter of this process left open, so that no handler inherits it: Lambda's agent
+    // for Managed Instances is known to leave some.
+    close_from(3);
     c_int::from(crate::run(argument, OneThread(())))
 }
 
@@ -185,18 +187,11 @@ fn ensure_standard_descriptors() -> io::Result<()> {
     }
 }
 
-/// Closes what the starter of this process left open, so that no handler inherits it: Lambda's
-/// agent for Managed Instances is known to leave some. On a kernel older than 5.9 it does nothing.
-fn close_others() {
-    // SAFETY: close_range(2) takes three numbers, and nothing of ours is open yet.
-    unsafe {
-        libc::syscall(
-            SYS_CLOSE_RANGE,
-            3 as c_ulong,
-            c_uint::MAX as c_ulong,
-            0 as c_ulong,
-        )
-    };
+/// Closes all descriptors from this number on. On a kernel older than 5.9 it does nothing.
+fn close_from(first: c_ulong) {
+    // SAFETY: close_range(2) takes three numbers. The callers own nothing that it closes: at the
+    // start nothing of ours is open yet, and the guard uses no descriptor of before.
+    unsafe { libc::syscall(SYS_CLOSE_RANGE, first, c_uint::MAX as c_ulong, 0 as c_ulong) };
 }
 
 /// Returns standard output, to be written to without std's buffer around it.
@@ -285,6 +280,15 @@ pub(crate) fn poll<const N: usize>(
     });
     poll_raw(&mut fds, timeout)?;
     Ok(fds.map(|fd| fd.found != 0))
+}
+
+/// Returns whether a descriptor can be read without blocking now.
+///
+/// # Errors
+/// The system refuses to look.
+pub(crate) fn is_readable(descriptor: &impl AsFd) -> io::Result<bool> {
+    let [is_readable] = poll([Some(descriptor.as_fd())], Some(Duration::ZERO))?;
+    Ok(is_readable)
 }
 
 /// Rounds the time up to whole milliseconds: rounded down, the last wait would be a busy loop.
@@ -578,15 +582,7 @@ fn start_guard() -> io::Result<()> {
 fn guard(parent: u32) -> ! {
     block_signals(SignalSet::ALL);
     libc::setpgid(0, 0);
-    // SAFETY: close_range(2) takes three numbers; nothing here uses a descriptor after this.
-    unsafe {
-        libc::syscall(
-            SYS_CLOSE_RANGE,
-            0 as c_ulong,
-            c_uint::MAX as c_ulong,
-            0 as c_ulong,
-        )
-    };
+    close_from(0);
     // SAFETY: pidfd_open(2) takes two numbers.
     let pidfd = unsafe { libc::syscall(SYS_PIDFD_OPEN, c_long::from(parent), 0 as c_long) };
     let mut fds = [PollFd {

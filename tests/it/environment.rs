@@ -2,20 +2,8 @@
 
 use crate::emulator::event::Event;
 use crate::harness::folder::Folder;
-use crate::harness::lambda::{Lambda, Setup, shells};
+use crate::harness::lambda::{Lambda, Setup, each_kind, shells};
 use std::collections::BTreeMap;
-
-/// The same commands as a handler of each kind.
-fn each_kind(commands: &str) -> Vec<(Folder, Setup)> {
-    let functions = shells().map(|shell| {
-        let folder = Folder::with_script(&format!("{shell}handler() {{ {commands}\n}}"));
-        let setup = Setup::function(&folder);
-        (folder, setup)
-    });
-    let app = Folder::with_app(commands);
-    let setup = Setup::app(&app);
-    functions.into_iter().chain([(app, setup)]).collect()
-}
 
 /// What `env -0` prints for an event.
 fn environment(lambda: &Lambda, event: Event) -> BTreeMap<String, Vec<u8>> {

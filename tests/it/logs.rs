@@ -7,7 +7,7 @@ use crate::emulator::record::Endpoint;
 use crate::harness::failure::assert_failure;
 use crate::harness::folder::Folder;
 use crate::harness::json::{self, Value};
-use crate::harness::lambda::{Setup, shells};
+use crate::harness::lambda::{Setup, each_kind, shells};
 use crate::harness::wait::turn;
 use std::fs;
 use std::path::PathBuf;
@@ -16,18 +16,6 @@ use std::time::{Duration, Instant};
 
 /// Longest line that becomes one object.
 const LINE_LIMIT: usize = 131_072;
-
-/// The same commands as a handler of each kind.
-fn each_kind(commands: &str) -> Vec<(Folder, Setup)> {
-    let functions = shells().map(|shell| {
-        let folder = Folder::with_script(&format!("{shell}handler() {{ {commands}\n}}"));
-        let setup = Setup::function(&folder);
-        (folder, setup)
-    });
-    let app = Folder::with_app(commands);
-    let setup = Setup::app(&app);
-    functions.into_iter().chain([(app, setup)]).collect()
-}
 
 fn each_kind_in_json(commands: &str) -> Vec<(Folder, Setup)> {
     let all = each_kind(commands).into_iter();

@@ -5,6 +5,7 @@ use crate::emulator::api::{Action, Options};
 use crate::emulator::event::Event;
 use crate::emulator::process::signal;
 use crate::emulator::record::Endpoint;
+use crate::harness;
 use crate::harness::failure::assert_failure;
 use crate::harness::folder::Folder;
 use crate::harness::json;
@@ -25,15 +26,9 @@ const ENDED_BY_TERM: Option<i32> = Some(143);
 
 /// The same commands as a handler of each kind, with graceful shutdown.
 fn each_kind(commands: &str) -> Vec<(Folder, Setup)> {
-    let functions = shells().map(|shell| {
-        let folder = Folder::with_script(&format!("{shell}handler() {{ {commands}\n}}"));
-        let setup = Setup::function(&folder);
-        (folder, setup)
-    });
-    let app = Folder::with_app(commands);
-    let setup = Setup::app(&app);
-    let all = functions.into_iter().chain([(app, setup)]);
-    all.map(|(folder, setup)| (folder, setup.env("BOOTSTRAP_GRACEFUL_SHUTDOWN", "1")))
+    harness::lambda::each_kind(commands)
+        .into_iter()
+        .map(|(folder, setup)| (folder, setup.env("BOOTSTRAP_GRACEFUL_SHUTDOWN", "1")))
         .collect()
 }
 

@@ -7,10 +7,11 @@ use crate::emulator::event::Event;
 use crate::emulator::http;
 use crate::emulator::process::{self, Bootstrap, Log};
 use crate::emulator::record::{Endpoint, Progress, Request};
+use crate::harness;
 use crate::harness::failure::assert_failure;
 use crate::harness::folder::Folder;
 use crate::harness::json;
-use crate::harness::lambda::{Lambda, Setup, shells};
+use crate::harness::lambda::{Lambda, Setup};
 use crate::harness::scripted::make_fifo;
 use crate::harness::wait::PATIENCE;
 use std::env;
@@ -60,14 +61,7 @@ impl Scene {
 
 /// The same commands as a handler of each kind, streaming.
 fn each_kind(commands: &str) -> Vec<(Scene, Setup)> {
-    let functions = shells().map(|shell| {
-        let folder = Folder::with_script(&format!("{shell}handler() {{ {commands}\n}}"));
-        let setup = Setup::function(&folder);
-        (folder, setup)
-    });
-    let app = Folder::with_app(commands);
-    let setup = Setup::app(&app);
-    let all = functions.into_iter().chain([(app, setup)]);
+    let all = harness::lambda::each_kind(commands).into_iter();
     // The commands are the same if the event is where an executable has it.
     let settings = [
         ("BOOTSTRAP_RESPONSE_MODE", "streaming"),

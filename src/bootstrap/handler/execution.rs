@@ -195,12 +195,10 @@ impl Execution<'_> {
     }
 
     fn is_readable(&self) -> io::Result<bool> {
-        if self.stdout.is_none() {
-            return Ok(false);
+        match &self.stdout {
+            Some(stdout) => sys::is_readable(stdout),
+            None => Ok(false),
         }
-        let stdout = self.stdout.as_ref().map(AsFd::as_fd);
-        let [is_readable] = sys::poll([stdout], Some(Duration::ZERO))?;
-        Ok(is_readable)
     }
 
     /// One read of the output, which must be readable.

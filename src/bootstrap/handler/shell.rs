@@ -1,7 +1,7 @@
 //! A shell function: the script is sourced once, into a shell that stays warm; each event runs in a
 //! subshell that this shell forked before. If the shell is lost, the next event finds another.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use zerostrap::internal::{self, ErrorType};
@@ -11,7 +11,7 @@ use zerostrap::{Answered, Context, Failure, Handler, Responder};
 use super::event_file::EventFile;
 use super::execution::{Completion, Execution, Watchdog};
 use super::output::Buffer;
-use super::warm_shell::{Running, Sourced, Start, WarmShell};
+use super::warm_shell::{Sourced, Start, WarmShell};
 use crate::settings::HandlerSettings;
 use crate::sys;
 
@@ -160,21 +160,19 @@ impl Handler for Shell<'_> {
     fn handle(&mut self, context: &Context, responder: Responder<'_>) -> Answered {
         let watchdog = Watchdog::new(self.settings, context);
         let event = self.event.take();
-        let script = self.lifecycle.start.script().to_owned();
         let shell = match self.lifecycle.ready(watchdog) {
             Ok(shell) => shell,
-            Err(failure) => return responder.fail(&start_failed(&script, failure)),
+            Err(failure) => return responder.fail(&self.start_failed(failure)),
         };
         let stdout = match event.and_then(|event| shell.wake(context, &event)) {
             Ok(stdout) => stdout,
-            Err(error) => return responder.fail(&start_failed(&script, Failure::from(error))),
+            Err(error) => return responder.fail(&self.start_failed(Failure::from(error))),
         };
         let WarmShell {
             child,
             stderr,
             conversation,
         } = shell;
-        let mut running = Running { conversation };
         stderr.start_event();
         let execution = Execution {
             settings: self.settings,
@@ -182,7 +180,7 @@ impl Handler for Shell<'_> {
             child,
             stderr,
             stdout: Some(stdout),
-            completion: Completion::Report(&mut running),
+            completion: Completion::Report(conversation),
             watchdog,
         };
         execution.answer(responder, &mut self.buffer)
@@ -227,13 +225,14 @@ impl Shell<'_> {
             }
         }
     }
-}
 
-/// The failure of an event for which there is no shell. A time-out keeps its own type.
-fn start_failed(script: &Path, failure: Failure) -> Failure {
-    if failure.error_type() == ErrorType::TimedOut.as_str() {
-        return failure;
+    /// The failure of an event for which there is no shell. A time-out keeps its own type.
+    fn start_failed(&self, failure: Failure) -> Failure {
+        if failure.error_type() == ErrorType::TimedOut.as_str() {
+            return failure;
+        }
+        let script = self.lifecycle.start.script().display();
+        let message = format!("{script} cannot be run: {}", failure.message());
+        internal::failure(ErrorType::HandlerStartFailed, message)
     }
-    let message = format!("{} cannot be run: {}", script.display(), failure.message());
-    internal::failure(ErrorType::HandlerStartFailed, message)
 }

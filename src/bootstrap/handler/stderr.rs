@@ -119,8 +119,7 @@ impl StderrForwarder {
 
     /// Returns whether there is something to forward.
     pub(crate) fn is_readable(&self) -> bool {
-        let polled = sys::poll([Some(self.descriptor())], Some(std::time::Duration::ZERO));
-        polled.is_ok_and(|[is_readable]| is_readable)
+        sys::is_readable(&self.pipe).unwrap_or(false)
     }
 
     /// Ends a line that has no end yet, so that a line of ours starts at the left.

@@ -24,20 +24,49 @@ use crate::settings::{EventVia, HandlerSettings};
 use crate::status::{self, Report};
 use crate::sys;
 
-/// The shell's side of the conversation, by kind of shell.
-const BASH: &[&str] = &[
-    include_str!("shell_side/bash.sh"),
-    include_str!("shell_side/serve.sh"),
-];
-const KSH: &[&str] = &[
-    include_str!("shell_side/posix.sh"),
-    include_str!("shell_side/ksh.sh"),
-    include_str!("shell_side/serve.sh"),
-];
-const POSIX: &[&str] = &[
-    include_str!("shell_side/posix.sh"),
-    include_str!("shell_side/serve.sh"),
-];
+/// What a shell needs of the shell's side of the conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Bash,
+    Ksh,
+    Posix,
+}
+
+impl Kind {
+    /// Finds the kind in the name of the shell's file, to which `sh` is a link.
+    fn of(shell: &Path) -> Kind {
+        let file = shell.canonicalize().unwrap_or_else(|_| shell.to_owned());
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        if name.contains("bash") {
+            Kind::Bash
+        } else if name.contains("ksh") {
+            Kind::Ksh
+        } else {
+            Kind::Posix
+        }
+    }
+
+    /// Returns the program that the shell runs, without comments: it reads every byte of it at each
+    /// start.
+    fn program(self) -> String {
+        let posix = include_str!("shell_side/posix.sh");
+        let own = match self {
+            Kind::Bash => [include_str!("shell_side/bash.sh"), ""],
+            Kind::Ksh => [posix, include_str!("shell_side/ksh.sh")],
+            Kind::Posix => [posix, ""],
+        };
+        let [first, second] = own;
+        let parts = [first, second, include_str!("shell_side/serve.sh")];
+        let mut program = String::new();
+        for line in parts.iter().flat_map(|part| part.lines()) {
+            if !line.trim_start().starts_with('#') {
+                program.push_str(line);
+                program.push('\n');
+            }
+        }
+        program
+    }
+}
 
 /// Shells that can run it.
 const SHELLS: [&str; 6] = ["sh", "bash", "dash", "ash", "ksh", "mksh"];
@@ -67,6 +96,7 @@ pub(crate) struct Start<'a> {
     event_via: EventVia,
     script: PathBuf,
     interpreter: PathBuf,
+    kind: Kind,
     function: &'a str,
     hooks: Hooks,
 }
@@ -105,6 +135,7 @@ impl<'a> Start<'a> {
         Ok(Start {
             event_via: settings.event_via,
             script,
+            kind: Kind::of(&interpreter),
             interpreter,
             function,
             hooks: match is_snap_start {
@@ -159,33 +190,6 @@ fn interpreter(script: &Path) -> Result<PathBuf, String> {
         .ok_or_else(|| "it needs a shell, and there is neither bash nor /bin/sh".to_owned())
 }
 
-/// Returns the parts of the program for a kind of shell. The kind is in the name of the shell's
-/// file, to which `sh` is a link.
-fn kind_of(shell: &Path) -> &'static [&'static str] {
-    let file = shell.canonicalize().unwrap_or_else(|_| shell.to_owned());
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    if name.contains("bash") {
-        BASH
-    } else if name.contains("ksh") {
-        KSH
-    } else {
-        POSIX
-    }
-}
-
-/// Returns the program that a shell runs, without comments: a shell reads every byte of it at each
-/// start.
-fn program_for(shell: &Path) -> String {
-    let mut program = String::new();
-    for line in kind_of(shell).iter().flat_map(|part| part.lines()) {
-        if !line.trim_start().starts_with('#') {
-            program.push_str(line);
-            program.push('\n');
-        }
-    }
-    program
-}
-
 fn is_shell(path: &Path) -> bool {
     SHELLS.iter().any(|shell| path.ends_with(shell))
 }
@@ -226,7 +230,7 @@ impl WarmShell {
         let name = super::path_string(&std::env::current_dir()?.join("bootstrap"));
         let interpreter = super::path_string(&start.interpreter);
         let script = super::path_string(&start.script);
-        let program = c_string(&program_for(&start.interpreter));
+        let program = c_string(&start.kind.program());
         let function = c_string(start.function);
         let numbers = conversation.numbers().map(|number| c_string(&number));
         let hooks = start.hook_names().map(c_string);
@@ -494,8 +498,8 @@ pub(crate) struct Conversation {
     output: OwnedFd,
     /// The number of the event that was woken last.
     number: u64,
-    /// Whether the shell reads its context as bash does.
-    is_bash: bool,
+    /// How the shell reads its context.
+    kind: Kind,
 }
 
 impl Conversation {
@@ -518,7 +522,7 @@ impl Conversation {
             event,
             output,
             number: 0,
-            is_bash: kind_of(&start.interpreter) == BASH,
+            kind: start.kind,
         };
         if start.hooks == Hooks::None {
             conversation.wake_trial()?;
@@ -536,14 +540,13 @@ impl Conversation {
 
     /// Appends a variable as the shell reads it: bash a bare line, others one between guard bytes.
     fn push_line(&self, lines: &mut Vec<u8>, variable: &[u8]) {
-        if !self.is_bash {
-            lines.push(GUARD_BYTE);
+        let guard: &[u8] = match self.kind {
+            Kind::Bash => &[],
+            Kind::Ksh | Kind::Posix => &[GUARD_BYTE],
+        };
+        for part in [guard, variable, guard, b"\n"] {
+            lines.extend_from_slice(part);
         }
-        lines.extend_from_slice(variable);
-        if !self.is_bash {
-            lines.push(GUARD_BYTE);
-        }
-        lines.push(b'\n');
     }
 
     /// Returns the numbers of what the shell opens, in the order of its arguments.
@@ -605,20 +608,14 @@ impl Conversation {
     }
 }
 
-/// The conversation during an event.
-#[derive(Debug)]
-pub(crate) struct Running<'r> {
-    pub(crate) conversation: &'r mut Conversation,
-}
-
-impl StatusSource for Running<'_> {
+impl StatusSource for Conversation {
     fn descriptor(&self) -> BorrowedFd<'_> {
-        self.conversation.status.as_fd()
+        self.status.as_fd()
     }
 
     fn read_status(&mut self) -> Result<u8, Abort> {
-        let running = self.conversation.number;
-        match self.conversation.read_report()? {
+        let running = self.number;
+        match self.read_report()? {
             Report::Ended { number, status } if number == running => Ok(status),
             report => {
                 let message =
@@ -633,14 +630,13 @@ impl StatusSource for Running<'_> {
 
     fn release_output(&mut self) {
         // Any descriptor will do that is not the pipe's.
-        let _ = sys::replace(&self.conversation.output, &self.conversation.wake_end);
+        let _ = sys::replace(&self.output, &self.wake_end);
     }
 
     fn failed_at(&mut self) -> Vec<u8> {
-        let places = Some(self.conversation.places.as_fd());
-        match sys::poll([places], Some(Duration::ZERO)) {
-            Ok([true]) => self.conversation.read_places(),
-            _ => Vec::new(),
+        match sys::is_readable(&self.places) {
+            Ok(true) => self.read_places(),
+            Ok(false) | Err(_) => Vec::new(),
         }
     }
 }

@@ -148,6 +148,19 @@ pub(crate) fn shells() -> [&'static str; 2] {
     ]
 }
 
+/// The same commands as a handler of each kind: a function of each of these shells, and an
+/// executable.
+pub(crate) fn each_kind(commands: &str) -> Vec<(Folder, Setup)> {
+    let functions = shells().map(|shell| {
+        let folder = Folder::with_script(&format!("{shell}handler() {{ {commands}\n}}"));
+        let setup = Setup::function(&folder);
+        (folder, setup)
+    });
+    let app = Folder::with_app(commands);
+    let setup = Setup::app(&app);
+    functions.into_iter().chain([(app, setup)]).collect()
+}
+
 /// The folder of the fixtures.
 pub(crate) fn handlers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/handlers")
