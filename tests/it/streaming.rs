@@ -497,6 +497,10 @@ impl Sink {
             http::read_head(&mut reader)?;
             let hour = Duration::from_secs(3_600);
             stream.write_all(&Event::new("").id("1").deadline_in(hour).bytes())?;
+            // The first answer comes on a connection of its own.
+            let (mut stream, _) = listener.accept()?;
+            stream.set_nodelay(true)?;
+            let mut reader = BufReader::with_capacity(65_536, stream.try_clone()?);
             let head = http::read_head(&mut reader)?.expect("a response");
             http::read_body(&mut reader, &head.headers, |piece| {
                 // Who measures may have seen enough.
