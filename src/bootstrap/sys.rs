@@ -518,6 +518,12 @@ static HANDLER_GROUP: AtomicPtr<c_int> = AtomicPtr::new(std::ptr::null_mut());
 /// Where the handler's standard error can be read, -1 for nowhere.
 static HANDLER_STDERR: AtomicI32 = AtomicI32::new(-1);
 
+/// Where a line wakes the warm shell's subshell, -1 for nowhere.
+static WAKER: AtomicI32 = AtomicI32::new(-1);
+
+/// What wakes a subshell at a shutdown: no event, so that it ends.
+const SHUTDOWN_LINE: &[u8] = b"end\n";
+
 /// How long a handler has after SIGTERM. Lambda kills the runtime 500 ms after its own SIGTERM
 /// (AWS, execution environment, "Shutdown phase").
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(400);
@@ -529,6 +535,16 @@ const SHUTDOWN_READS: usize = 256;
 /// Names the pipe that a shutdown copies to the log while the handler ends.
 pub(crate) fn log_at_shutdown(pipe: &impl AsFd) {
     HANDLER_STDERR.store(pipe.as_fd().as_raw_fd(), Ordering::SeqCst);
+}
+
+/// Names the pipe that wakes a waiting subshell at a shutdown.
+pub(crate) fn wake_at_shutdown(waker: &impl AsFd) {
+    WAKER.store(waker.as_fd().as_raw_fd(), Ordering::SeqCst);
+}
+
+/// Forgets that pipe, before it is closed: its number may become a connection's.
+pub(crate) fn forget_waker() {
+    WAKER.store(-1, Ordering::SeqCst);
 }
 
 fn shared_group() -> Option<&'static AtomicI32> {
@@ -617,6 +633,16 @@ extern "C" fn shut_down(signal: i32) {
         None => Pid(0),
     };
     signal_group(group, SIGTERM);
+    // A shell that forked just then has a subshell that got no signal. The shell's trap runs when
+    // that subshell ends.
+    // SAFETY: the pointer and the length are of a constant.
+    unsafe {
+        libc::write(
+            WAKER.load(Ordering::SeqCst),
+            SHUTDOWN_LINE.as_ptr().cast(),
+            SHUTDOWN_LINE.len(),
+        )
+    };
     let started = Instant::now();
     while started.elapsed() < SHUTDOWN_GRACE && signal_group(group, 0) {
         copy_handler_stderr(SHUTDOWN_STEP);

@@ -10,6 +10,7 @@ use crate::harness::failure::assert_failure;
 use crate::harness::folder::Folder;
 use crate::harness::json;
 use crate::harness::lambda::{Lambda, Setup, shells};
+use crate::harness::scripted::missing;
 use crate::harness::wait::{turn, wait_until};
 use std::fs;
 use std::process::ExitStatus;
@@ -197,6 +198,33 @@ fn trap_at_the_top_of_a_script_runs() {
                 lambda.bootstrap.log()
             );
         }
+    }
+}
+
+/// The signal comes while the shell forks the subshell of its next event, which then has none.
+#[test]
+fn trap_runs_when_the_signal_comes_while_the_shell_forks() {
+    // Each fork is delayed by 100 ms. With -D the bootstrap is the process that was started.
+    let tracer = "strace -D -f -qq -o /dev/null -e trace=clone,fork,vfork \
+        -e inject=clone,fork:delay_enter=100000";
+    let trial: Vec<&str> = tracer.split_whitespace().chain(["true"]).collect();
+    if let Some(why) = missing(&trial) {
+        eprintln!("skipped: trap_runs_when_the_signal_comes_while_the_shell_forks: {why}");
+        return;
+    }
+    for shell in shells() {
+        let folder = Folder::with_script(&format!(
+            "{shell}trap 'echo 1 >>cleaned; exit 0' TERM; handler() {{ :; }}"
+        ));
+        let lambda = Setup::function(&folder)
+            .env("BOOTSTRAP_GRACEFUL_SHUTDOWN", "1")
+            .launched_by(&format!("set -- {tracer} \"$@\""))
+            .start();
+        lambda.call("1");
+        let (exit, _) = terminate(&lambda);
+        assert_eq!(exit.code(), ENDED_BY_TERM);
+        let cleaned = fs::read_to_string(folder.path().join("cleaned"));
+        assert_eq!(cleaned.unwrap_or_default(), "1\n", "{shell}");
     }
 }
 

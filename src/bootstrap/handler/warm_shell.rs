@@ -77,8 +77,8 @@ const DEFAULT_SHELLS: [&str; 2] = ["bash", "/bin/sh"];
 /// Longest `#!` line that is looked at, as the kernel does.
 const FIRST_LINE_LIMIT: usize = 256;
 
-/// What wakes a subshell.
-const WAKE: &[u8] = b"go\n";
+/// What wakes a subshell, between two guard bytes.
+const WAKE: &[u8] = b"\x01go\x01\n";
 
 /// The context of the trial event, which runs no function.
 const TRIAL_VARIABLE: &[u8] = b"LAMBDA_RUNTIME_AWS_REQUEST_ID=trial";
@@ -524,6 +524,7 @@ impl Conversation {
             number: 0,
             kind: start.kind,
         };
+        sys::wake_at_shutdown(&conversation.waker);
         if start.hooks == Hooks::None {
             conversation.wake_trial()?;
         }
@@ -605,6 +606,12 @@ impl Conversation {
             }
         }
         places
+    }
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        sys::forget_waker();
     }
 }
 

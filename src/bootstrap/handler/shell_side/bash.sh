@@ -13,10 +13,7 @@ _zs_has_command() {
 }
 
 # mapfile knows neither TMOUT nor IFS.
-_zs_wait() {
-  command mapfile -t -n 1 _zs_line <"$_zs_wake" || return 1
-  case ${_zs_line-} in go) ;; *) command false ;; esac
-}
+_zs_read_wake() { command mapfile -t -n 1 _zs_line <"$_zs_wake"; }
 
 _zs_receive() {
   command mapfile -t _zs_pairs <"$_zs_context"

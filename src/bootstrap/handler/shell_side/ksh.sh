@@ -3,7 +3,7 @@
 _zs_has() { command typeset -f "$1" >/dev/null; }
 
 # A time limit of three years keeps TMOUT away.
-_zs_wait() { command read -r -t 99999999 _zs_line <"$_zs_wake"; }
+_zs_read_wake() { command read -r -t 99999999 _zs_line <"$_zs_wake"; }
 
 _zs_take_event() {
   case $_zs_via in stdin) ;; *) _zs_text=$(<"$_zs_event") ;; esac

@@ -18,7 +18,7 @@ _zs_has_command() {
   esac
 }
 
-_zs_wait() { command read -r _zs_line <"$_zs_wake"; }
+_zs_read_wake() { command read -r _zs_line <"$_zs_wake"; }
 
 # Exports the event's variables, and takes the event. The context has a line for each variable, between
 # two bytes 1, which keep IFS away from its ends.

@@ -33,6 +33,12 @@ _zs_note() {
 
 _zs_report() { command echo "$1" >"$_zs_status" || command exit 1; }
 
+# Waits for an event. At a shutdown the line is another one. Bytes 1 at its ends keep IFS away.
+_zs_wait() {
+  _zs_read_wake || return 1
+  case ${_zs_line-} in *go*) ;; *) command false ;; esac
+}
+
 # Serves for ever. What is in parentheses is the subshell of one event.
 _zs_serve() {
   _zs_number=1
