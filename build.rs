@@ -1,8 +1,9 @@
-//! Records where a binary comes from, for `--version`.
+//! Records where a binary comes from, for `--version`; takes the comments off the shell's side.
 //!
 //! In: the source tree, its git folder if it has one, the compiler. Out: three variables that the
-//! program and its tests read with `env!`. Never: a clock, the network, a user's name, a folder's name; the
-//! same tree and the same compiler give the same three texts on every machine.
+//! program and its tests read with `env!`; the shell's side in `OUT_DIR`. Never: a clock, the
+//! network, a user's name, a folder's name; the same tree and the same compiler give the same texts
+//! on every machine.
 //!
 //! - `ZEROSTRAP_COMMIT`: the commit, with `-dirty` if what the binary is made of differs from it;
 //!   empty in an unpacked archive.
@@ -10,6 +11,7 @@
 //! - `ZEROSTRAP_VERSION`: what `--version` prints: the version, and after it all of these.
 
 use std::env;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -24,11 +26,16 @@ const SOURCES: [&str; 6] = [
     "src",
 ];
 
+/// The shell's side of the conversation. What is run of it has no lines that are comments: they
+/// would be read at every start.
+const SHELL_SIDE: &str = "src/bootstrap/handler/shell_side";
+
 /// Where git keeps what the current commit is. Cargo takes a path that does not exist for one that
 /// has changed, so only those of the repository's own way of storing are handed to it.
 const HEADS: [&str; 4] = ["HEAD", "packed-refs", "refs/heads", "reftable"];
 
 fn main() {
+    strip_shell_side();
     for source in SOURCES {
         println!("cargo:rerun-if-changed={source}");
     }
@@ -43,6 +50,23 @@ fn main() {
     println!("cargo:rustc-env=ZEROSTRAP_COMMIT={commit}");
     println!("cargo:rustc-env=ZEROSTRAP_TOOLCHAIN={toolchain}");
     println!("cargo:rustc-env=ZEROSTRAP_VERSION={version} (commit {known}, {toolchain}, {target})");
+}
+
+/// Writes each file of the shell's side, without its comment lines, to a file of that name.
+fn strip_shell_side() {
+    let out = variable("OUT_DIR");
+    for entry in fs::read_dir(SHELL_SIDE).expect("the shell's side is there") {
+        let file = entry.expect("its files can be listed");
+        let text = fs::read_to_string(file.path()).expect("it is text");
+        let mut program = String::new();
+        for line in text.lines() {
+            if !line.trim_start().starts_with('#') {
+                program.push_str(line);
+                program.push('\n');
+            }
+        }
+        fs::write(Path::new(&out).join(file.file_name()), program).expect("cargo's own folder");
+    }
 }
 
 /// The commit of this tree, or nothing where there is no git, no repository or no commit yet.

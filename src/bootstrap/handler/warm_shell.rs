@@ -46,25 +46,13 @@ impl Kind {
         }
     }
 
-    /// Returns the program that the shell runs, without comments: it reads every byte of it at each
-    /// start.
+    /// Returns the program that the shell runs.
     fn program(self) -> String {
-        let posix = include_str!("shell_side/posix.sh");
-        let own = match self {
-            Kind::Bash => [include_str!("shell_side/bash.sh"), ""],
-            Kind::Ksh => [posix, include_str!("shell_side/ksh.sh")],
-            Kind::Posix => [posix, ""],
-        };
-        let [first, second] = own;
-        let parts = [first, second, include_str!("shell_side/serve.sh")];
-        let mut program = String::new();
-        for line in parts.iter().flat_map(|part| part.lines()) {
-            if !line.trim_start().starts_with('#') {
-                program.push_str(line);
-                program.push('\n');
-            }
+        match self {
+            Kind::Bash => [BASH_SIDE, SERVE_SIDE].concat(),
+            Kind::Ksh => [POSIX_SIDE, KSH_SIDE, SERVE_SIDE].concat(),
+            Kind::Posix => [POSIX_SIDE, SERVE_SIDE].concat(),
         }
-        program
     }
 }
 
@@ -76,6 +64,12 @@ const DEFAULT_SHELLS: [&str; 2] = ["bash", "/bin/sh"];
 
 /// Longest `#!` line that is looked at, as the kernel does.
 const FIRST_LINE_LIMIT: usize = 256;
+
+// The files of `shell_side/` as build.rs left them: without their comments.
+const BASH_SIDE: &str = include_str!(concat!(env!("OUT_DIR"), "/bash.sh"));
+const KSH_SIDE: &str = include_str!(concat!(env!("OUT_DIR"), "/ksh.sh"));
+const POSIX_SIDE: &str = include_str!(concat!(env!("OUT_DIR"), "/posix.sh"));
+const SERVE_SIDE: &str = include_str!(concat!(env!("OUT_DIR"), "/serve.sh"));
 
 /// What wakes a subshell, between two guard bytes.
 const WAKE: &[u8] = b"\x01go\x01\n";
