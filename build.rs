@@ -1,4 +1,4 @@
-//! Records where a binary comes from, for `--version`; takes the comments off the shell's side.
+//! Records where a binary comes from, for `--version`; takes comments and indentation off the shell's side.
 //!
 //! In: the source tree, its git folder if it has one, the compiler. Out: three variables that the
 //! program and its tests read with `env!`; the shell's side in `OUT_DIR`. Never: a clock, the
@@ -26,8 +26,8 @@ const SOURCES: [&str; 6] = [
     "src",
 ];
 
-/// The shell's side of the conversation. What is run of it has no lines that are comments: they
-/// would be read at every start.
+/// The shell's side of the conversation. What is run of it has neither comments nor indentation: a
+/// shell would read them at every start.
 const SHELL_SIDE: &str = "src/bootstrap/handler/shell_side";
 
 /// Where git keeps what the current commit is. Cargo takes a path that does not exist for one that
@@ -52,7 +52,7 @@ fn main() {
     println!("cargo:rustc-env=ZEROSTRAP_VERSION={version} (commit {known}, {toolchain}, {target})");
 }
 
-/// Writes each file of the shell's side, without its comment lines, to a file of that name.
+/// Writes each file of the shell's side, without comments and indentation, to a file of that name.
 fn strip_shell_side() {
     let out = variable("OUT_DIR");
     for entry in fs::read_dir(SHELL_SIDE).expect("the shell's side is there") {
@@ -60,7 +60,8 @@ fn strip_shell_side() {
         let text = fs::read_to_string(file.path()).expect("it is text");
         let mut program = String::new();
         for line in text.lines() {
-            if !line.trim_start().starts_with('#') {
+            let line = line.trim_start();
+            if !line.is_empty() && !line.starts_with('#') {
                 program.push_str(line);
                 program.push('\n');
             }

@@ -46,12 +46,16 @@ impl Kind {
         }
     }
 
-    /// Returns the program that the shell runs.
-    fn program(self) -> String {
+    /// Returns the program that the shell runs. A shell parses all of it at every start.
+    fn program(self, hooks: Hooks) -> String {
+        let hooks_side = match hooks {
+            Hooks::None => "",
+            Hooks::Both | Hooks::AfterRestore => HOOKS_SIDE,
+        };
         match self {
-            Kind::Bash => [BASH_SIDE, SERVE_SIDE].concat(),
-            Kind::Ksh => [POSIX_SIDE, KSH_SIDE, SERVE_SIDE].concat(),
-            Kind::Posix => [POSIX_SIDE, SERVE_SIDE].concat(),
+            Kind::Bash => [BASH_SIDE, hooks_side, SERVE_SIDE].concat(),
+            Kind::Ksh => [POSIX_SIDE, KSH_SIDE, hooks_side, SERVE_SIDE].concat(),
+            Kind::Posix => [POSIX_SIDE, hooks_side, SERVE_SIDE].concat(),
         }
     }
 }
@@ -65,10 +69,11 @@ const DEFAULT_SHELLS: [&str; 2] = ["bash", "/bin/sh"];
 /// Longest `#!` line that is looked at, as the kernel does.
 const FIRST_LINE_LIMIT: usize = 256;
 
-// The files of `shell_side/` as build.rs left them: without their comments.
+// The files of `shell_side/` as build.rs left them: without comments and indentation.
 const BASH_SIDE: &str = include_str!(concat!(env!("OUT_DIR"), "/bash.sh"));
 const KSH_SIDE: &str = include_str!(concat!(env!("OUT_DIR"), "/ksh.sh"));
 const POSIX_SIDE: &str = include_str!(concat!(env!("OUT_DIR"), "/posix.sh"));
+const HOOKS_SIDE: &str = include_str!(concat!(env!("OUT_DIR"), "/hooks.sh"));
 const SERVE_SIDE: &str = include_str!(concat!(env!("OUT_DIR"), "/serve.sh"));
 
 /// What wakes a subshell, between two guard bytes.
@@ -224,7 +229,7 @@ impl WarmShell {
         let name = super::path_string(&std::env::current_dir()?.join("bootstrap"));
         let interpreter = super::path_string(&start.interpreter);
         let script = super::path_string(&start.script);
-        let program = c_string(&start.kind.program());
+        let program = c_string(&start.kind.program(start.hooks));
         let function = c_string(start.function);
         let numbers = conversation.numbers().map(|number| c_string(&number));
         let hooks = start.hook_names().map(c_string);

@@ -32,7 +32,7 @@ _zs_take_off() {
     _zs_nocase=on
     command shopt -u nocasematch
   fi
-  _zs_note "$1" a C e f k u v x E T
+  _zs_options=${1//[!aCefkuvxET]/}
   _zs_traps=
   case $_zs_options in *[ET]*) _zs_traps=$(\command trap -p ERR RETURN DEBUG) ;; esac
   command trap - ERR DEBUG RETURN
@@ -52,13 +52,9 @@ _zs_put_on() {
 # of these, sets options, or runs text that might. The file of the first event serves as scratch.
 _zs_look_at_functions() {
   case $_zs_options$_zs_traps in *[avxT]*) command return ;; esac
-  command declare -F >"$_zs_event"
+  command compgen -A function -X '_zs_*' >"$_zs_event" 2>/dev/null
   command mapfile -t _zs_names <"$_zs_event"
-  _zs_own=()
-  for _zs_name in "${_zs_names[@]}"; do
-    case $_zs_name in *' _zs_'*) ;; *) _zs_own+=("${_zs_name##* }") ;; esac
-  done
-  command declare -f "${_zs_own[@]}" >"$_zs_event"
+  command declare -f -- "${_zs_names[@]}" >"$_zs_event"
   case $(<"$_zs_event") in
   *ERR* | *RETURN* | *DEBUG* | *eval* | *source* | *' . '* | *'set -'*) ;;
   *)

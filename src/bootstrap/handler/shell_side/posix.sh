@@ -37,6 +37,15 @@ _zs_take_event() {
   esac
 }
 
+# Notes those of the options $2… that are in $1.
+_zs_note() {
+  _zs_flags=$1 _zs_options=''
+  command shift
+  for _zs_option in "$@"; do
+    case $_zs_flags in *"$_zs_option"*) _zs_options=$_zs_options$_zs_option ;; esac
+  done
+}
+
 # Takes the script's options off this shell, and notes them for its functions. With -a in force an
 # assignment would export.
 _zs_take_off() {

@@ -22,15 +22,6 @@ readonly _zs_script _zs_function _zs_via _zs_wake _zs_status _zs_context _zs_eve
   _zs_place _zs_first_hook _zs_second_hook _zs_newline
 set --
 
-# Notes those of the options $2… that are in $1.
-_zs_note() {
-  _zs_flags=$1 _zs_options=''
-  command shift
-  for _zs_option in "$@"; do
-    case $_zs_flags in *"$_zs_option"*) _zs_options=$_zs_options$_zs_option ;; esac
-  done
-}
-
 _zs_report() { command echo "$1" >"$_zs_status" || command exit 1; }
 
 # Waits for an event. At a shutdown the line is another one. Bytes 1 at its ends keep IFS away.
@@ -83,27 +74,6 @@ _zs_serve() {
   done
 }
 
-# Runs the hooks, each when it is woken, in this shell itself and as the script left it.
-_zs_run_hooks() {
-  case $_zs_first_hook in
-  ?*)
-    _zs_report sourced
-    _zs_run_hook "$_zs_first_hook"
-    ;;
-  esac
-  case $_zs_second_hook in ?*) _zs_run_hook "$_zs_second_hook" ;; esac
-}
-
-_zs_run_hook() {
-  (_zs_wait) || command exit 1
-  if _zs_has "$1"; then
-    _zs_put_on
-    "$1"
-    { _zs_take_off; } 2>/dev/null
-  fi
-  _zs_report hooked
-}
-
 # Looks at what the script left, which ended with status $1. A trap of CHLD would run for our own
 # children; no subshell inherits it.
 _zs_look() {
@@ -114,8 +84,7 @@ _zs_look() {
   fi
   # A name of ours that the script made readonly would keep the script's value.
   command unset -v _zs_line _zs_text _zs_number _zs_options _zs_option _zs_flags _zs_places \
-    _zs_traps _zs_posix _zs_nocase _zs_returned _zs_pairs _zs_names _zs_own _zs_name _zs_at \
-    _zs_chain || return 1
+    _zs_traps _zs_posix _zs_nocase _zs_returned _zs_pairs _zs_names _zs_at _zs_chain || return 1
   _zs_places=no
   if command test "$1" -ne 0; then
     _zs_state=$1
@@ -136,7 +105,7 @@ case ${BASH_VERSION-} in '') ;; *) set -o pipefail ;; esac
   case $_zs_state in
   0)
     _zs_look_at_functions
-    _zs_run_hooks
+    case $_zs_first_hook in ?*) _zs_run_hooks ;; esac
     _zs_serve
     ;;
   taken | missing) echo "0 $_zs_state" >"$_zs_status" ;;
