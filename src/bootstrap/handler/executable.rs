@@ -64,7 +64,7 @@ impl Shared {
         context: &Context,
     ) -> io::Result<(Child, PipeReader)> {
         let stdin = event.take()?;
-        let (pipe, stdout) = io::pipe()?;
+        let (pipe, stdout) = sys::pipe()?;
         let base = self.environment.len();
         self.environment.extend(environment::of_event(context));
         let descriptors = [stdin.as_fd(), stdout.as_fd(), self.stderr.writer()];

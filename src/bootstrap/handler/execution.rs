@@ -3,7 +3,7 @@
 //! A single poll(2) waits for all of them, so there is no thread that a child could hold, and no
 //! wait for a handler without a way out.
 
-use std::io::{self, PipeReader, Read};
+use std::io::PipeReader;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -188,26 +188,21 @@ impl Execution<'_> {
     /// Receives what is in the output now. Processes that still hold it are not waited for.
     fn drain(&mut self, output: &mut Output<'_>) -> Result<(), Abort> {
         let mut received: usize = 0;
-        while received < sys::PIPE_LIMIT && self.is_readable()? {
-            received = received.saturating_add(self.receive(output)?);
+        while received < sys::PIPE_LIMIT
+            && let Some(length) = self.receive(output)?
+        {
+            received = received.saturating_add(length);
         }
         Ok(())
     }
 
-    fn is_readable(&self) -> io::Result<bool> {
-        match &self.stdout {
-            Some(stdout) => sys::is_readable(stdout),
-            None => Ok(false),
-        }
-    }
-
-    /// One read of the output, which must be readable.
-    fn receive(&mut self, output: &mut Output<'_>) -> Result<usize, Abort> {
+    /// One read of the output. Returns `None` if nothing is there, now or any more.
+    fn receive(&mut self, output: &mut Output<'_>) -> Result<Option<usize>, Abort> {
         let Some(stdout) = &mut self.stdout else {
-            return Ok(0);
+            return Ok(None);
         };
         let length = output.receive(stdout)?;
-        if length == 0 {
+        if length == Some(0) {
             self.stdout = None;
         }
         Ok(length)
@@ -268,7 +263,8 @@ impl Execution<'_> {
         let Some(stdout) = &mut self.stdout else {
             return;
         };
-        if matches!(stdout.read(&mut [0; 4_096]), Ok(0) | Err(_)) {
+        let length = sys::read_pipe(stdout, &mut [0; 4_096]);
+        if matches!(length, Ok(Some(0)) | Err(_)) {
             self.stdout = None;
         }
     }
@@ -293,7 +289,8 @@ impl Execution<'_> {
             let length = kept.len();
             message.push_str(&format!("; {length} bytes of output were dropped"));
         }
-        if self.stderr.has_forwarded() || self.stderr.is_readable() {
+        self.stderr.forward(Some(self.context));
+        if self.stderr.has_forwarded() {
             message.push_str("; see its log lines");
         }
         internal::failure(error_type, message).with_trace(&places)

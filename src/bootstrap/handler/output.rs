@@ -1,12 +1,14 @@
 //! A handler's standard output on its way to the Runtime API: kept until the handler ends, or sent
 //! as it comes.
 
-use std::io::{self, PipeReader, Read, Write};
+use std::io::{self, PipeReader, Write};
 use std::os::fd::BorrowedFd;
 
 use zerostrap::internal::{self, ErrorType, PAYLOAD_LIMIT, response_too_large};
 use zerostrap::log::{self, Level};
 use zerostrap::{Answered, Context, Failure, Responder, Stream};
+
+use crate::sys;
 
 /// Bytes read at once when streaming: what a pipe holds.
 pub(crate) const READ_SIZE: usize = 65_536;
@@ -110,39 +112,38 @@ impl<'r> Output<'r> {
         }
     }
 
-    /// Moves what the pipe holds, once, and returns how much; 0 is its end. It must be readable.
+    /// Moves what the pipe holds, once, and returns how much: `None` if that is nothing, 0 at the
+    /// pipe's end.
     ///
     /// # Errors
     /// The event cannot go on: the response is over the limit, or is not accepted any more.
-    pub(crate) fn receive(&mut self, pipe: &mut PipeReader) -> Result<usize, Abort> {
+    pub(crate) fn receive(&mut self, pipe: &mut PipeReader) -> Result<Option<usize>, Abort> {
         if self.buffer.bytes.is_empty() {
             // One read more than the limit: so that a response that is too long is noticed, and
             // trailing newlines, which are dropped, may exceed the limit.
             self.buffer.bytes = vec![0; PAYLOAD_LIMIT.saturating_add(READ_SIZE)];
         }
-        let length = match &mut self.sink {
-            Sink::Buffered(_) => {
-                let space = self.buffer.bytes.get_mut(self.length..);
-                let length = pipe.read(space.unwrap_or_default())?;
-                self.length = self.length.saturating_add(length);
-                self.check_length()?;
-                length
-            }
+        let space = match &self.sink {
+            Sink::Buffered(_) => self.buffer.bytes.get_mut(self.length..),
+            Sink::Streaming(_) => self.buffer.bytes.get_mut(..READ_SIZE),
+        };
+        let Some(length) = sys::read_pipe(pipe, space.unwrap_or_default())? else {
+            return Ok(None);
+        };
+        self.length = self.length.saturating_add(length);
+        match &mut self.sink {
+            Sink::Buffered(_) => self.check_length()?,
             Sink::Streaming(stream) => {
-                let space = self.buffer.bytes.get_mut(..READ_SIZE).unwrap_or_default();
-                let length = pipe.read(space)?;
-                let part = space.get(..length).unwrap_or_default();
-                self.length = self.length.saturating_add(length);
+                let part = self.buffer.bytes.get(..length).unwrap_or_default();
                 self.prelude.scan(part);
                 stream.write_all(part).map_err(Abort::refused)?;
-                length
             }
-        };
+        }
         if self.length == READ_SIZE {
             // The first read found the pipe full.
-            crate::sys::enlarge_pipe(pipe);
+            sys::enlarge_pipe(pipe);
         }
-        Ok(length)
+        Ok(Some(length))
     }
 
     /// Refuses a response over the limit. Past the limit only newlines are accepted, since trailing

@@ -41,7 +41,7 @@ impl StderrForwarder {
     /// # Errors
     /// There can be no more descriptors.
     pub(crate) fn new() -> io::Result<StderrForwarder> {
-        let (pipe, writer) = io::pipe()?;
+        let (pipe, writer) = sys::pipe()?;
         sys::log_at_shutdown(&pipe);
         Ok(StderrForwarder {
             pipe,
@@ -80,7 +80,7 @@ impl StderrForwarder {
         self.has_forwarded
     }
 
-    /// Forwards what the pipe holds, once, and returns how much. The pipe must be readable.
+    /// Forwards what the pipe holds, once, and returns how much.
     pub(crate) fn forward(&mut self, context: Option<&Context>) -> usize {
         let mut space = [0; READ_SIZE];
         let length = self.pipe.read(&mut space).unwrap_or(0);
@@ -107,7 +107,7 @@ impl StderrForwarder {
     /// later is not waited for.
     pub(crate) fn drain(&mut self, context: Option<&Context>) {
         let mut forwarded: usize = 0;
-        while forwarded < sys::PIPE_LIMIT && self.is_readable() {
+        while forwarded < sys::PIPE_LIMIT {
             let length = self.forward(context);
             if length == 0 {
                 break;
@@ -115,11 +115,6 @@ impl StderrForwarder {
             forwarded = forwarded.saturating_add(length);
         }
         self.end_line(context);
-    }
-
-    /// Returns whether there is something to forward.
-    pub(crate) fn is_readable(&self) -> bool {
-        sys::is_readable(&self.pipe).unwrap_or(false)
     }
 
     /// Ends a line that has no end yet, so that a line of ours starts at the left.

@@ -428,7 +428,7 @@ impl WarmShell {
         for variable in environment::of_event(context) {
             self.conversation.push_line(&mut lines, variable.as_bytes());
         }
-        let (stdout, writer) = io::pipe()?;
+        let (stdout, writer) = sys::pipe()?;
         let conversation = &mut self.conversation;
         sys::replace(&conversation.event, event)?;
         sys::replace(&conversation.output, &writer)?;
@@ -505,8 +505,8 @@ impl Conversation {
     /// Makes all of it. Wakes the trial event before the shell is there, unless hooks come first.
     fn new(start: &Start<'_>) -> io::Result<Conversation> {
         let (wake_end, waker) = io::pipe()?;
-        let (status, status_end) = io::pipe()?;
-        let (places, places_end) = io::pipe()?;
+        let (status, status_end) = sys::pipe()?;
+        let (places, places_end) = sys::pipe()?;
         let context = sys::memory_file()?;
         let event = OwnedFd::from(sys::memory_file()?);
         let output = sys::duplicate(&context)?;
@@ -590,8 +590,8 @@ impl Conversation {
         })
     }
 
-    /// Reads the places that the shell reported, which must be there. Those of other events than
-    /// the current one are left out.
+    /// Reads the places that the shell reported. Those of other events than the current one are
+    /// left out.
     fn read_places(&mut self) -> Vec<u8> {
         let mut space = [0; PLACES_LIMIT];
         let length = self.places.read(&mut space).unwrap_or(0);
@@ -640,9 +640,6 @@ impl StatusSource for Conversation {
     }
 
     fn failed_at(&mut self) -> Vec<u8> {
-        match sys::is_readable(&self.places) {
-            Ok(true) => self.read_places(),
-            Ok(false) | Err(_) => Vec::new(),
-        }
+        self.read_places()
     }
 }
