@@ -52,6 +52,8 @@ _zs_serve() {
         ;;
       *)
         command set -- "$_zs_text"
+        # Else the event would be in memory twice while the function runs.
+        _zs_text=
         exec </dev/null >"$_zs_output"
         ;;
       esac
