@@ -13,6 +13,11 @@ pub mod http {
     pub use crate::http::*;
 }
 
+/// Log lines.
+pub mod log {
+    pub use crate::log::{Level, is_json, wrap, write, write_raw};
+}
+
 /// Numbers of digits only.
 pub mod number {
     pub use crate::number::{decimal, hexadecimal};
@@ -20,7 +25,7 @@ pub mod number {
 
 /// How a setting is read.
 pub mod settings {
-    pub use crate::settings::{choice, invalid, number, value};
+    pub use crate::settings::{choice, from_environment, invalid, number, value};
 }
 
 #[cfg(fuzzing)]
@@ -44,16 +49,6 @@ pub fn take_document(failure: &mut Failure, output: &[u8]) -> bool {
 /// Returns the event's part of a handler's environment: names and values.
 pub fn variables(context: &Context) -> impl Iterator<Item = (Vec<u8>, &[u8])> {
     context.variables()
-}
-
-/// Writes a line of a handler's standard error in JSON form.
-pub fn log_wrapped(context: Option<&Context>, line: &[u8]) {
-    crate::log::wrap(context, line);
-}
-
-/// Writes bytes to the log as they are.
-pub fn log_raw(bytes: &[u8]) {
-    crate::log::write_raw(bytes);
 }
 
 /// Returns the connection of a streamed response that has started and has no reply yet.

@@ -41,7 +41,7 @@ mod responder;
 mod base64;
 mod failure;
 mod json;
-pub mod log;
+mod log;
 mod number;
 mod panics;
 
@@ -81,7 +81,7 @@ pub fn run(function: impl Fn(&Context, &[u8]) -> Result<Vec<u8>, Failure> + Sync
         settings::refuse_streaming()?;
         Ok(Function {
             function: &function,
-            content_type: settings.content_type_or(CONTENT_TYPE).into_owned(),
+            content_type: settings.content_type_or(CONTENT_TYPE),
             event: Vec::new(),
         })
     })

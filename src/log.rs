@@ -101,7 +101,7 @@ pub fn write(level: Level, context: Option<&Context>, message: &str) {
 
 /// Writes a line of a handler's standard error in JSON form: one that is a JSON object already
 /// passes as it is, another is wrapped at level INFO.
-pub(crate) fn wrap(context: Option<&Context>, line: &[u8]) {
+pub fn wrap(context: Option<&Context>, line: &[u8]) {
     match Object::read(line) {
         Some(_) => write_raw(&[line, b"\n"].concat()),
         None => write_raw(&object(Level::Info, context, line)),
@@ -129,7 +129,7 @@ fn object(level: Level, context: Option<&Context>, message: &[u8]) -> Vec<u8> {
 }
 
 /// Writes bytes as they are, in one piece where the log takes them so.
-pub(crate) fn write_raw(bytes: &[u8]) {
+pub fn write_raw(bytes: &[u8]) {
     let _ = std::io::stderr().lock().write_all(bytes);
 }
 

@@ -24,7 +24,7 @@ pub fn serve<H: Handler>(make: impl Fn(&Settings) -> Result<H, Failure> + Sync) 
     let Some(address) = find_api(|| File::open("/etc/hosts")) else {
         return ExitCode::FAILURE;
     };
-    let settings = match Settings::from_environment() {
+    let settings = match settings::from_environment() {
         Ok(settings) => settings,
         Err(failure) => {
             report_init_error(&address, &failure);

@@ -1,7 +1,6 @@
 //! The environment, read once. The only file that reads a setting of the library, and that knows
 //! how a setting is read.
 
-use std::borrow::Cow;
 use std::ffi::OsString;
 
 use crate::failure::{ErrorType, Failure};
@@ -30,35 +29,33 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the environment, and sets the log's form and level. Empty counts as absent.
-    ///
-    /// # Errors
-    /// `Runtime.ConfigInvalid` with the variable, its value, and what is allowed.
-    pub fn from_environment() -> Result<Settings, Failure> {
-        let format = choice("AWS_LAMBDA_LOG_FORMAT", Format::Text, &FORMATS)?;
-        let threshold = choice("AWS_LAMBDA_LOG_LEVEL", Level::Info, &Level::NAMES)?;
-        log::configure(format, threshold);
-        let initialization_type = value("AWS_LAMBDA_INITIALIZATION_TYPE");
-        Ok(Settings {
-            content_type: content_type()?,
-            concurrency: concurrency()?,
-            graceful_shutdown: choice("BOOTSTRAP_GRACEFUL_SHUTDOWN", false, &SWITCH)?,
-            snap_start: initialization_type.is_some_and(|kind| kind == "snap-start"),
-        })
-    }
-
     /// Returns whether the function is restored from a snapshot before its first event.
     pub fn is_snap_start(&self) -> bool {
         self.snap_start
     }
 
     /// Returns the content type of a response, `default` where none is set.
-    pub fn content_type_or(&self, default: &'static str) -> Cow<'static, str> {
-        match &self.content_type {
-            Some(content_type) => Cow::Owned(content_type.clone()),
-            None => Cow::Borrowed(default),
-        }
+    pub fn content_type_or(&self, default: &str) -> String {
+        let content_type = self.content_type.as_deref();
+        content_type.unwrap_or(default).to_owned()
     }
+}
+
+/// Reads the environment, and sets the log's form and level. Empty counts as absent.
+///
+/// # Errors
+/// `Runtime.ConfigInvalid` with the variable, its value, and what is allowed.
+pub fn from_environment() -> Result<Settings, Failure> {
+    let format = choice("AWS_LAMBDA_LOG_FORMAT", Format::Text, &FORMATS)?;
+    let threshold = choice("AWS_LAMBDA_LOG_LEVEL", Level::Info, &Level::NAMES)?;
+    log::configure(format, threshold);
+    let initialization_type = value("AWS_LAMBDA_INITIALIZATION_TYPE");
+    Ok(Settings {
+        content_type: content_type()?,
+        concurrency: concurrency()?,
+        graceful_shutdown: choice("BOOTSTRAP_GRACEFUL_SHUTDOWN", false, &SWITCH)?,
+        snap_start: initialization_type.is_some_and(|kind| kind == "snap-start"),
+    })
 }
 
 /// `AWS_LAMBDA_RUNTIME_API`, which is read before the others: errors in them are sent there.

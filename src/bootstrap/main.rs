@@ -19,8 +19,8 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
 use zerostrap::Failure;
+use zerostrap::internal::log::{self, Level};
 use zerostrap::internal::{self, ErrorType};
-use zerostrap::log::{self, Level};
 
 use sys::OneThread;
 

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use zerostrap::internal::settings::{choice, number, value};
+use zerostrap::internal::settings::{self, choice, number, value};
 use zerostrap::internal::{self, ErrorType};
 use zerostrap::{Failure, Settings};
 
@@ -64,7 +64,7 @@ pub(crate) struct HandlerSettings {
 pub(crate) fn from_environment(
     argument: Option<&OsStr>,
 ) -> Result<(Settings, HandlerSettings), Failure> {
-    let settings = Settings::from_environment()?;
+    let settings = settings::from_environment()?;
     let response_mode = choice(
         "BOOTSTRAP_RESPONSE_MODE",
         ResponseMode::Buffered,
@@ -85,7 +85,7 @@ pub(crate) fn from_environment(
         task_root: enter_task_root()?,
         response_mode,
         event_via: choice("BOOTSTRAP_EVENT_VIA", EventVia::Argument, &EVENT_VIAS)?,
-        content_type: settings.content_type_or(default_type).into_owned(),
+        content_type: settings.content_type_or(default_type),
         deadline_margin: (margin > 0).then(|| Duration::from_millis(margin)),
     };
     Ok((settings, handler_settings))

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use zerostrap::log::{self, Level};
+use zerostrap::internal::log::{self, Level};
 
 use crate::status;
 use crate::sys::{self, ForkResult, OneThread, Pid, SignalSet};

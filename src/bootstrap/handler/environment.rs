@@ -4,8 +4,8 @@ use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 
 use zerostrap::Context;
+use zerostrap::internal::log::{self, Level};
 use zerostrap::internal::{self, EVENT_VARIABLES};
-use zerostrap::log::{self, Level};
 
 /// Longest string that an environment can hold, name, `=` and the final NUL included
 /// (`MAX_ARG_STRLEN` of execve(2)).

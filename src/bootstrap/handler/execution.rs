@@ -9,8 +9,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant, SystemTime};
 
-use zerostrap::internal::{self, ErrorType};
-use zerostrap::{Answered, Context, Failure, Responder, log};
+use zerostrap::internal::{self, ErrorType, log};
+use zerostrap::{Answered, Context, Failure, Responder};
 
 use super::child::Child;
 use super::output::{Abort, Buffer, Output, Sink};

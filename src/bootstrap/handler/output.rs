@@ -4,8 +4,8 @@
 use std::io::{self, PipeReader, Write};
 use std::os::fd::BorrowedFd;
 
+use zerostrap::internal::log::{self, Level};
 use zerostrap::internal::{self, ErrorType, PAYLOAD_LIMIT, response_too_large};
-use zerostrap::log::{self, Level};
 use zerostrap::{Answered, Context, Failure, Responder, Stream};
 
 use crate::sys;

@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use zerostrap::internal::log::{self, Level};
 use zerostrap::internal::{self, ErrorType};
-use zerostrap::log::{self, Level};
 use zerostrap::{Answered, Context, Failure, Handler, Responder};
 
 use super::event_file::EventFile;

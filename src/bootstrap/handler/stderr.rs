@@ -5,8 +5,8 @@
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use zerostrap::internal;
-use zerostrap::{Context, log};
+use zerostrap::Context;
+use zerostrap::internal::log;
 
 use crate::sys;
 
@@ -98,7 +98,7 @@ impl StderrForwarder {
             self.wrap_lines(context, bytes);
         } else {
             self.is_in_line = *last != b'\n';
-            internal::log_raw(bytes);
+            log::write_raw(bytes);
         }
         length
     }
@@ -122,7 +122,7 @@ impl StderrForwarder {
         if log::is_json() {
             self.wrap_lines(context, b"\n");
         } else if self.is_in_line {
-            internal::log_raw(b"\n");
+            log::write_raw(b"\n");
             self.is_in_line = false;
         }
     }
@@ -146,7 +146,7 @@ impl StderrForwarder {
             let note = format!(" … (the line goes on, {LINE_LIMIT} bytes are kept)");
             self.line.extend_from_slice(note.as_bytes());
         }
-        internal::log_wrapped(context, &self.line);
+        log::wrap(context, &self.line);
         self.line.clear();
     }
 }
