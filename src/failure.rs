@@ -90,8 +90,9 @@ impl ErrorType {
 /// Why a handler could not answer an event, as the function's caller sees it.
 ///
 /// It becomes `{"errorType":…,"errorMessage":…,"stackTrace":[…]}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Failure {
+    /// Always of the form that Lambda takes.
     error_type: String,
     message: String,
     trace: Vec<u8>,
@@ -103,20 +104,28 @@ impl Failure {
     /// Creates a failure with a type of the function's own and a message that says what failed,
     /// where, and what to do.
     ///
-    /// `error_type` should be `Function.` or `Runtime.` and a word in letters: another one goes
-    /// into the document as it is, and to Lambda's own metrics as `Function.Unknown`.
+    /// `error_type` is `Function.` or `Runtime.` and a word of letters, such as
+    /// `Function.EmptyEvent`. Lambda takes no other: one of another form becomes
+    /// `Function.Unknown`, and the message ends with it.
     pub fn new(error_type: &'static str, message: impl Into<String>) -> Failure {
-        Failure {
-            error_type: error_type.to_owned(),
-            message: message.into(),
-            trace: Vec::new(),
-            document: None,
+        let mut failure = Failure::of(ErrorType::Unknown, message);
+        if is_error_type(error_type.as_bytes()) {
+            failure.error_type = error_type.to_owned();
+        } else {
+            let report = format!(" ('{error_type}' is no error type)");
+            failure.message.push_str(&report);
         }
+        failure
     }
 
     /// Creates a failure of one of zerostrap's own types.
     pub(crate) fn of(error_type: ErrorType, message: impl Into<String>) -> Failure {
-        Failure::new(error_type.as_str(), message)
+        Failure {
+            error_type: error_type.as_str().to_owned(),
+            message: message.into(),
+            trace: Vec::new(),
+            document: None,
+        }
     }
 
     /// Makes the lines of `text` the stack trace; of a long text those in its last 20,000 bytes.
@@ -153,17 +162,13 @@ impl Failure {
 
     /// Writes the failure's one log line.
     pub(crate) fn log(&self, level: Level, context: Option<&Context>) {
-        let line = format!("{}: {}", self.error_type(), self.message());
-        log::write(level, context, &line);
+        log::write(level, context, &self.to_string());
     }
 
     /// Returns the type for the `Lambda-Runtime-Function-Error-Type` header: always of the form
     /// `(Runtime|Function)\.[A-Z][a-zA-Z]+` and at most [`ERROR_TYPE_LIMIT`] bytes long.
     pub fn error_type(&self) -> &str {
-        match is_error_type(self.error_type.as_bytes()) {
-            true => &self.error_type,
-            false => ErrorType::Unknown.as_str(),
-        }
+        &self.error_type
     }
 
     /// Returns the error document, valid JSON of at most [`ERROR_DOCUMENT_LIMIT`] bytes.
@@ -212,7 +217,14 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.error_type(), self.message)
+        write!(f, "{}: {}", self.error_type, self.message)
+    }
+}
+
+/// Shows type and message alone: a handler's own document may hold what callers sent.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Failure({self})")
     }
 }
 
@@ -343,7 +355,10 @@ mod tests {
             assert_eq!(failure.error_type(), error_type, "{shown}");
             assert_eq!(failure.to_json() == output.as_bytes(), is_taken, "{shown}");
         }
-        assert_eq!(Failure::new("own", "why").error_type(), "Function.Unknown");
+        let failure = Failure::new("own", "why");
+        let shown = "Function.Unknown: why ('own' is no error type)";
+        assert_eq!(failure.to_string(), shown);
+        assert_eq!(format!("{failure:?}"), format!("Failure({shown})"));
         let failure = Failure::from(std::fmt::Error);
         assert_eq!(failure.error_type(), "Function.Error");
         assert_eq!(failure.message(), std::fmt::Error.to_string());
