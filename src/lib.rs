@@ -74,11 +74,12 @@ const CONTENT_TYPE: &str = "application/json";
 ///
 /// # Errors
 /// In `function`, `?` takes errors of std and of crates, `String`, `&str` and
-/// `Box<dyn Error + Send + Sync>`, see [`Failure`]. Responses are buffered: with
-/// `BOOTSTRAP_RESPONSE_MODE=streaming` the init fails with `Runtime.ConfigInvalid`.
+/// `Box<dyn Error + Send + Sync>`, see [`Failure`]. With settings that only handlers of
+/// another kind can honour the init fails with `Runtime.ConfigInvalid`:
+/// `BOOTSTRAP_RESPONSE_MODE=streaming`, and a `BOOTSTRAP_DEADLINE_MARGIN_MS` other than 0.
 pub fn run(function: impl Fn(&Context, &[u8]) -> Result<Vec<u8>, Failure> + Sync) -> ExitCode {
     serve(|settings| {
-        settings::refuse_streaming()?;
+        settings::refuse_for_run()?;
         Ok(Function {
             function: &function,
             content_type: settings.content_type_or(CONTENT_TYPE),

@@ -114,7 +114,7 @@ fn run_loop(
     settings: &Settings,
     handler: &mut dyn Handler,
 ) -> Result<(), ApiError> {
-    if settings.snap_start {
+    if settings.is_snap_start {
         if let Err(failure) = handler.before_snapshot() {
             return api.fail_init(Endpoint::InitError, &failure);
         }

@@ -24,16 +24,12 @@ pub struct Settings {
     pub concurrency: usize,
     /// Whether `BOOTSTRAP_GRACEFUL_SHUTDOWN` is 1.
     pub(crate) graceful_shutdown: bool,
-    /// Whether `AWS_LAMBDA_INITIALIZATION_TYPE` is `snap-start`.
-    pub(crate) snap_start: bool,
+    /// Whether the function is restored from a snapshot before its first event:
+    /// `AWS_LAMBDA_INITIALIZATION_TYPE` is `snap-start`.
+    pub is_snap_start: bool,
 }
 
 impl Settings {
-    /// Returns whether the function is restored from a snapshot before its first event.
-    pub fn is_snap_start(&self) -> bool {
-        self.snap_start
-    }
-
     /// Returns the content type of a response, `default` where none is set.
     pub fn content_type_or(&self, default: &str) -> String {
         let content_type = self.content_type.as_deref();
@@ -54,7 +50,7 @@ pub fn from_environment() -> Result<Settings, Failure> {
         content_type: content_type()?,
         concurrency: concurrency()?,
         graceful_shutdown: choice("BOOTSTRAP_GRACEFUL_SHUTDOWN", false, &SWITCH)?,
-        snap_start: initialization_type.is_some_and(|kind| kind == "snap-start"),
+        is_snap_start: initialization_type.is_some_and(|kind| kind == "snap-start"),
     })
 }
 
@@ -117,20 +113,14 @@ pub fn number(name: &str, default: u64, least: u64, most: u64) -> Result<u64, Fa
     }
 }
 
-/// Refuses a setting that a buffered Rust function cannot honour.
+/// Refuses what [`crate::run`] cannot honour: it answers whole, and nothing stops a Rust function
+/// before its deadline.
 ///
 /// # Errors
-/// `Runtime.ConfigInvalid`: a streamed response is asked for.
-pub(crate) fn refuse_streaming() -> Result<(), Failure> {
-    let name = "BOOTSTRAP_RESPONSE_MODE";
-    match text(name) {
-        Some(value) if !value.eq_ignore_ascii_case("buffered") => Err(invalid(
-            name,
-            &value,
-            "buffered; this function does not stream",
-        )),
-        _ => Ok(()),
-    }
+/// `Runtime.ConfigInvalid`: a setting asks for that.
+pub(crate) fn refuse_for_run() -> Result<(), Failure> {
+    choice("BOOTSTRAP_RESPONSE_MODE", (), &[("buffered", ())])?;
+    choice("BOOTSTRAP_DEADLINE_MARGIN_MS", (), &[("0", ())])
 }
 
 /// Lambda sets the variable, so a value that is not a number is ignored, as official clients do

@@ -77,7 +77,7 @@ fn start_function<'a>(
              ':', which does not begin with a digit or '-'"
         )));
     };
-    let is_snap_start = runtime.is_snap_start();
+    let is_snap_start = runtime.is_snap_start;
     let shell = shell::Shell::start(settings, script, function, is_snap_start)?;
     Ok(Box::new(shell))
 }
