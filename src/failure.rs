@@ -201,16 +201,18 @@ impl Failure {
 /// A `Failure` is no [`std::error::Error`] itself, as this conversion would then be ambiguous.
 impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
     fn from(error: E) -> Failure {
-        let error_type = own_type(std::any::type_name::<E>());
         let error: Box<dyn Error + Send + Sync> = error.into();
         let mut trace = String::new();
         let mut source = error.source();
-        while let Some(cause) = source {
+        // An error may be its own source.
+        while let Some(cause) = source.filter(|_| trace.len() < TEXT_LIMIT) {
             trace.push_str(&format!("{cause}\n"));
             source = cause.source();
         }
         let mut failure = Failure::of(ErrorType::Error, error.to_string());
-        failure.error_type = error_type;
+        if let Some(own) = own_type(std::any::type_name::<E>()) {
+            failure.error_type = own;
+        }
         failure.with_trace(trace.as_bytes())
     }
 }
@@ -230,14 +232,10 @@ impl fmt::Debug for Failure {
 
 /// `core::num::error::ParseIntError` becomes `Function.ParseIntError`. Text and boxes have no
 /// name of their own.
-fn own_type(name: &str) -> String {
-    let word = name.rsplit("::").next().unwrap_or_default();
+fn own_type(name: &str) -> Option<String> {
+    let word = name.rsplit("::").next()?;
     let own = format!("Function.{word}");
-    match word {
-        "String" => ErrorType::Error.as_str().to_owned(),
-        _ if is_error_type(own.as_bytes()) => own,
-        _ => ErrorType::Error.as_str().to_owned(),
-    }
+    (word != "String" && is_error_type(own.as_bytes())).then_some(own)
 }
 
 /// `(Runtime|Function)\.[A-Z][a-zA-Z]+`, the whole of it.

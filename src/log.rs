@@ -1,11 +1,8 @@
 //! The log: one line a call, text or JSON, on standard error.
 //!
-//! `zerostrap::log` has the name of a crate that many programs use; there, `use zerostrap::log as
-//! lambda_log` keeps the two apart.
-// In: words of ours, and in JSON form a handler's lines. Out: lines. It must never be passed an
-// event or a response, nor let a control character of an id split a line.
+//! In: words of ours, and in JSON form a handler's lines. Out: lines. It must never be passed an
+//! event or a response, nor let a control character of an id split a line.
 
-use std::fmt;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,7 +11,7 @@ use crate::context::Context;
 use crate::json::{self, Object};
 
 /// How much a line matters. Lambda's names (AWS, log level filtering).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// The finest detail.
     Trace,
@@ -42,20 +39,8 @@ impl Level {
     ];
 
     fn name(self) -> &'static str {
-        match self {
-            Level::Trace => "TRACE",
-            Level::Debug => "DEBUG",
-            Level::Info => "INFO",
-            Level::Warn => "WARN",
-            Level::Error => "ERROR",
-            Level::Fatal => "FATAL",
-        }
-    }
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        let named = Level::NAMES.iter().find(|(_, level)| *level == self);
+        named.map_or("", |(name, _)| name)
     }
 }
 
@@ -94,6 +79,7 @@ pub fn write(level: Level, context: Option<&Context>, message: &str) {
         Some(context) => format!("RequestId: {} ", context.request_id()),
         None => String::new(),
     };
+    let level = level.name();
     let line = format!("bootstrap: {level} {id}{message}");
     let line = line.replace(char::is_control, " ");
     write_raw(format!("{line}\n").as_bytes());

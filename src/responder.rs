@@ -4,7 +4,6 @@
 //! out is an [`Answered`], which nothing else makes and which a [`crate::Handler`] must return. So
 //! the compiler refuses a handler that answers twice or not at all.
 
-use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::SystemTime;
@@ -17,11 +16,13 @@ use crate::log::Level;
 use crate::panics;
 
 /// Proof that an event was answered, or that its answer cannot be delivered.
+#[derive(Debug)]
 #[must_use = "the loop must learn that the event was answered"]
 pub struct Answered(pub(crate) Result<(), ApiError>);
 
 /// The right to answer one event, once. One that is dropped unused, by a handler that panics, fails
 /// the event with `Function.Panicked`.
+#[derive(Debug)]
 #[must_use = "an event must be answered"]
 pub struct Responder<'a> {
     /// `None` once the event was answered.
@@ -50,11 +51,8 @@ impl<'a> Responder<'a> {
     }
 
     /// Answers with a failure, and logs it.
-    pub fn fail(mut self, failure: &Failure) -> Answered {
-        match self.api.take() {
-            Some(api) => Answered(api.fail(self.context, failure)),
-            None => Answered(Ok(())),
-        }
+    pub fn fail(self, failure: &Failure) -> Answered {
+        self.stream("", None).fail(failure)
     }
 
     /// Returns a streamed response. Nothing is sent before its first byte.
@@ -94,6 +92,7 @@ pub fn response_too_large(size: usize, is_least: bool) -> Failure {
 
 /// A response that is sent while it is made. Each write goes out at once, and waits while the
 /// Runtime API takes no more. One that is dropped, by a handler that panics, fails the event.
+#[derive(Debug)]
 #[must_use = "a streamed response must be finished or failed"]
 pub struct Stream<'a> {
     /// `None` once the event was answered.
@@ -202,28 +201,6 @@ impl io::Write for Stream<'_> {
     /// Does nothing: each write goes out at once.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl fmt::Debug for Responder<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Responder")
-            .field("context", self.context)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Stream<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream")
-            .field("context", self.context)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Answered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answered").finish_non_exhaustive()
     }
 }
 

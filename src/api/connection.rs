@@ -26,7 +26,6 @@ const TRUSTED_IDLE: Duration = Duration::from_micros(100);
 const RECEIVE_SIZE: usize = 32_768;
 
 /// One connection and the reply that was received last on it.
-#[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) address: Address,
     stream: Option<BufReader<TcpStream>>,
