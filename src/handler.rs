@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::panics;
 use crate::responder::{Answered, Responder};
 
 /// What answers events. One for each slot, so that no two events share its memory.
@@ -17,7 +18,8 @@ pub trait Handler {
     /// broke. While it runs, Lambda still counts the event as running.
     ///
     /// # Errors
-    /// The handler cannot go on. It is logged, and the process exits with status 1.
+    /// The handler cannot go on. It is logged, and the process exits with status 1, as after a
+    /// panic here.
     fn recover(&mut self) -> Result<(), Failure> {
         Ok(())
     }
@@ -30,11 +32,61 @@ pub trait Handler {
         Ok(())
     }
 
-    /// Runs after the process was restored from a snapshot.
+    /// Runs after the process was restored from a snapshot. A handler that is made later, in place
+    /// of one that panicked, was not restored: it has what is new from the start.
     ///
     /// # Errors
     /// Reported as a restore error.
     fn after_restore(&mut self) -> Result<(), Failure> {
         Ok(())
+    }
+}
+
+/// What serves a slot: a handler, and after one that panicked the next, since nobody knows what
+/// state that one is in.
+pub(crate) struct Slot<'a, H> {
+    pub(crate) handler: H,
+    pub(crate) make: &'a dyn Fn() -> Result<H, Failure>,
+    /// How the handler ended, if it did.
+    pub(crate) panic: Option<Failure>,
+}
+
+impl<H: Handler> Handler for Slot<'_, H> {
+    fn receive(&mut self, part: &[u8]) {
+        if self.panic.is_none() {
+            let received = panics::catch(|| {
+                self.handler.receive(part);
+                Ok(())
+            });
+            self.panic = received.err();
+        }
+    }
+
+    fn handle(&mut self, context: &Context, responder: Responder<'_>) -> Answered {
+        if let Some(panic) = &self.panic {
+            return responder.fail(panic);
+        }
+        let handled = panics::catch(|| Ok(self.handler.handle(context, responder)));
+        handled.unwrap_or_else(|panic| {
+            self.panic = Some(panic);
+            // The responder answered when it was dropped.
+            Answered(Ok(()))
+        })
+    }
+
+    fn recover(&mut self) -> Result<(), Failure> {
+        match self.panic.take() {
+            None => self.handler.recover()?,
+            Some(_) => self.handler = (self.make)()?,
+        }
+        Ok(())
+    }
+
+    fn before_snapshot(&mut self) -> Result<(), Failure> {
+        panics::catch(|| self.handler.before_snapshot())
+    }
+
+    fn after_restore(&mut self) -> Result<(), Failure> {
+        panics::catch(|| self.handler.after_restore())
     }
 }

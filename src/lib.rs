@@ -48,7 +48,6 @@ mod panics;
 #[doc(hidden)]
 pub mod internal;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 pub use context::Context;
@@ -101,13 +100,11 @@ impl<F: Fn(&Context, &[u8]) -> Result<Vec<u8>, Failure>> Handler for Function<'_
     }
 
     fn handle(&mut self, context: &Context, responder: Responder<'_>) -> Answered {
-        let called = AssertUnwindSafe(|| (self.function)(context, &self.event));
-        let result = catch_unwind(called);
+        let result = panics::catch(|| (self.function)(context, &self.event));
         self.event.clear();
         match result {
-            Ok(Ok(response)) => responder.respond(&self.content_type, &response),
-            Ok(Err(failure)) => responder.fail(&failure),
-            Err(_) => responder.fail(&panics::failure()),
+            Ok(response) => responder.respond(&self.content_type, &response),
+            Err(failure) => responder.fail(&failure),
         }
     }
 }

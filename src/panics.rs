@@ -1,10 +1,10 @@
-//! The words of a panic, for the failure of the event that it ended.
+//! Panics of functions, and their words for the failure of the event that they ended.
 //!
-//! In: what a panic says. Out: a failure. It must never hold an event: a panic's words are the
-//! function's own.
+//! In: what may panic. Out: its result, or a failure. It must never hold an event: a panic's words
+//! are the function's own.
 
 use std::cell::RefCell;
-use std::panic;
+use std::panic::{self, AssertUnwindSafe};
 
 use crate::failure::{ErrorType, Failure};
 
@@ -33,6 +33,14 @@ pub(crate) fn remember() {
         WORDS.set(format!("{text}{place}"));
         print(info);
     }));
+}
+
+/// Returns what `work` returns.
+///
+/// # Errors
+/// Its own, or `Function.Panicked`. What a panic leaves half done is not to be used again.
+pub(crate) fn catch<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(failure()))
 }
 
 /// Returns the failure of an event whose function panicked.

@@ -10,8 +10,8 @@ use crate::api::RuntimeApi;
 use crate::api::address::{Address, AddressError, OpenHosts};
 use crate::api::endpoint::Endpoint;
 use crate::api::error::ApiError;
-use crate::failure::Failure;
-use crate::handler::Handler;
+use crate::failure::{ErrorType, Failure};
+use crate::handler::{Handler, Slot};
 use crate::log::{self, Level};
 use crate::panics;
 use crate::responder::Responder;
@@ -20,6 +20,9 @@ use crate::settings::{self, Settings};
 /// Serves events for ever with one handler for each slot, made by `make` in its slot's thread.
 ///
 /// Returns only when it cannot go on, after it logged why and told the Runtime API where it can.
+///
+/// A handler that panics fails its event with `Function.Panicked`, and `make` makes the slot's next
+/// one. A panic of `make` is an init error.
 pub fn serve<H: Handler>(make: impl Fn(&Settings) -> Result<H, Failure> + Sync) -> ExitCode {
     let Some(address) = find_api(|| File::open("/etc/hosts")) else {
         return ExitCode::FAILURE;
@@ -34,10 +37,18 @@ pub fn serve<H: Handler>(make: impl Fn(&Settings) -> Result<H, Failure> + Sync) 
     if !register_extension(&address, &settings) {
         return ExitCode::FAILURE;
     }
+    let make = || make(&settings);
     let slot = || {
         let _end = EndOfSlot;
-        match make(&settings) {
-            Ok(mut handler) => serve_slot(&address, &settings, &mut handler),
+        match panics::catch(make) {
+            Ok(handler) => {
+                let mut slot = Slot {
+                    handler,
+                    make: &make,
+                    panic: None,
+                };
+                serve_slot(&address, &settings, &mut slot);
+            }
             // Any slot's init failure is the function's. The Runtime API takes one report.
             Err(failure) => report_init_error(&address, &failure),
         }
@@ -48,8 +59,9 @@ pub fn serve<H: Handler>(make: impl Fn(&Settings) -> Result<H, Failure> + Sync) 
             let started = std::thread::Builder::new().spawn_scoped(scope, slot);
             if let Err(error) = started {
                 let message = format!("a slot cannot be started: {error}");
-                log::write(Level::Fatal, None, &message);
-                return;
+                let failure = Failure::of(ErrorType::HandlerInitFailed, message);
+                report_init_error(&address, &failure);
+                std::process::exit(1);
             }
         }
         slot();
