@@ -17,20 +17,7 @@ thread_local! {
 pub(crate) fn remember() {
     let print = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
-        let payload = info.payload();
-        let text = match (
-            payload.downcast_ref::<&str>(),
-            payload.downcast_ref::<String>(),
-        ) {
-            (Some(text), _) => text,
-            (None, Some(text)) => text.as_str(),
-            (None, None) => "without words",
-        };
-        let place = match info.location() {
-            Some(place) => format!(", at {}:{}", place.file(), place.line()),
-            None => String::new(),
-        };
-        WORDS.set(format!("{text}{place}"));
+        WORDS.set(info.to_string());
         print(info);
     }));
 }
@@ -48,7 +35,8 @@ pub(crate) fn failure() -> Failure {
     let words = WORDS.take();
     let message = match words.is_empty() {
         true => "the function ended without an answer".to_owned(),
-        false => format!("the function panicked: {words}"),
+        // The place stands on a line of its own.
+        false => format!("the function {}", words.replacen('\n', " ", 1)),
     };
     Failure::of(ErrorType::Panicked, message)
 }

@@ -230,7 +230,7 @@ fn function_that_fails_in_any_way_answers_and_serves_on() {
         ("", "Function.EmptyEvent", "send a number"),
         ("x", "Function.ParseIntError", "invalid digit"),
         ("13", "Function.Error", "13 is out of stock"),
-        ("4294967295", "Function.Panicked", "a small number, at "),
+        ("4294967295", "Function.Panicked", ": a small number"),
     ];
     for slots in ["1", "4"] {
         let (_folder, setup) = example("failures");
