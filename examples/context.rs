@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use zerostrap::Failure;
+use zerostrap::{Failure, json_string};
 
 fn main() -> ExitCode {
     let served = AtomicU64::new(0);
@@ -13,11 +13,11 @@ fn main() -> ExitCode {
             return Err(Failure::new("Function.EmptyEvent", "send a JSON document"));
         }
         let count = served.fetch_add(1, Ordering::Relaxed);
-        let tenant = context.tenant_id().unwrap_or_default();
+        // Callers choose these texts. Rust's {:?} would not write them as JSON.
+        let id = json_string(&context.request_id());
+        let tenant = json_string(&context.tenant_id().unwrap_or_default());
         let left = context.remaining_time().unwrap_or_default().as_millis();
-        let id = context.request_id();
-        let response =
-            format!("{{\"id\":{id:?},\"tenant\":{tenant:?},\"left\":{left},\"before\":{count}}}");
+        let response = format!(r#"{{"id":{id},"tenant":{tenant},"left":{left},"before":{count}}}"#);
         Ok(response.into_bytes())
     })
 }

@@ -6,6 +6,48 @@ use crate::panics;
 use crate::responder::{Answered, Responder};
 
 /// What answers events. One for each slot, so that no two events share its memory.
+///
+/// This one sends each word of an event as a line of JSON, at once.
+///
+/// ```no_run
+/// use std::io::Write;
+/// use zerostrap::{Answered, Context, Failure, Handler, Responder, Stream, json_string};
+///
+/// #[derive(Default)]
+/// struct Words {
+///     event: Vec<u8>,
+/// }
+///
+/// impl Words {
+///     fn send(&self, stream: &mut Stream<'_>) -> Result<(), Failure> {
+///         for word in std::str::from_utf8(&self.event)?.split_whitespace() {
+///             let line = json_string(word) + "\n";
+///             stream.write_all(line.as_bytes())?;
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// impl Handler for Words {
+///     fn receive(&mut self, part: &[u8]) {
+///         self.event.extend_from_slice(part);
+///     }
+///
+///     fn handle(&mut self, context: &Context, responder: Responder<'_>) -> Answered {
+///         let mut stream = responder.stream("application/x-ndjson", context.deadline());
+///         let sent = self.send(&mut stream);
+///         self.event.clear();
+///         match sent {
+///             Ok(()) => stream.finish(),
+///             Err(failure) => stream.fail(&failure),
+///         }
+///     }
+/// }
+///
+/// fn main() -> std::process::ExitCode {
+///     zerostrap::serve(|_settings| Ok(Words::default()))
+/// }
+/// ```
 pub trait Handler {
     /// Receives the next part of an event, as it arrives. The parts are an event only once
     /// [`Handler::handle`] is called; after an event that was cut, nothing is called any more.

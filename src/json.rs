@@ -5,10 +5,25 @@
 /// Deepest nesting that [`Object::read`] follows; deeper text counts as no object.
 const DEPTH_LIMIT: usize = 64;
 
-/// Appends `text` as a JSON string, quotes included, after a comma unless it begins a list or is a
+/// Returns a text as a JSON string, quotes included.
+///
+/// It is for responses of a few members; a crate for JSON does more. Rust's `{:?}` escapes as Rust
+/// does, which is not JSON.
+///
+/// ```
+/// let name = zerostrap::json_string("a \"b\"\n\u{7f}é");
+/// assert_eq!(name, r#""a \"b\"\n\u007fé""#);
+/// ```
+pub fn json_string(text: &str) -> String {
+    let mut out = Vec::new();
+    push_string(&mut out, text.as_bytes());
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Appends `text` as a JSON string, quotes included, after a comma unless it comes first or is a
 /// member's value. Invalid UTF-8 becomes U+FFFD.
 pub(crate) fn push_string(out: &mut Vec<u8>, text: &[u8]) {
-    if !matches!(out.last(), Some(b'{' | b'[' | b':')) {
+    if !matches!(out.last(), None | Some(b'{' | b'[' | b':')) {
         out.push(b',');
     }
     out.push(b'"');

@@ -53,6 +53,7 @@ use std::process::ExitCode;
 pub use context::Context;
 pub use failure::Failure;
 pub use handler::Handler;
+pub use json::json_string;
 pub use responder::{Answered, Responder, Stream};
 pub use runtime::serve;
 pub use settings::Settings;
@@ -65,6 +66,20 @@ const CONTENT_TYPE: &str = "application/json";
 /// It is passed an event's context and its bytes, and returns the response or a [`Failure`]; any
 /// error of Rust becomes one by `?`. Several slots call it at once, hence `Sync`: what they share
 /// is what it captures. Returns only when the Runtime API cannot be used, with the exit status.
+///
+/// ```no_run
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use zerostrap::json_string;
+///
+/// fn main() -> std::process::ExitCode {
+///     let served = AtomicU64::new(0);
+///     zerostrap::run(|_context, event| {
+///         let text = json_string(std::str::from_utf8(event)?);
+///         let before = served.fetch_add(1, Ordering::Relaxed);
+///         Ok(format!(r#"{{"text":{text},"before":{before}}}"#).into_bytes())
+///     })
+/// }
+/// ```
 ///
 /// # Panics
 /// A function that panics fails its event with `Function.Panicked` and the panic's words, and the

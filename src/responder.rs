@@ -44,10 +44,9 @@ impl<'a> Responder<'a> {
         if body.len() > PAYLOAD_LIMIT {
             return self.fail(&response_too_large(body.len(), false));
         }
-        match self.api.take() {
-            Some(api) => Answered(api.respond(self.context, content_type, body)),
-            None => Answered(Ok(())),
-        }
+        let api = self.api.take();
+        let answer = api.map(|api| api.respond(self.context, content_type, body));
+        Answered(answer.unwrap_or(Ok(())))
     }
 
     /// Answers with a failure, and logs it.

@@ -127,11 +127,8 @@ pub(crate) fn refuse_for_run() -> Result<(), Failure> {
 /// (Go, Rust); a number that cannot be honoured is an error.
 fn concurrency() -> Result<usize, Failure> {
     let name = "AWS_LAMBDA_MAX_CONCURRENCY";
-    let is_number = match text(name) {
-        Some(value) => value.bytes().all(|byte| byte.is_ascii_digit()),
-        None => false,
-    };
-    if !is_number {
+    let value = text(name).unwrap_or_default();
+    if !value.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(1);
     }
     let slots = number(name, 1, 1, SLOT_LIMIT)?;
