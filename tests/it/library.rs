@@ -13,7 +13,7 @@ use std::sync::Barrier;
 use std::time::Duration;
 
 /// An example in place of the bootstrap. Cargo builds them with the tests, beside it.
-fn example(name: &str) -> (Folder, Setup) {
+pub(crate) fn example(name: &str) -> (Folder, Setup) {
     let path = Path::new(BOOTSTRAP).with_file_name("examples").join(name);
     assert!(
         path.is_file(),

@@ -14,6 +14,7 @@ mod init_errors;
 mod invoke;
 mod library;
 mod logs;
+mod panics;
 mod restore;
 mod rie;
 mod rie_lmi;
