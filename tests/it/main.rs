@@ -5,6 +5,7 @@
 mod emulator;
 
 mod context;
+mod crates;
 mod deadline;
 mod environment;
 mod executable;
