@@ -1,12 +1,12 @@
 //! Records where a binary comes from, for `--version`; takes comments and indentation off the shell's side.
 //!
-//! In: the source tree, its git folder if it has one, the compiler. Out: three variables that the
-//! program and its tests read with `env!`; the shell's side in `OUT_DIR`. Never: a clock, the
-//! network, a user's name, a folder's name; the same tree and the same compiler give the same texts
-//! on every machine.
+//! In: the source tree, its git folder or what `cargo package` noted of it, the compiler. Out:
+//! three variables that the program and its tests read with `env!`; the shell's side in `OUT_DIR`.
+//! Never: a clock, the network, a user's name, a folder's name; the same tree and the same compiler
+//! give the same texts on every machine.
 //!
 //! - `ZEROSTRAP_COMMIT`: the commit, with `-dirty` if what the binary is made of differs from it;
-//!   empty in an unpacked archive.
+//!   empty in an unpacked archive that is no package of Cargo's.
 //! - `ZEROSTRAP_TOOLCHAIN`: such as `rustc 1.95.0 (59807616e)`.
 //! - `ZEROSTRAP_VERSION`: what `--version` prints: the version, and after it all of these.
 
@@ -36,10 +36,11 @@ const HEADS: [&str; 4] = ["HEAD", "packed-refs", "refs/heads", "reftable"];
 
 fn main() {
     strip_shell_side();
-    for source in SOURCES {
+    // A package lacks some of them, and Cargo takes what does not exist for changed.
+    for source in SOURCES.iter().filter(|source| Path::new(source).exists()) {
         println!("cargo:rerun-if-changed={source}");
     }
-    let commit = commit().unwrap_or_default();
+    let commit = commit().or_else(packaged_commit).unwrap_or_default();
     let (version, target) = (variable("CARGO_PKG_VERSION"), variable("TARGET"));
     let known = if commit.is_empty() {
         "unknown"
@@ -89,6 +90,17 @@ fn commit() -> Option<String> {
         commit
     } else {
         format!("{commit}-dirty")
+    })
+}
+
+/// The commit that `cargo package` was run at, or nothing where this is not what it wrote.
+fn packaged_commit() -> Option<String> {
+    let note = fs::read_to_string(".cargo_vcs_info.json").ok()?;
+    let (_, rest) = note.split_once("\"sha1\": \"")?;
+    let (commit, _) = rest.split_once('"')?;
+    Some(match note.contains("\"dirty\": true") {
+        true => format!("{commit}-dirty"),
+        false => commit.to_owned(),
     })
 }
 
