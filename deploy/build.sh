@@ -130,7 +130,8 @@ else
 fi
 
 release=$(rustc -vV | sed -n 's/^release: //p')
-oldest=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+# The code needs no more than Cargo.toml's rust-version; the flags below do.
+oldest=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
 minor() { expr "$1" : '1\.\([0-9]*\)'; }
 [ "$(minor "$release")" -ge "$(minor "$oldest")" ] ||
     missing "Rust $release is older than $oldest" "$(get_command)"
