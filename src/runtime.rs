@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::handler::Handler;
 use crate::log::{self, Level};
 use crate::panics;
-use crate::responder::Responder;
+use crate::responder::{Answered, Responder};
 use crate::settings::{self, Settings};
 
 /// Serves events for ever with one handler for each slot, made by `make` in its slot's thread.
@@ -126,8 +126,8 @@ fn run_loop(
     loop {
         let context = api.next(&mut |part| handler.receive(part))?;
         let responder = Responder::new(api, &context);
-        let answered = handler.handle(&context, responder);
-        answered.0?;
+        let Answered(outcome) = handler.handle(&context, responder);
+        outcome?;
         if let Err(failure) = handler.recover() {
             failure.log(Level::Fatal, None);
             return Ok(());

@@ -102,7 +102,7 @@ impl Connection {
     ///
     /// # Errors
     /// No connection gave a reply, or the reply is malformed.
-    pub(crate) fn request(
+    pub(crate) fn exchange(
         &mut self,
         head: &[u8],
         body: &[u8],

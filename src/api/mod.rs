@@ -264,7 +264,7 @@ impl RuntimeApi {
     fn get(&mut self, endpoint: Endpoint) -> Result<u16, ApiError> {
         self.start(endpoint, None);
         let head = self.request.finish();
-        self.connection.request(head, b"", Repeat::Allowed)?;
+        self.connection.exchange(head, b"", Repeat::Allowed)?;
         self.check_status()?;
         Ok(self.connection.head.status)
     }
@@ -278,7 +278,7 @@ impl RuntimeApi {
         self.request
             .header(endpoint::CONTENT_LENGTH, length.as_bytes());
         let head = self.request.finish();
-        self.connection.request(head, body, Repeat::Forbidden)
+        self.connection.exchange(head, body, Repeat::Forbidden)
     }
 
     fn report(

@@ -27,11 +27,11 @@ pub(crate) fn fork_slots(slots: usize, thread: &OneThread) -> io::Result<()> {
             ForkResult::Child => return Ok(()),
         }
     }
-    let mut ended_by = None;
+    let mut shutdown_signal = None;
     loop {
         let signal = sys::wait_for_signal(SignalSet::SUPERVISION);
         if signal != sys::SIGCHLD {
-            ended_by = Some(signal);
+            shutdown_signal = Some(signal);
             for slot in &alive {
                 sys::signal(*slot, signal);
             }
@@ -42,7 +42,7 @@ pub(crate) fn fork_slots(slots: usize, thread: &OneThread) -> io::Result<()> {
                 continue;
             };
             alive.swap_remove(index);
-            if let Some(signal) = ended_by {
+            if let Some(signal) = shutdown_signal {
                 // Each slot ends its handler first: the last one is waited for.
                 if alive.is_empty() {
                     sys::exit(i32::from(status::of_shutdown(signal)));

@@ -401,7 +401,7 @@ pub(crate) fn spawn(
     environment: &[CString],
     descriptors: [BorrowedFd<'_>; 3],
 ) -> io::Result<(Pid, OwnedFd)> {
-    let group = handler_group()?;
+    let group = guarded_group()?;
     let arguments = null_terminated(arguments.iter().copied());
     let environment = null_terminated(environment.iter().map(CString::as_c_str));
     let mut request = SpawnRequest {
@@ -478,18 +478,18 @@ fn null_terminated<'a>(strings: impl Iterator<Item = &'a CStr>) -> Vec<*const c_
 
 /// Reaps the ended handler. From now on its id, and its group's, may be another's.
 pub(crate) fn reap(pid: Pid) -> io::Result<ExitStatus> {
-    if let Some(group) = shared_group() {
+    if let Some(group) = handler_group() {
         group.store(0, Ordering::SeqCst);
     }
-    wait_for(pid.0, 0).map(|(_, status)| status)
+    waitpid(pid.0, 0).map(|(_, status)| status)
 }
 
 /// Reaps any child that has ended. Returns `None` if there is none yet.
 pub(crate) fn reap_any() -> Option<(Pid, ExitStatus)> {
-    wait_for(-1, WNOHANG).ok().filter(|(pid, _)| pid.0 > 0)
+    waitpid(-1, WNOHANG).ok().filter(|(pid, _)| pid.0 > 0)
 }
 
-fn wait_for(pid: i32, options: c_int) -> io::Result<(Pid, ExitStatus)> {
+fn waitpid(pid: i32, options: c_int) -> io::Result<(Pid, ExitStatus)> {
     let mut status = 0;
     // SAFETY: the pointer is of a live integer.
     match unsafe { libc::waitpid(pid, &raw mut status, options) } {
@@ -566,7 +566,7 @@ pub(crate) fn forget_waker() {
     WAKER.store(-1, Ordering::SeqCst);
 }
 
-fn shared_group() -> Option<&'static AtomicI32> {
+fn handler_group() -> Option<&'static AtomicI32> {
     let address = HANDLER_GROUP.load(Ordering::SeqCst);
     if address.is_null() {
         return None;
@@ -576,9 +576,10 @@ fn shared_group() -> Option<&'static AtomicI32> {
     Some(unsafe { AtomicI32::from_ptr(address) })
 }
 
-/// Returns where the handler's group is noted. At the first call starts the guard.
-fn handler_group() -> io::Result<&'static AtomicI32> {
-    if let Some(group) = shared_group() {
+/// Returns where the handler's group is noted. The first call makes that place and starts the
+/// guard.
+fn guarded_group() -> io::Result<&'static AtomicI32> {
+    if let Some(group) = handler_group() {
         return Ok(group);
     }
     // SAFETY: the kernel chooses the address, and the memory is nothing else's.
@@ -597,7 +598,7 @@ fn handler_group() -> io::Result<&'static AtomicI32> {
     }
     HANDLER_GROUP.store(page.cast(), Ordering::SeqCst);
     start_guard()?;
-    shared_group().ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+    handler_group().ok_or_else(|| io::ErrorKind::OutOfMemory.into())
 }
 
 /// Starts a process that waits for the end of this one, and then kills the handler's group: a
@@ -639,7 +640,7 @@ fn guard(parent: u32) -> ! {
 }
 
 fn kill_handler() {
-    if let Some(group) = shared_group() {
+    if let Some(group) = handler_group() {
         signal_group(Pid(group.load(Ordering::SeqCst)), SIGKILL);
     }
 }
@@ -647,7 +648,7 @@ fn kill_handler() {
 /// Ends the handler and then this process. Runs in a signal handler: only system calls that
 /// signal-safety(7) lists, no memory is taken.
 extern "C" fn shut_down(signal: i32) {
-    let group = match shared_group() {
+    let group = match handler_group() {
         Some(group) => Pid(group.load(Ordering::SeqCst)),
         None => Pid(0),
     };
@@ -666,7 +667,7 @@ extern "C" fn shut_down(signal: i32) {
     while started.elapsed() < SHUTDOWN_GRACE && signal_group(group, 0) {
         copy_handler_stderr(SHUTDOWN_STEP);
         // An ended leader is reaped, since as a zombie it would count.
-        let _ = wait_for(group.0.saturating_neg(), WNOHANG);
+        let _ = waitpid(group.0.saturating_neg(), WNOHANG);
     }
     signal_group(group, SIGKILL);
     copy_handler_stderr(Duration::ZERO);

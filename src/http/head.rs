@@ -78,7 +78,7 @@ impl Head {
             if !piece.ends_with(b"\n") {
                 break;
             }
-            self.end_line()?;
+            self.read_line()?;
             self.line_start = self.text.len();
             if self.is_complete() {
                 break;
@@ -87,8 +87,8 @@ impl Head {
         Ok(used)
     }
 
-    /// Judges the line that was just completed.
-    fn end_line(&mut self) -> Result<(), Error> {
+    /// Reads the line that was just completed.
+    fn read_line(&mut self) -> Result<(), Error> {
         let line = self.text.get(self.line_start..).unwrap_or_default();
         let line = line.strip_suffix(b"\r\n").ok_or(Error::LineEnd)?;
         if self.line_start == 0 {
@@ -119,7 +119,7 @@ impl Head {
     }
 
     /// Returns the values of a header that may be repeated. `name` in any case.
-    fn all(&self, name: &[u8]) -> impl Iterator<Item = &[u8]> {
+    fn values_of(&self, name: &[u8]) -> impl Iterator<Item = &[u8]> {
         let is_named = move |header: &&Header| {
             // Most names are of another length, which costs less to find out.
             header.name.len() == name.len() && self.at(&header.name).eq_ignore_ascii_case(name)
@@ -145,7 +145,7 @@ impl Head {
     /// on, so both are refused, even where they are equal (RFC 9110 §8.6 allows that).
     pub fn get(&self, name: impl AsRef<[u8]>) -> Result<Option<&[u8]>, Error> {
         let name = name.as_ref();
-        let mut values = self.all(name);
+        let mut values = self.values_of(name);
         match (values.next(), values.next()) {
             (Some(first), Some(second)) if is_framing(name) => Err(Error::DuplicateFraming {
                 name: shown(name),
@@ -164,7 +164,7 @@ impl Head {
             return true;
         }
         let is_close = |option: &[u8]| option.trim_ascii().eq_ignore_ascii_case(b"close");
-        self.all(b"Connection")
+        self.values_of(b"Connection")
             .any(|list| list.split(|&byte| byte == b',').any(is_close))
     }
 }

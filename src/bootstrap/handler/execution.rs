@@ -113,13 +113,14 @@ impl Execution<'_> {
                 Sink::Streaming(responder.stream(content_type, limit))
             }
         };
-        let drops_newlines = matches!(self.completion, Completion::Report(_));
-        let mut output = Output::new(sink, buffer, drops_newlines);
+        let is_shell = matches!(self.completion, Completion::Report(_));
+        // A shell function's output loses its trailing newlines, as in `$(…)`.
+        let mut output = Output::new(sink, buffer, is_shell);
         let failure = match self.run(&mut output) {
-            Ok(End::Process(status)) if status.success() && !drops_newlines => None,
+            Ok(End::Process(status)) if status.success() && !is_shell => None,
             Ok(End::Reported(0)) => None,
             Ok(end) => Some(self.failure(end, &output)),
-            Err(abort) => Some(self.abort(abort)),
+            Err(abort) => Some(self.stop(abort)),
         };
         // Before a line of ours, so that it starts at the left. In JSON form each line is an object
         // of its own, and to make many of them could make the answer late.
@@ -208,8 +209,8 @@ impl Execution<'_> {
         Ok(length)
     }
 
-    /// Ends the handler, and returns why.
-    fn abort(&mut self, abort: Abort) -> Failure {
+    /// Stops the handler, and returns the event's failure.
+    fn stop(&mut self, abort: Abort) -> Failure {
         let failure = match (abort, self.watchdog) {
             (Abort::Failed(failure), _) => failure,
             (Abort::TimedOut, Some(watchdog)) => {
@@ -277,7 +278,7 @@ impl Execution<'_> {
             (End::Reported(_), Completion::Report(source)) => source.failed_at(),
             _ => Vec::new(),
         };
-        message.push_str(&in_words(&places));
+        message.push_str(&places_in_words(&places));
         let kept = output.kept();
         if error_type == ErrorType::ExitNonZero {
             let mut failure = internal::failure(error_type, message.as_str());
@@ -336,7 +337,7 @@ fn describe(end: &End, completion: &Completion<'_>) -> (ErrorType, String) {
 
 /// Places, innermost first, as a part of a sentence: " at function.sh:3 in helper, called at
 /// function.sh:8 in handler".
-fn in_words(places: &[u8]) -> String {
+fn places_in_words(places: &[u8]) -> String {
     let mut words = String::new();
     for place in places.split(|&byte| byte == b'\n') {
         let place = String::from_utf8_lossy(place);

@@ -44,7 +44,8 @@ pub(crate) fn start<'a>(
             "handler '{shown}' is the bootstrap itself; name an executable or SCRIPT.FUNCTION"
         )));
     }
-    match program::check(&file)? {
+    let is_file = program::check(&file)?;
+    match is_file {
         true => Ok(Box::new(executable::Executable::new(settings, &file))),
         false => start_function(settings, runtime, handler),
     }

@@ -77,7 +77,7 @@ pub(crate) struct Output<'r> {
     buffer: &'r mut Buffer,
     /// Bytes that are kept or were sent.
     length: usize,
-    /// Whether trailing newlines of what is kept are dropped, as `$(…)` does.
+    /// Whether trailing newlines of what is kept are dropped.
     drops_newlines: bool,
     prelude: PreludeScan,
 }

@@ -109,11 +109,11 @@ impl Lifecycle<'_> {
     fn ready(&mut self, watchdog: Option<Watchdog>) -> Result<&mut WarmShell, Failure> {
         self.replace_lost()?;
         let was_started_before = matches!(self.state, State::Sourcing { .. });
-        let mut outcome = self.finish_sourcing(watchdog);
+        let mut outcome = self.wait_until_ready(watchdog);
         if outcome.is_err() && was_started_before && matches!(self.state, State::None) {
             // What failed meanwhile may work now.
             self.restart()?;
-            outcome = self.finish_sourcing(watchdog);
+            outcome = self.wait_until_ready(watchdog);
         }
         outcome?;
         match &mut self.state {
@@ -125,7 +125,8 @@ impl Lifecycle<'_> {
         }
     }
 
-    fn finish_sourcing(&mut self, watchdog: Option<Watchdog>) -> Result<(), Failure> {
+    /// Waits for a shell that is sourcing the script.
+    fn wait_until_ready(&mut self, watchdog: Option<Watchdog>) -> Result<(), Failure> {
         let State::Sourcing { shell, since } = &mut self.state else {
             return Ok(());
         };
