@@ -1,9 +1,9 @@
 //! Status line and headers of a reply (RFC 9112 §4 and §5).
 //!
-//! In: the bytes of a reply in pieces of any size. Out: a [`Head`] that looks headers up in them. A
-//! line is judged as soon as it is complete, so that a peer that does not speak HTTP is found out
-//! at its first line, not at a limit or never. It must never choose between two headers of which
-//! one is allowed.
+//! In: the bytes of a reply in pieces of any size. Out: a [`Head`] that looks headers up in them.
+//! Each line is checked as soon as it is complete, so that a peer that does not speak HTTP fails at
+//! its first line, not at a limit or never. If a header may appear once and appears twice, it must
+//! never choose one of the two.
 
 use std::ops::Range;
 
@@ -14,8 +14,8 @@ use crate::number;
 /// How every reply starts.
 const START: &[u8] = b"HTTP/1.";
 
-/// Memory of a header block that is kept for the next one, in bytes. A longer block is rare, and
-/// its memory is given back.
+/// Bytes of a header block's memory that are kept for the next one. A longer block is rare, and its
+/// memory is freed.
 const RETAINED_BYTES: usize = 4_096;
 
 /// A header block, as far as it came.
@@ -121,7 +121,7 @@ impl Head {
     /// Returns the values of a header that may be repeated. `name` in any case.
     fn values_of(&self, name: &[u8]) -> impl Iterator<Item = &[u8]> {
         let is_named = move |header: &&Header| {
-            // Most names are of another length, which costs less to find out.
+            // The lengths first: they are cheaper to compare, and most of them differ.
             header.name.len() == name.len() && self.at(&header.name).eq_ignore_ascii_case(name)
         };
         self.headers
@@ -220,7 +220,7 @@ fn is_token(byte: &u8) -> bool {
 /// numbers and tokens hold no NUL.
 fn is_text(value: &[u8]) -> bool {
     let is_allowed = |byte: &u8| matches!(byte, b'\t' | b'\0' | b' '..=b'~' | 0x80..);
-    // Without an early end, so that many bytes are looked at at once.
+    // No early return, so that the compiler can vectorise the loop.
     value.iter().fold(true, |all, byte| all & is_allowed(byte))
 }
 

@@ -1,7 +1,7 @@
 //! A handler's process: how it is signalled, and how it is reaped.
 //!
-//! It is watched by a pidfd and reaped last: until then its id, and its group's, can be no other
-//! process's.
+//! It is watched by a pidfd and reaped last: until it is reaped, no other process can get its id or
+//! its group's.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -79,7 +79,7 @@ impl Child {
     }
 }
 
-/// A child that is given up is killed.
+/// A child that is dropped is killed.
 impl Drop for Child {
     fn drop(&mut self) {
         if !self.is_reaped() {

@@ -32,8 +32,7 @@ impl EventFile {
             State::Open(file) => Ok(file),
             State::Failed(error) => Err(error),
         };
-        // Written at a place, so that the file's own offset stays at the start, where the handler
-        // reads.
+        // pwrite(2) leaves the file's own offset at the start, where the handler begins to read.
         let written = file.and_then(|file| {
             file.write_all_at(part, self.length)?;
             Ok(file)
@@ -48,7 +47,7 @@ impl EventFile {
     /// Returns the whole event, and is empty again.
     ///
     /// # Errors
-    /// The event could not be kept: there is no memory.
+    /// The event could not be kept: no memory is left.
     pub(crate) fn take(&mut self) -> io::Result<File> {
         self.length = 0;
         match std::mem::take(&mut self.state) {

@@ -25,7 +25,7 @@ pub(crate) struct Executable<'a> {
     path: CString,
     event: EventFile,
     buffer: Buffer,
-    /// What all events share. It is made at the first event: at start-up it would be in the way.
+    /// What all events share. It is made at the first event, to keep it out of the start-up time.
     shared: Option<Shared>,
 }
 

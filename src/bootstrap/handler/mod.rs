@@ -96,8 +96,8 @@ fn split(handler: &OsStr) -> Option<(&OsStr, &OsStr)> {
     Some((OsStr::from_bytes(stem), OsStr::from_bytes(function)))
 }
 
-/// The script that a stem names: `function` and, as images write it, `function.sh` are
-/// `function.sh`.
+/// Returns the script that a stem names: `function.sh` for `function`, and for `function.sh`, as
+/// images write it.
 fn script_of(task_root: &Path, stem: &OsStr) -> PathBuf {
     let mut script = task_root.join(stem).into_os_string();
     if !stem.as_bytes().ends_with(b".sh") {
@@ -106,7 +106,7 @@ fn script_of(task_root: &Path, stem: &OsStr) -> PathBuf {
     PathBuf::from(script)
 }
 
-/// Returns the name of a function if it is one that nothing in a shell takes for anything else.
+/// Returns the name of a function, if no shell can take it for anything else.
 fn function_name(name: &OsStr) -> Option<&str> {
     let is_inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-:".contains(byte);
     let [first, rest @ ..] = name.as_bytes() else {
