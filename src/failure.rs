@@ -242,11 +242,10 @@ impl fmt::Display for Failure {
 fn own_type(name: &str) -> String {
     let word = name.rsplit("::").next().unwrap_or_default();
     let own = format!("Function.{word}");
-    match word {
-        "String" => ErrorType::Error.as_str().to_owned(),
-        _ if is_error_type(own.as_bytes()) => own,
-        _ => ErrorType::Error.as_str().to_owned(),
+    if word == "String" || !is_error_type(own.as_bytes()) {
+        return ErrorType::Error.as_str().to_owned();
     }
+    own
 }
 
 /// `(Runtime|Function)\.[A-Z][a-zA-Z]+`, the whole of it.

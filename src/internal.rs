@@ -15,7 +15,7 @@ pub mod http {
 
 /// Numbers of digits only.
 pub mod number {
-    pub use crate::number::{decimal, hexadecimal};
+    pub use crate::number::decimal;
 }
 
 /// How a setting is read.

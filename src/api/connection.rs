@@ -339,7 +339,7 @@ impl Connection {
     /// Returns whether there are bytes to receive, or the end of the stream.
     pub(crate) fn is_readable(&self) -> bool {
         match &self.stream {
-            Some(stream) => !stream.buffer().is_empty() || !is_quiet(stream.get_ref()),
+            Some(stream) => self.has_received() || !is_quiet(stream.get_ref()),
             None => false,
         }
     }

@@ -27,11 +27,7 @@ enum State {
 impl EventFile {
     /// Appends a part. A failure is kept until [`EventFile::take`].
     pub(crate) fn receive(&mut self, part: &[u8]) {
-        let file = match std::mem::take(&mut self.state) {
-            State::Empty => sys::memory_file(),
-            State::Open(file) => Ok(file),
-            State::Failed(error) => Err(error),
-        };
+        let file = std::mem::take(&mut self.state).into_file();
         // pwrite(2) leaves the file's own offset at the start, where the handler begins to read.
         let written = file.and_then(|file| {
             file.write_all_at(part, self.length)?;
@@ -50,7 +46,13 @@ impl EventFile {
     /// The event could not be kept: no memory is left.
     pub(crate) fn take(&mut self) -> io::Result<File> {
         self.length = 0;
-        match std::mem::take(&mut self.state) {
+        std::mem::take(&mut self.state).into_file()
+    }
+}
+
+impl State {
+    fn into_file(self) -> io::Result<File> {
+        match self {
             State::Empty => sys::memory_file(),
             State::Open(file) => Ok(file),
             State::Failed(error) => Err(error),
