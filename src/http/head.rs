@@ -92,7 +92,7 @@ impl Head {
         let line = self.text.get(self.line_start..).unwrap_or_default();
         let line = line.strip_suffix(b"\r\n").ok_or(Error::LineEnd)?;
         if self.line_start == 0 {
-            (self.status, self.is_http_1_0) = status_line(line)?;
+            (self.status, self.is_http_1_0) = status_line(line).ok_or(Error::NotHttp)?;
             return Ok(());
         }
         if line.is_empty() {
@@ -185,26 +185,39 @@ fn begins_like(text: &[u8], expected: &[u8]) -> bool {
 ///
 /// The leniency: RFC 9112 §4 wants the second space even before an empty reason, and here it may be
 /// missing. No framing depends on it.
-fn status_line(line: &[u8]) -> Result<(u16, bool), Error> {
-    let rest = line.strip_prefix(START).ok_or(Error::NotHttp)?;
-    let [minor @ (b'0' | b'1'), b' ', a, b, c, reason @ ..] = rest else {
-        return Err(Error::NotHttp);
+fn status_line(line: &[u8]) -> Option<(u16, bool)> {
+    let rest = line.strip_prefix(START)?;
+    let (is_http_1_0, rest) = match rest {
+        [b'0', b' ', rest @ ..] => (true, rest),
+        [b'1', b' ', rest @ ..] => (false, rest),
+        _ => return None,
     };
-    let status = number::decimal(&[*a, *b, *c]).ok_or(Error::NotHttp)?;
-    if !matches!(reason, [] | [b' ', ..]) || !is_text(reason) {
-        return Err(Error::NotHttp);
+    let (digits, reason) = rest.split_at_checked(3)?;
+    let status = number::decimal(digits)?;
+    let is_reason = matches!(reason, [] | [b' ', ..]);
+    if !is_reason || !is_text(reason) {
+        return None;
     }
-    Ok((status as u16, *minor == b'0'))
+    Some((status as u16, is_http_1_0))
 }
 
 /// Checks `token ":" OWS value OWS` (RFC 9112 §5), and returns the length of the name.
 fn name_length(line: &[u8]) -> Result<usize, Error> {
+    if let [b' ' | b'\t', ..] = line {
+        return Err(Error::FoldedHeader);
+    }
     let length = line.iter().take_while(|byte| is_token(byte)).count();
-    match line.get(length..).unwrap_or_default() {
-        [b':', value @ ..] if length > 0 && is_text(value) => Ok(length),
-        [b' ' | b'\t', ..] if length == 0 => Err(Error::FoldedHeader),
-        _ if line.contains(&b'\r') => Err(Error::LineEnd),
-        _ => Err(Error::MalformedHeader),
+    let rest = line.get(length..).unwrap_or_default();
+    if let Some(value) = rest.strip_prefix(b":")
+        && length > 0
+        && is_text(value)
+    {
+        return Ok(length);
+    }
+    // A bare CR is the more exact reason.
+    match line.contains(&b'\r') {
+        true => Err(Error::LineEnd),
+        false => Err(Error::MalformedHeader),
     }
 }
 

@@ -57,8 +57,10 @@ impl Child {
     /// # Errors
     /// The process hangs in the kernel, or was reaped before.
     pub(crate) fn reap(&mut self) -> io::Result<ExitStatus> {
-        let [has_ended] = sys::poll([Some(self.pidfd())], Some(KILL_TIMEOUT))?;
-        match self.pid.take() {
+        let pidfd = Some(self.pidfd());
+        let [has_ended] = sys::poll([pidfd], Some(KILL_TIMEOUT))?;
+        let pid = self.pid.take();
+        match pid {
             Some(pid) if has_ended => sys::reap(pid),
             _ => Err(io::ErrorKind::TimedOut.into()),
         }
