@@ -1,4 +1,5 @@
-//! Records where a binary comes from, for `--version`; takes comments and indentation off the shell's side.
+//! Records where a binary comes from, for `--version`. Takes comments and indentation off the
+//! shell's side.
 //!
 //! In: the source tree, its git folder or what `cargo package` noted of it, the compiler. Out:
 //! three variables that the program and its tests read with `env!`; the shell's side in `OUT_DIR`.
@@ -30,8 +31,8 @@ const SOURCES: [&str; 6] = [
 /// shell would read them at every start.
 const SHELL_SIDE: &str = "src/bootstrap/handler/shell_side";
 
-/// Where git keeps what the current commit is. Cargo takes a path that does not exist for one that
-/// has changed, so only those of the repository's own way of storing are handed to it.
+/// Where git keeps what the current commit is, in its different ways of storing it. Cargo takes a
+/// path that does not exist for a changed one, so it gets only those that exist.
 const HEADS: [&str; 4] = ["HEAD", "packed-refs", "refs/heads", "reftable"];
 
 fn main() {
@@ -71,10 +72,10 @@ fn strip_shell_side() {
     }
 }
 
-/// The commit of this tree, or nothing where there is no git, no repository or no commit yet.
+/// Returns the commit of this tree, or `None` without git, a repository, or a first commit.
 fn commit() -> Option<String> {
-    // Looked at first, for git climbs: an archive unpacked inside some other project's repository
-    // would otherwise be given that project's commit.
+    // First, because git also looks in the folders above: an archive that is unpacked inside
+    // another project's repository would get that project's commit.
     if !Path::new(".git").exists() {
         return None;
     }
@@ -93,7 +94,7 @@ fn commit() -> Option<String> {
     })
 }
 
-/// The commit that `cargo package` was run at, or nothing where this is not what it wrote.
+/// Returns the commit that `cargo package` was run at, or `None` if this is not what it wrote.
 fn packaged_commit() -> Option<String> {
     let note = fs::read_to_string(".cargo_vcs_info.json").ok()?;
     let (_, rest) = note.split_once("\"sha1\": \"")?;
@@ -104,12 +105,12 @@ fn packaged_commit() -> Option<String> {
     })
 }
 
-/// What git answers, without the newline at its end; nothing if it fails.
+/// Returns what git prints, without its last newline, or `None` if it fails.
 ///
-/// It gets no environment and so none of the user's settings, and none of the variables that git
-/// sets for hooks, which would point it at another repository. It may not lock: the index that it
-/// would write could be one that another git is about to use. It may read a tree that someone else
-/// owns, as a container's checkout is: what could be run from there is run by building it anyway.
+/// git gets an empty environment: no settings of the user's, and no variables that git sets for
+/// hooks, which would lead to another repository. It takes no locks: another git may be about to
+/// use the index that it would write. It reads a tree that another user owns, as in a container:
+/// whatever could be run from there is run by the build anyway.
 fn git(arguments: &[&str]) -> Option<String> {
     let output = Command::new("git")
         .args(["--no-optional-locks", "-c", "safe.directory=*"])
@@ -125,8 +126,8 @@ fn git(arguments: &[&str]) -> Option<String> {
         .then(|| answer.trim_end().to_owned())
 }
 
-/// The compiler's version and commit. The date beside them in `rustc --version` is left out: the
-/// commit says more, and a binary without any date is one claim less to explain.
+/// Returns the compiler's version and commit. The date in `rustc --version` is left out: the commit
+/// says more, and a binary without any date needs no explanation for it.
 fn toolchain() -> String {
     let output = Command::new(variable("RUSTC"))
         .arg("-vV")
@@ -147,7 +148,7 @@ fn toolchain() -> String {
     )
 }
 
-/// A variable that Cargo, or the way Cargo itself was found, guarantees.
+/// Returns a variable that Cargo sets, or without which Cargo would not have been found.
 fn variable(name: &str) -> String {
     env::var(name).unwrap_or_else(|reason| panic!("{name}: {reason}"))
 }

@@ -196,8 +196,8 @@ flag() {
 flag "--remap-path-prefix=$root=/zerostrap"
 flag "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
 flag "--remap-path-prefix=$source=/rust"
-# In a static program nobody makes relocated data read-only after the start: musl does that for shared
-# libraries only. Without a place of its own for it, the start touches two pages less.
+# musl makes relocated data read-only after the start in shared libraries only, so a static program
+# has no use for a segment of its own for that data. Without it the start touches two pages less.
 flag -Crelro-level=off
 # A panic ends the process and nothing walks the stack: neither tables nor messages for that.
 flag -Cforce-unwind-tables=no

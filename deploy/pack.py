@@ -9,8 +9,8 @@
 In: a bootstrap, a folder, the handler's name; without a handler the bootstrap is the function
 itself. Out: the package, and on standard output its architecture, its size and its sha256 in hex
 and in base64 (what Terraform calls source_code_hash). Whatever would fail on Lambda is refused
-here: one sentence on standard error, exit status 1, nothing written. What is left out of the
-package, and what can only be guessed, is told by lines that begin with "note: ".
+here: one sentence on standard error, exit status 1, nothing written. Lines that begin with "note: "
+list what is left out of the package, and what can only be guessed.
 
 The same input gives the same bytes: entries are sorted, times are fixed, modes are made from what
 a file is and not from what the umask left. It never reads a clock, a user name or the network.
@@ -70,7 +70,7 @@ SHELLS = frozenset(["sh", "bash", "dash", "ash", "ksh", "zsh"])
 
 # The commands of provided.al2023; the file names its source.
 COMMANDS = os.path.join(os.path.dirname(os.path.realpath(__file__)), "provided.al2023.commands")
-# Commands that functions call and that are not there; others are told if this machine has them.
+# Commands that functions call and Lambda lacks. Others are listed only if this machine has them.
 MISSED = frozenset(
     """aws bc bzip2 column diff dig docker file find gcc git gunzip gzip host hostname ip java jq kill
     killall less make mysql nc node nslookup openssl perl pgrep php pip pip3 ping ps psql python
@@ -78,8 +78,8 @@ MISSED = frozenset(
     xargs xxd xz yq yum zcat zip zstd""".split()
 )
 
-# What lies in a function's folder and is no part of it: secrets, events to try it with, what
-# version control and editors leave. A pattern stands for a path or for a name in any folder.
+# What lies in a function's folder and is not part of it: secrets, events to try it with, what
+# version control and editors leave. A pattern matches a path, or a name in any folder.
 LEFT_OUT = (
     ".env .env.* .git .gitignore .gitattributes .hg .svn .aws .ssh *.pem *.key *.p12 *.pfx id_rsa* "
     "id_dsa* id_ecdsa* id_ed25519* event*.json *~ .*.swp .*.swo #*# .#* .idea .vscode .DS_Store "
@@ -433,8 +433,8 @@ def collect(arguments):
 def check_folder(task, out):
     if not os.path.isdir(task):
         raise Refused(f"{task} is not a folder: --task takes the function's folder.")
-    # At its top the package of yesterday can be told from the function; deeper it would bring a
-    # folder along.
+    # At the top an old package is easy to distinguish from the function's files; deeper it would
+    # bring a folder along.
     inside = out and within(out, task)
     if inside and os.path.dirname(os.path.realpath(out)) != os.path.realpath(task):
         raise Refused(f"{out} lies in {task} and would be packed itself: write elsewhere.")
@@ -669,8 +669,8 @@ def replace(path, content):
 
 
 def scan_commands(package, arguments):
-    """Tells of commands that a script may call and that nobody brings. It reads words and knows no
-    grammar, so it refuses nothing: `--check` does, for what runs at init."""
+    """Lists commands that a script may call and that neither Lambda nor the package has. It reads
+    words and knows no grammar, so it refuses nothing: `--check` does, for what runs at init."""
     scripts = {}
     for entry, content in package:
         shell = [os.path.basename(word) for word in interpreter_of(content)[:2]]
@@ -726,7 +726,7 @@ CASE = re.compile(r"(?:[ \t]*\|[ \t]*[\w.*?+-]+)*[ \t]*\)")
 
 
 def command_words(text):
-    """Words that stand where a command does, each with its line."""
+    """Returns the words in the place of a command, each with its line."""
 
     def blank(found):
         # The lines stay where they are.
@@ -739,7 +739,7 @@ def command_words(text):
             )
             return inner
         if found["comment"] or found["single"]:
-            # A word, so that what follows is no command.
+            # A word, so that what follows is not taken for a command.
             return "''" + blank(found[0])[2:]
         return "  "
 
@@ -748,7 +748,7 @@ def command_words(text):
     text = QUOTED.sub(over, text.replace("\\\n", " \1"))
     for found in COMMAND.finditer(text):
         line = text[text.rfind("\n", 0, found.end()) + 1 : found.end()]
-        # A pattern of `case` ends in a parenthesis that was not opened, and is no command.
+        # A pattern of `case` ends in a parenthesis that was not opened, and is not a command.
         if CASE.match(text, found.end()) and line.count("(") <= line.count(")"):
             continue
         before = text[: found.start(1)]

@@ -5,7 +5,7 @@
 
 In: a folder of finished files with recipe-ARCH among them, the commit, the toolchain. Out: the
 statement, unsigned; docs/releasing.md says how its owner signs it. It holds no time and no name of a
-machine, so that whoever builds the same commit with the same toolchain gets the same statement.
+machine: every build of one commit with one toolchain has the same statement.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ def digest(path):
 
 
 def builder():
-    """Who ran it: a CI that says so, else somebody at a machine of their own."""
+    """Returns who ran it: a CI, if the environment names one, else a person."""
     names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
     server, repository, run = (os.environ.get(name, "") for name in names)
     return f"{server}/{repository}/actions/runs/{run}" if run else "urn:zerostrap:builder:local"

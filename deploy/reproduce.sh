@@ -18,7 +18,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 1' HUP INT TERM
 
-# copy FOLDER: the tree as it stands, with its repository, so that both know the same commit.
+# copy FOLDER: the tree as it is now, with its repository, so that both know the same commit.
 copy() {
     mkdir -p "$1"
     tar -c --exclude ./target --exclude ./dist --exclude ./fuzz/target . | tar -x -C "$1"

@@ -8,7 +8,7 @@ toolchain that built it: the lock file of std's source, and the libc that was li
 FOLDER/NAME.cdx.json and FOLDER/NAME.spdx.json. The same input gives the same bytes: times and
 identifiers come from the commit and from the artefact's hash.
 
-What is linked is asked of cargo, with the features that build.sh gives to std, not guessed.
+cargo says what is linked, with the features that build.sh selects for std. Nothing is guessed.
 """
 
 import argparse
@@ -25,7 +25,7 @@ import zipfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
-# Empty crates that only give core, alloc and std a name to depend on.
+# Empty crates, which exist so that others can depend on core, alloc and std by name.
 SHIMS = ("rustc-std-workspace-core", "rustc-std-workspace-alloc", "rustc-std-workspace-std")
 NAMESPACE = uuid.UUID("6f7cf1d8-40f5-5a43-9d3c-6d5f1d3c2b6e")
 
@@ -50,7 +50,7 @@ def sha256(path):
 
 
 def tree_sha256(folder, names):
-    """One hash for many files: that of what sha256sum prints for them, sorted by path."""
+    """Returns one hash for many files: of what sha256sum prints for them, sorted by path."""
     paths = []
     for name in names:
         top = os.path.join(folder, name)
@@ -125,7 +125,7 @@ def rust_components(target, recipe):
                 name, version, licence, f"pkg:cargo/{name}@{version}", what, checksum
             )
         else:
-            # Crates of Rust's own tree have no version of their own, or one that nobody publishes.
+            # Crates of Rust's own tree have no version of their own, or one that is not published.
             version = release if version == "0.0.0" else version
             what = f"of Rust {release}, commit {commit}; the hash is that of its files' sha256sum"
             digest = tree_sha256(folder[0].strip("()"), ["."])
@@ -145,7 +145,7 @@ def libc_components(target):
     if not os.path.isfile(archive):
         raise Missing(f"neither {own} nor {debian} has a libc.a")
     with open(archive, "rb") as file:
-        # The archive's own version string, which stands alone between zero bytes.
+        # The archive's own version string, between two zero bytes.
         version = re.search(rb"\0(1\.\d+\.\d+)\0", file.read())
     if version is None:
         raise Missing(f"{archive} does not say its version")
@@ -206,7 +206,7 @@ def reference(part):
 
 def cyclonedx(root, parts, time):
     def shape(part, kind):
-        # An expression where there is a choice, an identifier where there is none.
+        # An expression if there is a choice, else an identifier.
         plain = re.fullmatch(r"[A-Za-z0-9.\-]+", part["licence"])
         licence = {"license": {"id": part["licence"]}} if plain else {"expression": part["licence"]}
         shaped = {

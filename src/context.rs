@@ -9,8 +9,8 @@ use crate::api::error::ApiError;
 use crate::http::head::Head;
 use crate::number;
 
-/// Variables that only an event may set: a runtime that finds them in its own environment must not
-/// pass them on, or a handler would take an old value for its event's.
+/// Variables that only an event may set. If the runtime finds them in its own environment, it does
+/// not pass them on: a handler would take an old value for its event's.
 pub const EVENT_VARIABLES: [&str; 9] = [
     "_X_AMZN_TRACE_ID",
     "LAMBDA_RUNTIME_TRACE_ID",
@@ -35,8 +35,8 @@ pub struct Context {
 impl Context {
     /// Reads the headers of a `/next` reply.
     ///
-    /// A deadline that is no number, or already past, counts as absent: cargo lambda sends one of
-    /// 1970.
+    /// A deadline that is not a number, or already past, counts as absent: cargo lambda sends one
+    /// of 1970.
     ///
     /// # Errors
     /// A header that describes the event appears twice, or there is no usable request id.
@@ -118,8 +118,8 @@ impl Context {
             .chain(trace_id)
     }
 
-    /// Returns the request id as one segment of a path: every byte that RFC 3986 §2.3 does not call
-    /// unreserved is written as `%XX`. Lambda's own ids need none of that.
+    /// Returns the request id as one segment of a path: a byte that RFC 3986 §2.3 does not call
+    /// unreserved becomes `%XX`. Lambda's own ids have no such byte.
     pub(crate) fn path_segment(&self) -> Cow<'_, [u8]> {
         let id = self.header(endpoint::REQUEST_ID).unwrap_or_default();
         if id.iter().all(is_unreserved) {
@@ -135,8 +135,8 @@ impl Context {
         Cow::Owned(segment)
     }
 
-    /// Returns the value of a header. One that is empty counts as absent: Managed Instances sends
-    /// some so.
+    /// Returns the value of a header. An empty value counts as absent: Managed Instances sends
+    /// empty headers.
     pub(crate) fn header(&self, name: &str) -> Option<&[u8]> {
         let value = self.head.get(name).ok().flatten()?;
         Some(value).filter(|value| !value.is_empty())

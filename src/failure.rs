@@ -198,7 +198,7 @@ impl Failure {
 /// name of the error's type where it has one, else `Function.Error`; its sources are the stack
 /// trace.
 ///
-/// A `Failure` is no [`std::error::Error`] itself, as this conversion would then be ambiguous.
+/// A `Failure` is not a [`std::error::Error`] itself: this conversion would be ambiguous then.
 impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
     fn from(error: E) -> Failure {
         let error: Box<dyn Error + Send + Sync> = error.into();

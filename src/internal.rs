@@ -20,7 +20,7 @@ pub mod log {
 
 /// Numbers of digits only.
 pub mod number {
-    pub use crate::number::{decimal, hexadecimal};
+    pub use crate::number::decimal;
 }
 
 /// How a setting is read.

@@ -134,16 +134,17 @@ fn after_list<'a>(
 }
 
 fn after_value(text: &[u8], depth: usize) -> Option<(Value<'_>, &[u8])> {
-    let rest = match text {
-        [b'"', ..] => {
-            let (string, rest) = after_string(text)?;
-            return Some((Value::String(string), rest));
-        }
-        [b'{', rest @ ..] => after_list(skip_space(rest), b'}', depth, &mut |_, _| {})?,
-        [b'[', rest @ ..] => after_list(skip_space(rest), b']', depth, &mut |_, _| {})?,
-        [b't', rest @ ..] => rest.strip_prefix(b"rue")?,
-        [b'f', rest @ ..] => rest.strip_prefix(b"alse")?,
-        [b'n', rest @ ..] => rest.strip_prefix(b"ull")?,
+    if text.starts_with(b"\"") {
+        let (string, rest) = after_string(text)?;
+        return Some((Value::String(string), rest));
+    }
+    let ignore: Visit<'_, '_> = &mut |_, _| {};
+    let rest = match text.first()? {
+        b'{' => after_list(after(text, b'{')?, b'}', depth, ignore)?,
+        b'[' => after_list(after(text, b'[')?, b']', depth, ignore)?,
+        b't' => text.strip_prefix(b"true")?,
+        b'f' => text.strip_prefix(b"false")?,
+        b'n' => text.strip_prefix(b"null")?,
         _ => after_number(text)?,
     };
     Some((Value::Other, skip_space(rest)))

@@ -9,7 +9,7 @@ pub fn decimal(digits: &[u8]) -> Option<u64> {
 }
 
 /// Reads a hexadecimal number, as [`decimal`] does.
-pub fn hexadecimal(digits: &[u8]) -> Option<u64> {
+pub(crate) fn hexadecimal(digits: &[u8]) -> Option<u64> {
     number(digits, 16)
 }
 

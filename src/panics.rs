@@ -13,7 +13,7 @@ thread_local! {
     static WORDS: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// From now on notes what panics say, and where. They are printed as before.
+/// Installs a hook that notes what a panic says, and where. The panic is still printed as before.
 pub(crate) fn remember() {
     let print = panic::take_hook();
     panic::set_hook(Box::new(move |info| {

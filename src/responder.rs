@@ -20,8 +20,8 @@ use crate::panics;
 #[must_use = "the loop must learn that the event was answered"]
 pub struct Answered(pub(crate) Result<(), ApiError>);
 
-/// The right to answer one event, once. One that is dropped unused, by a handler that panics, fails
-/// the event with `Function.Panicked`.
+/// The right to answer one event, once. If a handler panics and drops it unused, the event fails
+/// with `Function.Panicked`.
 #[derive(Debug)]
 #[must_use = "an event must be answered"]
 pub struct Responder<'a> {
@@ -56,8 +56,8 @@ impl<'a> Responder<'a> {
 
     /// Returns a streamed response. Nothing is sent before its first byte.
     ///
-    /// A write waits while the Runtime API takes no more; one that is not taken by `limit` fails
-    /// with [`io::ErrorKind::TimedOut`]. `None` waits for ever.
+    /// A write waits while the Runtime API takes no more. At `limit` it fails with
+    /// [`io::ErrorKind::TimedOut`]; without a limit it waits for ever.
     pub fn stream(mut self, content_type: &'a str, limit: Option<SystemTime>) -> Stream<'a> {
         Stream {
             api: self.api.take(),
@@ -78,8 +78,8 @@ impl Drop for Responder<'_> {
     }
 }
 
-/// Returns the failure of a response over the limit. `size` is its length in bytes, or if the rest
-/// is unknown the least that it has.
+/// Returns the failure of a response over the limit. `size` is its length in bytes; if `is_least`,
+/// the response has at least so many.
 pub fn response_too_large(size: usize, is_least: bool) -> Failure {
     let or_more = if is_least { " or more" } else { "" };
     let message = format!(
@@ -90,7 +90,7 @@ pub fn response_too_large(size: usize, is_least: bool) -> Failure {
 }
 
 /// A response that is sent while it is made. Each write goes out at once, and waits while the
-/// Runtime API takes no more. One that is dropped, by a handler that panics, fails the event.
+/// Runtime API takes no more. If a handler panics and drops it unfinished, the event fails.
 #[derive(Debug)]
 #[must_use = "a streamed response must be finished or failed"]
 pub struct Stream<'a> {
@@ -116,8 +116,9 @@ impl Stream<'_> {
         self.end(None)
     }
 
-    /// Fails the event: by an error document of its own while nothing was sent, in the trailers of
-    /// the response afterwards. A stream that the API no longer takes stays cut.
+    /// Fails the event. If nothing was sent yet, the failure is an error document of its own; later
+    /// it goes into the trailers of the response. If the API has stopped reading, the response
+    /// stays cut.
     pub fn fail(mut self, failure: &Failure) -> Answered {
         self.end(Some(failure))
     }
@@ -131,8 +132,8 @@ impl Stream<'_> {
         self.api.as_ref()?.descriptor()
     }
 
-    /// Receives what came of an early reply. One that accepts the response is kept, and the
-    /// response goes on: cargo lambda replies right after the head.
+    /// Receives what came of an early reply. If it accepts the response, the response goes on:
+    /// cargo lambda replies right after the head.
     ///
     /// # Errors
     /// The Runtime API refuses the response, or ended the connection.

@@ -1,7 +1,7 @@
 //! The loop: next event, handler, answer; in as many slots as Lambda asks for.
 //!
 //! In: what makes a handler. Out: nothing, once the Runtime API cannot be used. It must never pass
-//! a handler an event that was cut, nor go on after the Runtime API said that it cannot.
+//! a handler an event that was cut, nor go on after the Runtime API reported that it cannot go on.
 
 use std::fs::File;
 use std::process::ExitCode;
@@ -14,12 +14,13 @@ use crate::failure::{ErrorType, Failure};
 use crate::handler::{Handler, Slot};
 use crate::log::{self, Level};
 use crate::panics;
-use crate::responder::Responder;
+use crate::responder::{Answered, Responder};
 use crate::settings::{self, Settings};
 
 /// Serves events for ever with one handler for each slot, made by `make` in its slot's thread.
 ///
-/// Returns only when it cannot go on, after it logged why and told the Runtime API where it can.
+/// Returns only when it cannot go on. The reason has been logged, and reported to the Runtime API
+/// if that can still be reached.
 ///
 /// A handler that panics fails its event with `Function.Panicked`, and `make` makes the slot's next
 /// one. A panic of `make` is an init error.
@@ -69,7 +70,7 @@ pub fn serve<H: Handler>(make: impl Fn(&Settings) -> Result<H, Failure> + Sync) 
     ExitCode::FAILURE
 }
 
-/// Ends the process when a slot ends in any way: with fewer slots than Lambda counts on, events
+/// Ends the process when a slot ends in any way. Lambda counts on all slots: with one less, events
 /// would wait for ever.
 struct EndOfSlot;
 
@@ -83,8 +84,8 @@ impl Drop for EndOfSlot {
     }
 }
 
-/// Reads `AWS_LAMBDA_RUNTIME_API`. Returns `None` if the Runtime API cannot be found, and logs why:
-/// there is nobody to report it to.
+/// Reads `AWS_LAMBDA_RUNTIME_API`. Returns `None` if that leads to no Runtime API. The reason is
+/// only logged, since there is no API to report it to.
 pub fn find_api(open_hosts: OpenHosts) -> Option<Address> {
     let address = match settings::runtime_api() {
         Some(text) => Address::parse(&text, open_hosts),
@@ -98,7 +99,7 @@ pub fn find_api(open_hosts: OpenHosts) -> Option<Address> {
         .ok()
 }
 
-/// Registers the extension that makes Lambda send SIGTERM, if the settings ask for it. Returns
+/// Registers the extension that makes Lambda send SIGTERM, if the settings ask for that. Returns
 /// `false` after a failure, which has been logged.
 pub fn register_extension(address: &Address, settings: &Settings) -> bool {
     if !settings.graceful_shutdown {
@@ -113,8 +114,8 @@ pub fn register_extension(address: &Address, settings: &Settings) -> bool {
     is_registered
 }
 
-/// Serves events for ever in one slot, whatever the settings say of concurrency: for a process that
-/// is a slot itself. Returns as [`serve`] does.
+/// Serves events for ever in one slot, and ignores the concurrency of the settings: the caller's
+/// process is the slot. Returns as [`serve`] does.
 pub fn serve_slot(address: &Address, settings: &Settings, handler: &mut dyn Handler) {
     let mut api = RuntimeApi::new(address);
     let outcome = run_loop(&mut api, settings, handler);
@@ -138,8 +139,8 @@ fn run_loop(
     loop {
         let context = api.next(&mut |part| handler.receive(part))?;
         let responder = Responder::new(api, &context);
-        let answered = handler.handle(&context, responder);
-        answered.0?;
+        let Answered(outcome) = handler.handle(&context, responder);
+        outcome?;
         if let Err(failure) = handler.recover() {
             failure.log(Level::Fatal, None);
             return Ok(());

@@ -64,7 +64,7 @@ resource "aws_iam_role" "this" {
   permissions_boundary = var.permissions_boundary_arn
   tags                 = var.tags
 
-  # Lambda and nobody else.
+  # Lambda alone.
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{

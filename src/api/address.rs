@@ -115,11 +115,11 @@ fn host_of(text: &str) -> Option<&str> {
     Some(host).filter(|host| !host.is_empty())
 }
 
-/// Returns the addresses of a host: the one that its text is, else those in /etc/hosts, and for
-/// `localhost` the loopback in any case (RFC 6761 §6.3).
+/// Returns the addresses of a host. If `host` is an IP address, that is the only one. Else they are
+/// those in /etc/hosts, and for `localhost` the loopback, too (RFC 6761 §6.3).
 ///
-/// No name server is asked. Lambda and its emulators set numbers, and so the only thing on the
-/// network that this program ever talks to is the Runtime API.
+/// No name server is asked: Lambda and its emulators set IP addresses. So the Runtime API is the
+/// only thing on the network that this program ever talks to.
 fn look_up(host: &str, open_hosts: OpenHosts) -> Vec<IpAddr> {
     if let Ok(ip) = host.parse() {
         return vec![ip];

@@ -18,8 +18,8 @@ use crate::stream::TcpStream;
 /// Connections that may be tried for one request.
 const RECONNECT_LIMIT: usize = 3;
 
-/// A connection that was used this recently is used again without a look at it: handlers in this
-/// process answer within that time, and a look costs three system calls.
+/// A connection that was used this recently is used again unchecked: handlers in this process
+/// answer within that time, and a check costs three system calls.
 const TRUSTED_IDLE: Duration = Duration::from_micros(100);
 
 /// Most bytes received at once. A long body passes through this much memory.
@@ -96,12 +96,13 @@ impl Connection {
 
     /// Sends a request and receives the final reply's header block.
     ///
-    /// A request that may be repeated is repeated while nothing of its reply came. Any other is
-    /// sent again only if none of its bytes was written. After an error the connection is closed.
+    /// A request that may be repeated is sent again as long as nothing of its reply came. Any other
+    /// request is sent again only if none of its bytes was written. After an error the connection
+    /// is closed.
     ///
     /// # Errors
-    /// No connection gave a reply, or the reply is malformed.
-    pub(crate) fn request(
+    /// No connection brought a reply, or the reply is malformed.
+    pub(crate) fn exchange(
         &mut self,
         head: &[u8],
         body: &[u8],
@@ -160,7 +161,7 @@ impl Connection {
     /// together.
     ///
     /// # Errors
-    /// What the peer does not take until `limit` fails with `TimedOut` or `WouldBlock`.
+    /// `TimedOut` or `WouldBlock` if the peer has not taken all parts at `limit`.
     pub(crate) fn write(&mut self, parts: [&[u8]; 3], limit: Option<SystemTime>) -> io::Result<()> {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         let stream = stream.get_mut();
@@ -202,12 +203,12 @@ impl Connection {
     /// and the connection is closed.
     ///
     /// # Errors
-    /// That of the write if no reply explains it; else the reply is cut or malformed.
+    /// The error of the write if no reply explains it; else the reply is cut or malformed.
     pub(crate) fn reply_after(&mut self, sent: Result<(), ApiError>) -> Result<(), ApiError> {
         let Err(error) = sent else {
             return self.receive_head();
         };
-        // A peer that takes no more bytes has no reply before it has the rest.
+        // The write timed out: the peer is not reading, so it will not reply.
         let reply = match error.is_timeout() {
             true => Err(ApiError::Cut),
             false => self.receive_head(),
@@ -231,7 +232,7 @@ impl Connection {
     /// # Errors
     /// As for [`Connection::receive_head`].
     pub(crate) fn receive_head_part(&mut self) -> Result<bool, ApiError> {
-        // Put back when all is well: an error closes it.
+        // Put back at the end. After an error it is not, which closes the connection.
         let mut stream = self.stream.take().ok_or(ApiError::Cut)?;
         let bytes = received(&mut stream).inspect_err(|_| self.note_end())?;
         let used = self.head.push(bytes)?;
@@ -253,7 +254,7 @@ impl Connection {
                 false => Ok(false),
             };
         }
-        // Where a reply contradicts itself about its body, its status is not to be trusted.
+        // If a reply contradicts itself about its body, its status cannot be trusted either.
         let framing = Framing::of(&self.head);
         self.framing = framing.inspect_err(|_| self.close())?;
         self.replies = self.replies.saturating_add(1);
@@ -305,7 +306,7 @@ impl Connection {
             }
             stream.consume(used);
         }
-        // Bytes after the reply were not asked for, and answer nothing.
+        // If bytes follow the reply, they were not asked for: the connection is not used again.
         if stream.buffer().is_empty() && !self.head.closes_connection() {
             self.stream = Some(stream);
         }
@@ -337,14 +338,14 @@ impl Connection {
     /// Returns whether there are bytes to receive, or the end of the stream.
     pub(crate) fn is_readable(&self) -> bool {
         match &self.stream {
-            Some(stream) => !stream.buffer().is_empty() || !is_quiet(stream.get_ref()),
+            Some(stream) => self.has_received() || !is_quiet(stream.get_ref()),
             None => false,
         }
     }
 }
 
-/// 101 ends HTTP on a connection (RFC 9110 §15.2.2), so no reply follows it: it is taken as a
-/// final one, with a status that is not documented.
+/// 101 ends HTTP on a connection (RFC 9110 §15.2.2), so no reply follows it. It counts as a final
+/// reply, with a status that is not documented.
 fn is_interim(status: u16) -> bool {
     matches!(status, 100 | 102..=199)
 }

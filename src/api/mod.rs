@@ -30,7 +30,7 @@ pub const PAYLOAD_LIMIT: usize = 6_291_556;
 /// Most bytes of a reply's body that is read only to keep the connection.
 const REPLY_BODY_LIMIT: u64 = 65_536;
 
-/// How long to wait after a 204, with which cargo lambda says that there is no event yet.
+/// How long to wait after a 204: cargo lambda means by it that there is no event yet.
 const NO_EVENT_PAUSE: Duration = Duration::from_millis(50);
 
 const JSON: &str = "application/json";
@@ -61,7 +61,7 @@ impl RuntimeApi {
     }
 
     /// Asks for the next event and waits for it without limit: the sandbox may be frozen for hours
-    /// in between. Parts of the event go to `sink` as they come; they are an event only if this
+    /// meanwhile. Passes the event's parts to `sink` as they come. They are an event only if this
     /// returns `Ok`.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl RuntimeApi {
         while self.get(Endpoint::Next)? == 204 {
             self.connection.receive_body(0, &mut |_| {})?;
             std::thread::sleep(NO_EVENT_PAUSE);
-            // Bytes that follow a 204 unasked would be taken for the start of the next reply.
+            // Bytes after a 204 were not asked for, and would pass for the start of the next reply.
             self.connection.close_if_stale();
         }
         let context = Context::from_head(&self.connection.head)?;
@@ -126,9 +126,8 @@ impl RuntimeApi {
     }
 
     /// Registers an internal extension, without which Lambda sends no SIGTERM (AWS, Extensions
-    /// API). Then asks for the extension's next event. There will be none, since the extension
-    /// subscribes to none, so the reply is never read. The connection must live as long as the
-    /// process.
+    /// API). Then asks for the extension's next event. The extension subscribes to no events, so
+    /// no reply comes, and none is read. The connection must live as long as the process.
     ///
     /// # Errors
     /// The Extensions API refuses, or cannot be reached.
@@ -195,7 +194,7 @@ impl RuntimeApi {
     pub(crate) fn receive_early_reply(&mut self) -> Result<bool, ApiError> {
         let is_complete = self.connection.receive_head_part()?;
         if is_complete {
-            // The request that is half sent on the connection has no end.
+            // The request on this connection is sent in part only, so the connection is unusable.
             self.check_status()
                 .inspect_err(|_| self.connection.close())?;
         }
@@ -213,8 +212,8 @@ impl RuntimeApi {
         sent.inspect_err(|_| self.connection.close())
     }
 
-    /// Ends a streamed response, with the failure in its trailers if there is one. `has_reply`: the
-    /// reply was received early.
+    /// Ends a streamed response, with the failure in its trailers if there is one. `has_reply` says
+    /// that the reply was received early.
     ///
     /// # Errors
     /// The Runtime API cannot go on.
@@ -244,7 +243,7 @@ impl RuntimeApi {
         self.conclude(reply, Some(context))
     }
 
-    /// Starts a request. An answer's path holds the request id of its event.
+    /// Starts a request. The path of an answer holds the request id of its event.
     fn start(&mut self, endpoint: Endpoint, context: Option<&Context>) {
         self.endpoint = endpoint;
         let id = context.map(Context::path_segment).unwrap_or_default();
@@ -271,7 +270,7 @@ impl RuntimeApi {
     fn get(&mut self, endpoint: Endpoint) -> Result<u16, ApiError> {
         self.start(endpoint, None);
         let head = self.request.finish();
-        self.connection.request(head, b"", Repeat::Allowed)?;
+        self.connection.exchange(head, b"", Repeat::Allowed)?;
         self.check_status()?;
         Ok(self.connection.head.status)
     }
@@ -285,7 +284,7 @@ impl RuntimeApi {
         self.request
             .header(endpoint::CONTENT_LENGTH, length.as_bytes());
         let head = self.request.finish();
-        self.connection.request(head, body, Repeat::Forbidden)
+        self.connection.exchange(head, body, Repeat::Forbidden)
     }
 
     fn report(

@@ -26,7 +26,7 @@ use sys::OneThread;
 
 const HELP: &str = include_str!("help.txt");
 
-/// What build.rs found out of the source tree and the compiler.
+/// What build.rs found out about the source tree and the compiler.
 const VERSION: &str = concat!("bootstrap ", env!("ZEROSTRAP_VERSION"), "\n");
 
 /// The program, with its first argument: a flag, or the handler.
@@ -57,7 +57,7 @@ fn serve(argument: Option<&OsStr>, thread: &OneThread) -> u8 {
     if !internal::register_extension(&address, &settings) {
         return status::FAILURE;
     }
-    // PID 1 of a container has orphans to reap, which a process that waits for events cannot.
+    // PID 1 of a container must reap orphans. A process that waits for events cannot.
     let is_supervised = settings.concurrency > 1 || std::process::id() == 1;
     if is_supervised && let Err(error) = supervisor::fork_slots(settings.concurrency, thread) {
         let message = format!("cannot fork a process for a slot: {error}");
@@ -96,7 +96,7 @@ fn start_only() -> Result<(), Failure> {
     handler::start(&handler_settings, &settings).map(drop)
 }
 
-/// Says what options there are.
+/// Logs that the option is unknown.
 fn refuse(option: &[u8]) -> u8 {
     let option = String::from_utf8_lossy(option);
     let message = format!("unknown option '{option}'; see bootstrap --help");

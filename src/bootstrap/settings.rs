@@ -91,7 +91,7 @@ pub(crate) fn from_environment(
     Ok((settings, handler_settings))
 }
 
-/// A blank `_HANDLER` is one that an image's configuration left so.
+/// Returns the handler's name. An image's configuration may leave `_HANDLER` blank.
 fn handler(argument: Option<&OsStr>) -> Option<OsString> {
     let is_blank = |text: &OsString| text.as_encoded_bytes().trim_ascii().is_empty();
     value("_HANDLER")
@@ -108,7 +108,7 @@ fn enter_task_root() -> Result<PathBuf, Failure> {
         let message = format!("LAMBDA_TASK_ROOT {root}: {error}; set it to a folder");
         return Err(internal::failure(ErrorType::NoSuchHandler, message));
     }
-    // A relative path was of the folder that has just been left.
+    // From this folder a relative path would lead elsewhere.
     match root.is_relative() {
         true => Ok(PathBuf::from(".")),
         false => Ok(root),

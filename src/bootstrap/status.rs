@@ -14,7 +14,7 @@ pub(crate) const FAILURE: u8 = 1;
 /// The arguments are not understood.
 pub(crate) const USAGE: u8 = 2;
 
-/// A slot says by it that the function cannot be initialised, which has been reported.
+/// A slot exits with this after it reported that the function cannot be initialised.
 pub(crate) const INIT_FAILED: u8 = 3;
 
 /// A shell adds this to the number of the signal that ended a command (POSIX, Shell Command

@@ -13,8 +13,8 @@ use zerostrap::internal::log::{self, Level};
 use crate::status;
 use crate::sys::{self, ForkResult, OneThread, Pid, SignalSet};
 
-/// Forks a process for each slot and returns in each of them. The process that called it never
-/// returns: it ends when a slot does of its own accord, which takes the others along.
+/// Forks a process for each slot and returns in each of them. The calling process never returns: it
+/// ends when a slot exits by itself, and then the other slots end, too.
 ///
 /// # Errors
 /// fork(2) failed.
@@ -27,23 +27,23 @@ pub(crate) fn fork_slots(slots: usize, thread: &OneThread) -> io::Result<()> {
             ForkResult::Child => return Ok(()),
         }
     }
-    let mut ended_by = None;
+    let mut shutdown_signal = None;
     loop {
         let signal = sys::wait_for_signal(SignalSet::SUPERVISION);
         if signal != sys::SIGCHLD {
-            ended_by = Some(signal);
+            shutdown_signal = Some(signal);
             for slot in &alive {
                 sys::signal(*slot, signal);
             }
         }
-        // One signal may stand for several ends.
+        // One SIGCHLD may report several children.
         while let Some((pid, status)) = sys::reap_any() {
             let Some(index) = alive.iter().position(|slot| *slot == pid) else {
                 continue;
             };
             alive.swap_remove(index);
-            if let Some(signal) = ended_by {
-                // Each slot ends its handler first: the last one is waited for.
+            if let Some(signal) = shutdown_signal {
+                // Each slot ends its handler before itself, so wait for the last slot.
                 if alive.is_empty() {
                     sys::exit(i32::from(status::of_shutdown(signal)));
                 }
@@ -59,8 +59,8 @@ pub(crate) fn fork_slots(slots: usize, thread: &OneThread) -> io::Result<()> {
     }
 }
 
-/// Ends this process as the slot ended, unless a signal killed the slot. The kernel sends SIGTERM
-/// to the slots that are left, and as PID 1 this process takes its whole container along.
+/// Ends this process with the slot's exit status, unless a signal killed the slot. The kernel then
+/// sends SIGTERM to the slots that are left. If this process is PID 1, its container ends, too.
 fn exit_unless_killed(slot: Pid, status: ExitStatus) {
     let Some(code) = status.code() else {
         return;

@@ -197,13 +197,13 @@ fn close_from(first: c_ulong) {
     unsafe { libc::syscall(SYS_CLOSE_RANGE, first, c_uint::MAX as c_ulong, 0 as c_ulong) };
 }
 
-/// Returns standard output, to be written to without std's buffer around it.
+/// Returns standard output without std's buffer around it.
 pub(crate) fn standard_output() -> std::mem::ManuallyDrop<File> {
     // SAFETY: main made sure that descriptor 1 is open, and it is never closed.
     std::mem::ManuallyDrop::new(unsafe { File::from_raw_fd(1) })
 }
 
-/// Ends this process at once. std's own way brings 2 KB of code with it for streams that are not
+/// Ends this process at once. `std::process::exit` would add 2 KB of code for streams that are not
 /// used.
 pub(crate) fn exit(status: i32) -> ! {
     libc::_exit(status)
@@ -211,8 +211,8 @@ pub(crate) fn exit(status: i32) -> ! {
 
 // --- Descriptors ---------------------------------------------------------------------------------
 
-/// Opens a file for reading. std's own way brings 7 KB of code with it for the cases in which its
-/// other options do not fit together; musl's open() sets close-on-exec twice.
+/// Opens a file for reading. `File::open` would add 7 KB of code that checks combinations of other
+/// options. musl's open() would set close-on-exec twice.
 pub(crate) fn open(path: &CStr) -> io::Result<File> {
     // SAFETY: the pointer is of a string that ends in NUL and outlives the call.
     let descriptor = unsafe { libc::openat(AT_FDCWD, path.as_ptr(), OPEN_FLAGS) };
@@ -233,7 +233,7 @@ pub(crate) fn duplicate(source: &impl AsFd) -> io::Result<OwnedFd> {
     owned_fd(unsafe { libc::fcntl(source, F_DUPFD_CLOEXEC, 0 as c_int) })
 }
 
-/// Makes `target` another name of `source`, and keeps its number.
+/// Makes the descriptor `target`, whose number stays, refer to what `source` refers to.
 pub(crate) fn replace(target: &OwnedFd, source: &impl AsFd) -> io::Result<()> {
     let source = source.as_fd().as_raw_fd();
     // SAFETY: `target` is ours, and stays open under its number.
@@ -245,21 +245,22 @@ pub(crate) fn replace(target: &OwnedFd, source: &impl AsFd) -> io::Result<()> {
 
 fn owned_fd(descriptor: RawFd) -> io::Result<OwnedFd> {
     match descriptor {
-        // SAFETY: the kernel just made this descriptor, and nothing else knows it.
+        // SAFETY: the kernel just made this descriptor, and nothing else has its number.
         0.. => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
-/// Creates a pipe for what handlers write. To read it never waits, whatever poll(2) said. On Linux
-/// 5.10 and 6.1 a write that fails at its first byte leaves an empty part in the pipe, as that of a
-/// process killed where memory ends. The part counts as readable, and a read skips it and waits.
+/// Creates a pipe for what handlers write. A read from it never blocks, even if poll(2) reported it
+/// as readable: on Linux 5.10 and 6.1 a write that fails at its first byte, as when memory ends and
+/// the writer is killed, leaves an empty buffer in the pipe. That counts as readable, but a
+/// blocking read skips it and waits.
 ///
 /// # Errors
 /// There can be no more descriptors.
 pub(crate) fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
     let (reader, writer) = io::pipe()?;
-    // The two ends have a flag each: handlers' writes go on to wait.
+    // Each end has its own flags: handlers' writes still block.
     // SAFETY: the command takes a number.
     match unsafe { libc::fcntl(reader.as_raw_fd(), F_SETFL, O_NONBLOCK) } {
         0.. => Ok((reader, writer)),
@@ -310,7 +311,8 @@ pub(crate) fn poll<const N: usize>(
     Ok(fds.map(|fd| fd.found != 0))
 }
 
-/// Rounds the time up to whole milliseconds: rounded down, the last wait would be a busy loop.
+/// Calls poll(2). Rounds the time up to whole milliseconds: rounded down, the last wait would be a
+/// busy loop.
 fn poll_raw(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<()> {
     let timeout = match timeout {
         Some(timeout) => {
@@ -365,15 +367,15 @@ pub(crate) fn wait_for_signal(signals: SignalSet) -> i32 {
     signal
 }
 
-/// Sends a signal to a process. A process that is gone already is no error.
+/// Sends a signal to a process. A process that does not exist any more is not an error.
 pub(crate) fn signal(pid: Pid, signal: i32) {
     libc::kill(pid.0, signal);
 }
 
-/// Sends a signal to a process group, by its leader; 0 only looks for it. Returns whether it
-/// exists.
+/// Sends a signal to the process group of a leader; signal 0 sends nothing. Returns whether the
+/// group exists.
 pub(crate) fn signal_group(leader: Pid, signal: i32) -> bool {
-    // Groups 0 and 1 would be "our own" and "everyone".
+    // To kill(2), 0 means the caller's own group, and -1 every process.
     leader.0 > 1 && libc::kill(leader.0.saturating_neg(), signal) == 0
 }
 
@@ -388,9 +390,9 @@ struct SpawnRequest {
 }
 
 /// Runs `arguments[0]` with these arguments and this environment, as leader of a process group of
-/// its own, with these descriptors as 0, 1 and 2 and, since all others are close-on-exec, no other.
-/// A descriptor that is already in its place is passed on unchanged. No ordinary signal is blocked
-/// or ignored. The group is this slot's handler, which does not outlive this process.
+/// its own. The descriptors become its 0, 1 and 2; all others are close-on-exec. A descriptor that
+/// is already in its place is passed on unchanged. No ordinary signal is blocked or ignored. The
+/// group is this slot's handler, which does not outlive this process.
 ///
 /// Returns the child, and a descriptor that becomes readable when it ends.
 ///
@@ -401,7 +403,7 @@ pub(crate) fn spawn(
     environment: &[CString],
     descriptors: [BorrowedFd<'_>; 3],
 ) -> io::Result<(Pid, OwnedFd)> {
-    let group = handler_group()?;
+    let group = guarded_group()?;
     let arguments = null_terminated(arguments.iter().copied());
     let environment = null_terminated(environment.iter().map(CString::as_c_str));
     let mut request = SpawnRequest {
@@ -456,7 +458,8 @@ extern "C" fn become_program(argument: *mut c_void) -> c_int {
     }
     block_signals(SignalSet::EMPTY);
     for (from, to) in request.descriptors.into_iter().zip(0..) {
-        // SAFETY: descriptors 0 to 2 of the child are nobody's but its program's.
+        // SAFETY: the child has a descriptor table of its own, and nothing in it uses 0 to 2 but
+        // the program that it becomes.
         if from != to && unsafe { libc::dup2(from, to) } != to {
             request.error = Some(io::Error::last_os_error());
             return 127;
@@ -476,20 +479,20 @@ fn null_terminated<'a>(strings: impl Iterator<Item = &'a CStr>) -> Vec<*const c_
         .collect()
 }
 
-/// Reaps the ended handler. From now on its id, and its group's, may be another's.
+/// Reaps the ended handler. From now on another process may get its id.
 pub(crate) fn reap(pid: Pid) -> io::Result<ExitStatus> {
-    if let Some(group) = shared_group() {
+    if let Some(group) = handler_group() {
         group.store(0, Ordering::SeqCst);
     }
-    wait_for(pid.0, 0).map(|(_, status)| status)
+    waitpid(pid.0, 0).map(|(_, status)| status)
 }
 
-/// Reaps any child that has ended. Returns `None` if there is none yet.
+/// Reaps one child that has ended. Returns `None` if no child has.
 pub(crate) fn reap_any() -> Option<(Pid, ExitStatus)> {
-    wait_for(-1, WNOHANG).ok().filter(|(pid, _)| pid.0 > 0)
+    waitpid(-1, WNOHANG).ok().filter(|(pid, _)| pid.0 > 0)
 }
 
-fn wait_for(pid: i32, options: c_int) -> io::Result<(Pid, ExitStatus)> {
+fn waitpid(pid: i32, options: c_int) -> io::Result<(Pid, ExitStatus)> {
     let mut status = 0;
     // SAFETY: the pointer is of a live integer.
     match unsafe { libc::waitpid(pid, &raw mut status, options) } {
@@ -530,20 +533,20 @@ pub(crate) fn fork_slot(_: &OneThread) -> io::Result<ForkResult> {
 
 // --- The end of the handler ----------------------------------------------------------------------
 
-/// Where the process group of this slot's handler is noted, 0 for none: in memory that the guard
-/// shares. Null before the first handler.
+/// The address where the process group of this slot's handler is noted, in memory that the guard
+/// shares. The group is 0 while no handler runs; the address is null before the first handler.
 static HANDLER_GROUP: AtomicPtr<c_int> = AtomicPtr::new(std::ptr::null_mut());
 
-/// Where the handler's standard error can be read, -1 for nowhere.
+/// The descriptor from which the handler's standard error is read, or -1.
 static HANDLER_STDERR: AtomicI32 = AtomicI32::new(-1);
 
-/// Where a line wakes the warm shell's subshell, -1 for nowhere.
+/// The descriptor of the pipe that wakes the warm shell's subshell, or -1.
 static WAKER: AtomicI32 = AtomicI32::new(-1);
 
-/// What wakes a subshell at a shutdown: no event, so that it ends.
+/// The line that wakes a subshell at a shutdown. It is not that of an event, so the subshell ends.
 const SHUTDOWN_LINE: &[u8] = b"end\n";
 
-/// How long a handler has after SIGTERM. Lambda kills the runtime 500 ms after its own SIGTERM
+/// How long a handler has to end after SIGTERM. Lambda kills the runtime 500 ms after its SIGTERM
 /// (AWS, execution environment, "Shutdown phase").
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(400);
 const SHUTDOWN_STEP: Duration = Duration::from_millis(10);
@@ -551,12 +554,12 @@ const SHUTDOWN_STEP: Duration = Duration::from_millis(10);
 /// Most reads at a step: a full pipe, 4 KiB at once.
 const SHUTDOWN_READS: usize = 256;
 
-/// Names the pipe that a shutdown copies to the log while the handler ends.
+/// Sets the pipe that a shutdown copies to the log while the handler ends.
 pub(crate) fn log_at_shutdown(pipe: &impl AsFd) {
     HANDLER_STDERR.store(pipe.as_fd().as_raw_fd(), Ordering::SeqCst);
 }
 
-/// Names the pipe that wakes a waiting subshell at a shutdown.
+/// Sets the pipe that wakes a waiting subshell at a shutdown.
 pub(crate) fn wake_at_shutdown(waker: &impl AsFd) {
     WAKER.store(waker.as_fd().as_raw_fd(), Ordering::SeqCst);
 }
@@ -566,7 +569,7 @@ pub(crate) fn forget_waker() {
     WAKER.store(-1, Ordering::SeqCst);
 }
 
-fn shared_group() -> Option<&'static AtomicI32> {
+fn handler_group() -> Option<&'static AtomicI32> {
     let address = HANDLER_GROUP.load(Ordering::SeqCst);
     if address.is_null() {
         return None;
@@ -576,9 +579,10 @@ fn shared_group() -> Option<&'static AtomicI32> {
     Some(unsafe { AtomicI32::from_ptr(address) })
 }
 
-/// Returns where the handler's group is noted. At the first call starts the guard.
-fn handler_group() -> io::Result<&'static AtomicI32> {
-    if let Some(group) = shared_group() {
+/// Returns where the handler's group is noted. The first call makes that place and starts the
+/// guard.
+fn guarded_group() -> io::Result<&'static AtomicI32> {
+    if let Some(group) = handler_group() {
         return Ok(group);
     }
     // SAFETY: the kernel chooses the address, and the memory is nothing else's.
@@ -597,7 +601,7 @@ fn handler_group() -> io::Result<&'static AtomicI32> {
     }
     HANDLER_GROUP.store(page.cast(), Ordering::SeqCst);
     start_guard()?;
-    shared_group().ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+    handler_group().ok_or_else(|| io::ErrorKind::OutOfMemory.into())
 }
 
 /// Starts a process that waits for the end of this one, and then kills the handler's group: a
@@ -612,8 +616,8 @@ fn start_guard() -> io::Result<()> {
     }
 }
 
-/// In the guard. It holds no descriptor but its parent's pidfd, and is in a group of its own, so
-/// that a signal to the parent's group leaves it.
+/// Runs in the guard process. It has only one descriptor, its parent's pidfd, and is in a group of
+/// its own, so that a signal to the parent's group does not reach it.
 fn guard(parent: u32) -> ! {
     block_signals(SignalSet::ALL);
     libc::setpgid(0, 0);
@@ -625,12 +629,12 @@ fn guard(parent: u32) -> ! {
         wanted: POLLIN,
         found: 0,
     }];
-    // Without a pidfd its end is looked for, step by step.
+    // Without a pidfd, look for the parent's end at each step.
     while libc::getppid().unsigned_abs() == parent {
         let limit = (pidfd < 0).then_some(SHUTDOWN_STEP);
         let _ = poll_raw(&mut fds, limit);
     }
-    // A child that was just being made may be in its group a moment later.
+    // A child that was just being made may join its group a moment later.
     for _ in 0..3 {
         kill_handler();
         let _ = poll_raw(&mut [], Some(SHUTDOWN_STEP));
@@ -639,7 +643,7 @@ fn guard(parent: u32) -> ! {
 }
 
 fn kill_handler() {
-    if let Some(group) = shared_group() {
+    if let Some(group) = handler_group() {
         signal_group(Pid(group.load(Ordering::SeqCst)), SIGKILL);
     }
 }
@@ -647,7 +651,7 @@ fn kill_handler() {
 /// Ends the handler and then this process. Runs in a signal handler: only system calls that
 /// signal-safety(7) lists, no memory is taken.
 extern "C" fn shut_down(signal: i32) {
-    let group = match shared_group() {
+    let group = match handler_group() {
         Some(group) => Pid(group.load(Ordering::SeqCst)),
         None => Pid(0),
     };
@@ -665,8 +669,8 @@ extern "C" fn shut_down(signal: i32) {
     let started = Instant::now();
     while started.elapsed() < SHUTDOWN_GRACE && signal_group(group, 0) {
         copy_handler_stderr(SHUTDOWN_STEP);
-        // An ended leader is reaped, since as a zombie it would count.
-        let _ = wait_for(group.0.saturating_neg(), WNOHANG);
+        // Reap an ended leader: a zombie would count as a member of the group.
+        let _ = waitpid(group.0.saturating_neg(), WNOHANG);
     }
     signal_group(group, SIGKILL);
     copy_handler_stderr(Duration::ZERO);

@@ -11,7 +11,7 @@ const SHOWN_LIMIT: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// The first line is no status line of HTTP/1.0 or 1.1.
+    /// The first line is not a status line of HTTP/1.0 or 1.1.
     NotHttp,
     /// A line ends in something else than CR LF, or holds a bare CR.
     LineEnd,
@@ -101,8 +101,8 @@ impl fmt::Display for Error {
                 write!(f, "Content-Length is '{length}', which is not a number")
             }
             Error::NoLength => f.write_str(
-                "the reply has no Content-Length, so that its end could not be told from a cut; \
-                 have the server send one",
+                "the reply has no Content-Length, so a cut would look like its end; have the server \
+                 send one",
             ),
             Error::MalformedChunkSize => f.write_str("a chunk-size line is malformed"),
             Error::ChunkSizeTooLong => {

@@ -1,9 +1,9 @@
 //! Status line and headers of a reply (RFC 9112 §4 and §5).
 //!
-//! In: the bytes of a reply in pieces of any size. Out: a [`Head`] that looks headers up in them. A
-//! line is judged as soon as it is complete, so that a peer that does not speak HTTP is found out
-//! at its first line, not at a limit or never. It must never choose between two headers of which
-//! one is allowed.
+//! In: the bytes of a reply in pieces of any size. Out: a [`Head`] that looks headers up in them.
+//! Each line is checked as soon as it is complete, so that a peer that does not speak HTTP fails at
+//! its first line, not at a limit or never. If a header may appear once and appears twice, it must
+//! never choose one of the two.
 
 use std::ops::Range;
 
@@ -14,8 +14,8 @@ use crate::number;
 /// How every reply starts.
 const START: &[u8] = b"HTTP/1.";
 
-/// Memory of a header block that is kept for the next one, in bytes. A longer block is rare, and
-/// its memory is given back.
+/// Bytes of a header block's memory that are kept for the next one. A longer block is rare, and its
+/// memory is freed.
 const RETAINED_BYTES: usize = 4_096;
 
 /// A header block, as far as it came.
@@ -78,7 +78,7 @@ impl Head {
             if !piece.ends_with(b"\n") {
                 break;
             }
-            self.end_line()?;
+            self.read_line()?;
             self.line_start = self.text.len();
             if self.is_complete() {
                 break;
@@ -87,12 +87,12 @@ impl Head {
         Ok(used)
     }
 
-    /// Judges the line that was just completed.
-    fn end_line(&mut self) -> Result<(), Error> {
+    /// Reads the line that was just completed.
+    fn read_line(&mut self) -> Result<(), Error> {
         let line = self.text.get(self.line_start..).unwrap_or_default();
         let line = line.strip_suffix(b"\r\n").ok_or(Error::LineEnd)?;
         if self.line_start == 0 {
-            (self.status, self.is_http_1_0) = status_line(line)?;
+            (self.status, self.is_http_1_0) = status_line(line).ok_or(Error::NotHttp)?;
             return Ok(());
         }
         if line.is_empty() {
@@ -119,9 +119,9 @@ impl Head {
     }
 
     /// Returns the values of a header that may be repeated. `name` in any case.
-    fn all(&self, name: &[u8]) -> impl Iterator<Item = &[u8]> {
+    fn values_of(&self, name: &[u8]) -> impl Iterator<Item = &[u8]> {
         let is_named = move |header: &&Header| {
-            // Most names are of another length, which costs less to find out.
+            // The lengths first: they are cheaper to compare, and most of them differ.
             header.name.len() == name.len() && self.at(&header.name).eq_ignore_ascii_case(name)
         };
         self.headers
@@ -145,7 +145,7 @@ impl Head {
     /// on, so both are refused, even where they are equal (RFC 9110 §8.6 allows that).
     pub fn get(&self, name: impl AsRef<[u8]>) -> Result<Option<&[u8]>, Error> {
         let name = name.as_ref();
-        let mut values = self.all(name);
+        let mut values = self.values_of(name);
         match (values.next(), values.next()) {
             (Some(first), Some(second)) if is_framing(name) => Err(Error::DuplicateFraming {
                 name: shown(name),
@@ -164,7 +164,7 @@ impl Head {
             return true;
         }
         let is_close = |option: &[u8]| option.trim_ascii().eq_ignore_ascii_case(b"close");
-        self.all(b"Connection")
+        self.values_of(b"Connection")
             .any(|list| list.split(|&byte| byte == b',').any(is_close))
     }
 }
@@ -185,26 +185,39 @@ fn begins_like(text: &[u8], expected: &[u8]) -> bool {
 ///
 /// The leniency: RFC 9112 §4 wants the second space even before an empty reason, and here it may be
 /// missing. No framing depends on it.
-fn status_line(line: &[u8]) -> Result<(u16, bool), Error> {
-    let rest = line.strip_prefix(START).ok_or(Error::NotHttp)?;
-    let [minor @ (b'0' | b'1'), b' ', a, b, c, reason @ ..] = rest else {
-        return Err(Error::NotHttp);
+fn status_line(line: &[u8]) -> Option<(u16, bool)> {
+    let rest = line.strip_prefix(START)?;
+    let (is_http_1_0, rest) = match rest {
+        [b'0', b' ', rest @ ..] => (true, rest),
+        [b'1', b' ', rest @ ..] => (false, rest),
+        _ => return None,
     };
-    let status = number::decimal(&[*a, *b, *c]).ok_or(Error::NotHttp)?;
-    if !matches!(reason, [] | [b' ', ..]) || !is_text(reason) {
-        return Err(Error::NotHttp);
+    let (digits, reason) = rest.split_at_checked(3)?;
+    let status = number::decimal(digits)?;
+    let is_reason = matches!(reason, [] | [b' ', ..]);
+    if !is_reason || !is_text(reason) {
+        return None;
     }
-    Ok((status as u16, *minor == b'0'))
+    Some((status as u16, is_http_1_0))
 }
 
 /// Checks `token ":" OWS value OWS` (RFC 9112 §5), and returns the length of the name.
 fn name_length(line: &[u8]) -> Result<usize, Error> {
+    if let [b' ' | b'\t', ..] = line {
+        return Err(Error::FoldedHeader);
+    }
     let length = line.iter().take_while(|byte| is_token(byte)).count();
-    match line.get(length..).unwrap_or_default() {
-        [b':', value @ ..] if length > 0 && is_text(value) => Ok(length),
-        [b' ' | b'\t', ..] if length == 0 => Err(Error::FoldedHeader),
-        _ if line.contains(&b'\r') => Err(Error::LineEnd),
-        _ => Err(Error::MalformedHeader),
+    let rest = line.get(length..).unwrap_or_default();
+    if let Some(value) = rest.strip_prefix(b":")
+        && length > 0
+        && is_text(value)
+    {
+        return Ok(length);
+    }
+    // A bare CR is the more exact reason.
+    match line.contains(&b'\r') {
+        true => Err(Error::LineEnd),
+        false => Err(Error::MalformedHeader),
     }
 }
 
@@ -220,7 +233,7 @@ fn is_token(byte: &u8) -> bool {
 /// numbers and tokens hold no NUL.
 fn is_text(value: &[u8]) -> bool {
     let is_allowed = |byte: &u8| matches!(byte, b'\t' | b'\0' | b' '..=b'~' | 0x80..);
-    // Without an early end, so that many bytes are looked at at once.
+    // No early return, so that the compiler can vectorise the loop.
     value.iter().fold(true, |all, byte| all & is_allowed(byte))
 }
 

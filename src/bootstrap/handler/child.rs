@@ -1,7 +1,7 @@
 //! A handler's process: how it is signalled, and how it is reaped.
 //!
-//! It is watched by a pidfd and reaped last: until then its id, and its group's, can be no other
-//! process's.
+//! It is watched by a pidfd and reaped last: until it is reaped, no other process can get its id or
+//! its group's.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -57,8 +57,10 @@ impl Child {
     /// # Errors
     /// The process hangs in the kernel, or was reaped before.
     pub(crate) fn reap(&mut self) -> io::Result<ExitStatus> {
-        let [has_ended] = sys::poll([Some(self.pidfd())], Some(KILL_TIMEOUT))?;
-        match self.pid.take() {
+        let pidfd = Some(self.pidfd());
+        let [has_ended] = sys::poll([pidfd], Some(KILL_TIMEOUT))?;
+        let pid = self.pid.take();
+        match pid {
             Some(pid) if has_ended => sys::reap(pid),
             _ => Err(io::ErrorKind::TimedOut.into()),
         }
@@ -79,7 +81,7 @@ impl Child {
     }
 }
 
-/// A child that is given up is killed.
+/// A child that is dropped is killed.
 impl Drop for Child {
     fn drop(&mut self) {
         if !self.is_reaped() {

@@ -11,7 +11,7 @@ use zerostrap::internal::{self, EVENT_VARIABLES};
 /// (`MAX_ARG_STRLEN` of execve(2)).
 const VARIABLE_LIMIT: usize = 131_072;
 
-/// A descriptor that only a runtime client of AWS's own can use.
+/// Names a descriptor that only AWS's own runtime clients can use.
 const TELEMETRY_DESCRIPTOR: &str = "_LAMBDA_TELEMETRY_LOG_FD";
 
 /// Returns the environment that every event's handler has: this process's own, without what only an

@@ -27,13 +27,8 @@ enum State {
 impl EventFile {
     /// Appends a part. A failure is kept until [`EventFile::take`].
     pub(crate) fn receive(&mut self, part: &[u8]) {
-        let file = match std::mem::take(&mut self.state) {
-            State::Empty => sys::memory_file(),
-            State::Open(file) => Ok(file),
-            State::Failed(error) => Err(error),
-        };
-        // Written at a place, so that the file's own offset stays at the start, where the handler
-        // reads.
+        let file = std::mem::take(&mut self.state).into_file();
+        // pwrite(2) leaves the file's own offset at the start, where the handler begins to read.
         let written = file.and_then(|file| {
             file.write_all_at(part, self.length)?;
             Ok(file)
@@ -48,10 +43,16 @@ impl EventFile {
     /// Returns the whole event, and is empty again.
     ///
     /// # Errors
-    /// The event could not be kept: there is no memory.
+    /// The event could not be kept: no memory is left.
     pub(crate) fn take(&mut self) -> io::Result<File> {
         self.length = 0;
-        match std::mem::take(&mut self.state) {
+        std::mem::take(&mut self.state).into_file()
+    }
+}
+
+impl State {
+    fn into_file(self) -> io::Result<File> {
+        match self {
             State::Empty => sys::memory_file(),
             State::Open(file) => Ok(file),
             State::Failed(error) => Err(error),

@@ -25,7 +25,7 @@ pub(crate) struct Executable<'a> {
     path: CString,
     event: EventFile,
     buffer: Buffer,
-    /// What all events share. It is made at the first event: at start-up it would be in the way.
+    /// What all events share. It is made at the first event, to keep it out of the start-up time.
     shared: Option<Shared>,
 }
 
@@ -56,21 +56,27 @@ impl Shared {
         })
     }
 
-    /// Starts the program for one event. Returns it and the pipe of its standard output.
-    fn spawn(
-        &mut self,
+    /// Starts the program for one event, and before the first event makes what all events share.
+    /// Returns that, the program, and the pipe of its standard output.
+    fn spawn<'s>(
+        shared: &'s mut Option<Shared>,
         path: &CString,
         event: &mut EventFile,
         context: &Context,
-    ) -> io::Result<(Child, PipeReader)> {
+    ) -> io::Result<(&'s mut Shared, Child, PipeReader)> {
+        let existing = match shared.take() {
+            Some(existing) => existing,
+            None => Shared::new()?,
+        };
+        let shared = shared.insert(existing);
         let stdin = event.take()?;
         let (pipe, stdout) = sys::pipe()?;
-        let base = self.environment.len();
-        self.environment.extend(environment::of_event(context));
-        let descriptors = [stdin.as_fd(), stdout.as_fd(), self.stderr.writer()];
-        let child = Child::spawn(&[path], &self.environment, descriptors);
-        self.environment.truncate(base);
-        Ok((child?, pipe))
+        let base = shared.environment.len();
+        shared.environment.extend(environment::of_event(context));
+        let descriptors = [stdin.as_fd(), stdout.as_fd(), shared.stderr.writer()];
+        let child = Child::spawn(&[path], &shared.environment, descriptors);
+        shared.environment.truncate(base);
+        Ok((shared, child?, pipe))
     }
 }
 
@@ -81,33 +87,26 @@ impl Handler for Executable<'_> {
 
     fn handle(&mut self, context: &Context, responder: Responder<'_>) -> Answered {
         let watchdog = Watchdog::new(self.settings, context);
-        let shared = match self.shared.take() {
-            Some(shared) => Ok(shared),
-            None => Shared::new(),
-        };
-        let started = shared.and_then(|mut shared| {
-            let spawned = shared.spawn(&self.path, &mut self.event, context);
-            Ok((self.shared.insert(shared), spawned?))
-        });
-        match started {
-            Ok((shared, (mut child, pipe))) => {
-                shared.stderr.start_event();
-                let execution = Execution {
-                    settings: self.settings,
-                    context,
-                    child: &mut child,
-                    stderr: &mut shared.stderr,
-                    stdout: Some(pipe),
-                    completion: Completion::Exit,
-                    watchdog,
-                };
-                execution.answer(responder, &mut self.buffer)
-            }
+        let spawned = Shared::spawn(&mut self.shared, &self.path, &mut self.event, context);
+        let (shared, mut child, stdout) = match spawned {
+            Ok(spawned) => spawned,
             Err(error) => {
                 let path = self.path.to_string_lossy();
                 let message = format!("{path} cannot be started: {error}");
-                responder.fail(&internal::failure(ErrorType::HandlerStartFailed, message))
+                let failure = internal::failure(ErrorType::HandlerStartFailed, message);
+                return responder.fail(&failure);
             }
-        }
+        };
+        shared.stderr.start_event();
+        let execution = Execution {
+            settings: self.settings,
+            context,
+            child: &mut child,
+            stderr: &mut shared.stderr,
+            stdout: Some(stdout),
+            completion: Completion::Exit,
+            watchdog,
+        };
+        execution.answer(responder, &mut self.buffer)
     }
 }

@@ -1,7 +1,7 @@
 //! One event in a handler's process: its output, its log, its end and its deadline, in one place.
 //!
-//! A single poll(2) waits for all of them, so there is no thread that a child could hold, and no
-//! wait for a handler without a way out.
+//! A single poll(2) waits for all of them. So no thread can be blocked by a child, and no wait for
+//! a handler is without a limit.
 
 use std::io::PipeReader;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -28,8 +28,8 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Returns `None` if the handler is not stopped: the margin is off, or the deadline unknown. A
-    /// deadline nearer than two margins leaves half of the time to the handler.
+    /// Returns `None` if the handler is not to be stopped: the margin is off, or the deadline
+    /// unknown. If the deadline is nearer than two margins, the handler has half of the time.
     pub(crate) fn new(settings: &HandlerSettings, context: &Context) -> Option<Watchdog> {
         let margin = settings.deadline_margin?;
         let margin = margin.min(half(context.remaining_time()?));
@@ -43,8 +43,8 @@ impl Watchdog {
         left.unwrap_or_default()
     }
 
-    /// Returns the failure of an event that was not done in time; `what` says what was not, and
-    /// what became of it.
+    /// Returns the failure of an event that took too long. `what` says what was not done, and what
+    /// became of it.
     pub(crate) fn failure(&self, what: &str) -> Failure {
         let ms = self.margin.as_millis();
         let message = format!(
@@ -63,28 +63,30 @@ pub(crate) enum Completion<'r> {
     Report(&'r mut dyn StatusSource),
 }
 
-/// The warm shell's side of an event.
+/// The warm shell's side of an event. It is a trait so that this file does not depend on the warm
+/// shell's, which depends on this one.
 pub(crate) trait StatusSource {
     /// Returns the pipe on which the status is reported.
     fn descriptor(&self) -> BorrowedFd<'_>;
 
-    /// Reads the status, which must be there.
+    /// Reads the status. The pipe must be readable.
     ///
     /// # Errors
-    /// What was read is no status of this event.
+    /// What was read is not a status of this event.
     fn read_status(&mut self) -> Result<u8, Abort>;
 
-    /// Gives up this process's end of the handler's standard output, which only a running event
-    /// needs.
+    /// Closes this process's copy of the write end of the handler's standard output. The pipe can
+    /// then end when the handler's own copies are closed.
     fn release_output(&mut self);
 
-    /// Returns where the function failed, a place a line, as far as the shell reported it.
+    /// Returns the places where the function failed, one per line, as far as the shell reported
+    /// them.
     fn failed_at(&mut self) -> Vec<u8>;
 }
 
 /// How a handler ended.
 enum End {
-    /// Its process ended so.
+    /// Its process ended with this status.
     Process(ExitStatus),
     /// The warm shell reported this status.
     Reported(u8),
@@ -113,16 +115,17 @@ impl Execution<'_> {
                 Sink::Streaming(responder.stream(content_type, limit))
             }
         };
-        let drops_newlines = matches!(self.completion, Completion::Report(_));
-        let mut output = Output::new(sink, buffer, drops_newlines);
+        let is_shell = matches!(self.completion, Completion::Report(_));
+        // A shell function's output loses its trailing newlines, as in `$(…)`.
+        let mut output = Output::new(sink, buffer, is_shell);
         let failure = match self.run(&mut output) {
-            Ok(End::Process(status)) if status.success() && !drops_newlines => None,
+            Ok(End::Process(status)) if status.success() && !is_shell => None,
             Ok(End::Reported(0)) => None,
             Ok(end) => Some(self.failure(end, &output)),
-            Err(abort) => Some(self.abort(abort)),
+            Err(abort) => Some(self.stop(abort)),
         };
-        // Before a line of ours, so that it starts at the left. In JSON form each line is an object
-        // of its own, and to make many of them could make the answer late.
+        // First, so that the failure's own line starts at the left. In JSON form every line is an
+        // object of its own anyway, and to make many objects now could make the answer late.
         if failure.is_some() && !log::is_json() {
             self.stderr.drain(Some(self.context));
         }
@@ -132,8 +135,8 @@ impl Execution<'_> {
         answered
     }
 
-    /// Returns how the handler ended. Its group is killed and its output received before it is
-    /// reaped, while its id is surely its own.
+    /// Returns how the handler ended. Kills its group and receives its output before it is reaped:
+    /// until then no other process can have its id.
     fn run(&mut self, output: &mut Output<'_>) -> Result<End, Abort> {
         let reported = self.wait(output)?;
         if reported.is_none() {
@@ -185,7 +188,7 @@ impl Execution<'_> {
         }
     }
 
-    /// Receives what is in the output now. Processes that still hold it are not waited for.
+    /// Receives what is in the output now. Does not wait for processes that still hold it open.
     fn drain(&mut self, output: &mut Output<'_>) -> Result<(), Abort> {
         let mut received: usize = 0;
         while received < sys::PIPE_LIMIT
@@ -196,7 +199,7 @@ impl Execution<'_> {
         Ok(())
     }
 
-    /// One read of the output. Returns `None` if nothing is there, now or any more.
+    /// Reads the output once. Returns `None` if it holds nothing now, or has ended before.
     fn receive(&mut self, output: &mut Output<'_>) -> Result<Option<usize>, Abort> {
         let Some(stdout) = &mut self.stdout else {
             return Ok(None);
@@ -208,8 +211,8 @@ impl Execution<'_> {
         Ok(length)
     }
 
-    /// Ends the handler, and returns why.
-    fn abort(&mut self, abort: Abort) -> Failure {
+    /// Stops the handler, and returns the event's failure.
+    fn stop(&mut self, abort: Abort) -> Failure {
         let failure = match (abort, self.watchdog) {
             (Abort::Failed(failure), _) => failure,
             (Abort::TimedOut, Some(watchdog)) => {
@@ -269,15 +272,15 @@ impl Execution<'_> {
         }
     }
 
-    /// Returns the failure of a handler that ended so. Its output may be its own error document,
-    /// unless it was killed while it wrote that.
+    /// Returns the failure of a handler that ended in this way. Its output may be its own error
+    /// document, unless it was killed while it wrote that.
     fn failure(&mut self, end: End, output: &Output<'_>) -> Failure {
         let (error_type, mut message) = describe(&end, &self.completion);
         let places = match (&end, &mut self.completion) {
             (End::Reported(_), Completion::Report(source)) => source.failed_at(),
             _ => Vec::new(),
         };
-        message.push_str(&in_words(&places));
+        message.push_str(&places_in_words(&places));
         let kept = output.kept();
         if error_type == ErrorType::ExitNonZero {
             let mut failure = internal::failure(error_type, message.as_str());
@@ -297,7 +300,7 @@ impl Execution<'_> {
     }
 }
 
-/// How a handler ended, as an error type and the beginning of a message.
+/// Returns how a handler ended, as an error type and the beginning of a message.
 fn describe(end: &End, completion: &Completion<'_>) -> (ErrorType, String) {
     match (end, completion) {
         (End::Reported(code), _) => match status::signal_of(*code) {
@@ -334,9 +337,9 @@ fn describe(end: &End, completion: &Completion<'_>) -> (ErrorType, String) {
     }
 }
 
-/// Places, innermost first, as a part of a sentence: " at function.sh:3 in helper, called at
-/// function.sh:8 in handler".
-fn in_words(places: &[u8]) -> String {
+/// Returns places, innermost first, as a part of a sentence: " at function.sh:3 in helper, called
+/// at function.sh:8 in handler".
+fn places_in_words(places: &[u8]) -> String {
     let mut words = String::new();
     for place in places.split(|&byte| byte == b'\n') {
         let place = String::from_utf8_lossy(place);

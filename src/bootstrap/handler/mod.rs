@@ -44,7 +44,8 @@ pub(crate) fn start<'a>(
             "handler '{shown}' is the bootstrap itself; name an executable or SCRIPT.FUNCTION"
         )));
     }
-    match program::check(&file)? {
+    let is_file = program::check(&file)?;
+    match is_file {
         true => Ok(Box::new(executable::Executable::new(settings, &file))),
         false => start_function(settings, runtime, handler),
     }
@@ -87,35 +88,35 @@ fn no_handler(message: String) -> Failure {
 }
 
 /// Splits `SCRIPT.FUNCTION` at its last dot.
-fn split(handler: &OsStr) -> Option<(&OsStr, &OsStr)> {
+fn split(handler: &OsStr) -> Option<(&[u8], &[u8])> {
     let bytes = handler.as_bytes();
     let dot = bytes.iter().rposition(|&byte| byte == b'.')?;
     let (stem, function) = bytes.split_at_checked(dot)?;
     let function = function.strip_prefix(b".")?;
-    Some((OsStr::from_bytes(stem), OsStr::from_bytes(function)))
+    Some((stem, function))
 }
 
-/// The script that a stem names: `function` and, as images write it, `function.sh` are
-/// `function.sh`.
-fn script_of(task_root: &Path, stem: &OsStr) -> PathBuf {
-    let mut script = task_root.join(stem).into_os_string();
-    if !stem.as_bytes().ends_with(b".sh") {
+/// Returns the script that a stem names: `function.sh` for `function`, and for `function.sh`, as
+/// images write it.
+fn script_of(task_root: &Path, stem: &[u8]) -> PathBuf {
+    let mut script = task_root.join(OsStr::from_bytes(stem)).into_os_string();
+    if !stem.ends_with(b".sh") {
         script.push(".sh");
     }
     PathBuf::from(script)
 }
 
-/// Returns the name of a function if it is one that nothing in a shell takes for anything else.
-fn function_name(name: &OsStr) -> Option<&str> {
+/// Returns the name of a function, if no shell can take it for anything else.
+fn function_name(name: &[u8]) -> Option<&str> {
     let is_inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-:".contains(byte);
-    let [first, rest @ ..] = name.as_bytes() else {
+    let [first, rest @ ..] = name else {
         return None;
     };
     let is_first = first.is_ascii_alphabetic() || b"_:".contains(first);
     if !is_first || !rest.iter().all(is_inner) {
         return None;
     }
-    name.to_str()
+    std::str::from_utf8(name).ok()
 }
 
 /// A path as system calls want it. No path that comes from the environment or a file holds a NUL.

@@ -13,8 +13,8 @@ use crate::sys;
 /// Bytes read at once when streaming: what a pipe holds.
 pub(crate) const READ_SIZE: usize = 65_536;
 
-/// Memory of a response, in bytes, that is kept for the next one. A longer response's is given
-/// back.
+/// Bytes of a response's memory that are kept for the next one. The memory of a longer response is
+/// freed.
 const RETAINED_BYTES: usize = 1_048_576;
 
 /// Content type of an HTTP response that begins with a prelude: its status and headers as JSON, and
@@ -36,7 +36,7 @@ pub(crate) enum Abort {
     Failed(Failure),
 }
 
-/// The system does not say how the handler does.
+/// A system call failed, so that the handler cannot be watched any more.
 impl From<io::Error> for Abort {
     fn from(error: io::Error) -> Abort {
         let message = format!("cannot determine how the handler ended: {error}");
@@ -45,8 +45,8 @@ impl From<io::Error> for Abort {
 }
 
 impl Abort {
-    /// Returns the reason that a streamed response cannot be sent. A write that took too long means
-    /// that the event timed out: its time limit bounds the write.
+    /// Returns why a streamed response cannot be sent. If the write took too long, the event timed
+    /// out: both have the same limit.
     pub(crate) fn refused(error: io::Error) -> Abort {
         let is_ours = error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none();
         if is_ours || error.kind() == io::ErrorKind::WouldBlock {
@@ -61,12 +61,12 @@ impl Abort {
 
 /// Memory for one response and a little more.
 ///
-/// It is reserved at once and becomes real page by page as it is written to, so that a slot never
-/// takes more than the limit and small responses take little.
+/// The address space is reserved at once, and the kernel adds a page when it is written to. So a
+/// slot never takes more than the limit, and a small response takes little.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
-    /// How much of it is real.
+    /// How much of it was written to.
     touched: usize,
 }
 
@@ -77,7 +77,7 @@ pub(crate) struct Output<'r> {
     buffer: &'r mut Buffer,
     /// Bytes that are kept or were sent.
     length: usize,
-    /// Whether trailing newlines of what is kept are dropped, as `$(…)` does.
+    /// Whether trailing newlines of what is kept are dropped.
     drops_newlines: bool,
     prelude: PreludeScan,
 }

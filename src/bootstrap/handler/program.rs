@@ -12,16 +12,15 @@ use zerostrap::internal::{self, ErrorType};
 
 use crate::sys;
 
-/// Bytes that are read of a file to find out what it is: the kernel's 256 bytes of a `#!` line, and
-/// of an ELF file what linkers put at its start, which is the program headers and the loader's
-/// name. If a tool placed the program headers elsewhere, this check is skipped and execve reports
-/// the problem.
+/// Bytes of a file that are read to find out what it is. A `#!` line is at most 256 bytes for the
+/// kernel. In an ELF file, linkers put the program headers and the loader's name within these
+/// bytes; if a tool put them elsewhere, this check is skipped and execve reports the problem.
 const HEADER_BYTES: usize = 4_096;
 
 /// Where a program is looked for if PATH is not set.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// Checks mode, form, machine and interpreter. Returns `false` if there is no file of that name.
+/// Checks mode, form, machine and interpreter. Returns whether there is a file of that name.
 ///
 /// # Errors
 /// `Runtime.HandlerNotExecutable` with the file, the reason, and what to do.
@@ -79,7 +78,7 @@ fn not_executable(path: &Path, start: &[u8]) -> String {
 /// Returns whether a path leads to the file of this very program, which would start itself for each
 /// event.
 pub(crate) fn is_this_program(path: &Path) -> bool {
-    // A look at the name first, for less than the look at the files costs.
+    // The name first: it is cheaper to compare than the files.
     if path.file_name() != Some(OsStr::new("bootstrap")) {
         return false;
     }

@@ -15,9 +15,9 @@ use super::warm_shell::{Sourced, Start, WarmShell};
 use crate::settings::HandlerSettings;
 use crate::sys;
 
-/// How long a shell may take to source its script again, counted over events, before it is given up
-/// and another is started: Lambda's own limit for an init (AWS, execution environment, "Init
-/// phase").
+/// How long a shell may take to source its script again, over several events if need be. After
+/// that another shell is started. It is Lambda's own limit for an init (AWS, execution environment,
+/// "Init phase").
 const SOURCE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A handler that is a function of a script.
@@ -39,7 +39,7 @@ struct Lifecycle<'a> {
 /// What there is of the warm shell.
 #[derive(Debug)]
 enum State {
-    /// None: it was lost, and none could be started in its place.
+    /// It was lost, and no other could be started in its place.
     None,
     /// It is sourcing the script.
     Sourcing { shell: WarmShell, since: Instant },
@@ -48,8 +48,8 @@ enum State {
 }
 
 impl<'a> Shell<'a> {
-    /// Starts the shell, and waits until it has sourced the script. Without limit: Lambda has one
-    /// for init.
+    /// Starts the shell, and waits until it has sourced the script. There is no limit to that,
+    /// since Lambda limits the init.
     ///
     /// # Errors
     /// `Runtime.HandlerNotExecutable`, `Runtime.NoSuchHandler` or `Runtime.HandlerInitFailed`.
@@ -86,7 +86,7 @@ impl Lifecycle<'_> {
         Ok(())
     }
 
-    /// Looks after the shell before an event: one that was lost while it was idle costs no event.
+    /// Replaces the shell if it was lost while it was idle, so that the loss costs no event.
     fn replace_lost(&mut self) -> Result<(), Failure> {
         let loss = match &mut self.state {
             State::Ready(shell) => shell.loss_while_idle(),
@@ -102,18 +102,18 @@ impl Lifecycle<'_> {
         Ok(())
     }
 
-    /// Returns the shell once it is ready, which takes as long as the event has.
+    /// Waits for the shell until it is ready, at most until the event's time is over.
     ///
     /// # Errors
     /// The script fails, or is not sourced in time.
     fn ready(&mut self, watchdog: Option<Watchdog>) -> Result<&mut WarmShell, Failure> {
         self.replace_lost()?;
         let was_started_before = matches!(self.state, State::Sourcing { .. });
-        let mut outcome = self.finish_sourcing(watchdog);
+        let mut outcome = self.wait_until_ready(watchdog);
         if outcome.is_err() && was_started_before && matches!(self.state, State::None) {
-            // What failed meanwhile may work now.
+            // It failed while there was no event. Now it may work.
             self.restart()?;
-            outcome = self.finish_sourcing(watchdog);
+            outcome = self.wait_until_ready(watchdog);
         }
         outcome?;
         match &mut self.state {
@@ -125,7 +125,8 @@ impl Lifecycle<'_> {
         }
     }
 
-    fn finish_sourcing(&mut self, watchdog: Option<Watchdog>) -> Result<(), Failure> {
+    /// Waits for a shell that is sourcing the script.
+    fn wait_until_ready(&mut self, watchdog: Option<Watchdog>) -> Result<(), Failure> {
         let State::Sourcing { shell, since } = &mut self.state else {
             return Ok(());
         };
@@ -186,8 +187,8 @@ impl Handler for Shell<'_> {
         execution.answer(responder, &mut self.buffer)
     }
 
-    /// Starts a new shell if the event cost the old one. Its script is sourced while the next event
-    /// is asked for.
+    /// Starts a new shell if the old one was lost in the event. It sources the script while the
+    /// next event is asked for.
     fn recover(&mut self) -> Result<(), Failure> {
         let is_lost = match &self.lifecycle.state {
             State::Ready(shell) => shell.child.is_reaped(),

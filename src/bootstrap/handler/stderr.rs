@@ -25,8 +25,8 @@ pub(crate) struct StderrForwarder {
     pipe: PipeReader,
     /// The end that handlers inherit.
     writer: PipeWriter,
-    /// The current line in JSON form; one byte more than the limit means that there was more, which
-    /// is skipped.
+    /// The current line in JSON form. One byte over the limit marks a line that goes on; the rest
+    /// of it is skipped.
     line: Vec<u8>,
     /// Whether the current line has bytes, in text form.
     is_in_line: bool,
@@ -63,7 +63,7 @@ impl StderrForwarder {
         self.pipe.as_fd()
     }
 
-    /// Keeps the last words from now on, or no longer, and returns those of before.
+    /// Starts or stops keeping the last words. Returns those that were kept so far.
     pub(crate) fn keep_last_words(&mut self, keeps: bool) -> Vec<u8> {
         let before = self.last_words.take();
         self.last_words = keeps.then(Vec::new);
@@ -103,8 +103,8 @@ impl StderrForwarder {
         length
     }
 
-    /// Forwards all that the pipe holds now, and ends its last line. What other processes write
-    /// later is not waited for.
+    /// Forwards all that the pipe holds now, and ends its last line. Does not wait for what other
+    /// processes write later.
     pub(crate) fn drain(&mut self, context: Option<&Context>) {
         let mut forwarded: usize = 0;
         while forwarded < sys::PIPE_LIMIT {
