@@ -84,8 +84,7 @@ pub trait Handler {
     }
 }
 
-/// What serves a slot: a handler, and after one that panicked the next, since nobody knows what
-/// state that one is in.
+/// What serves a slot: a handler. After a panic its state is unknown, so another takes its place.
 pub(crate) struct Slot<'a, H> {
     pub(crate) handler: H,
     pub(crate) make: &'a dyn Fn() -> Result<H, Failure>,
