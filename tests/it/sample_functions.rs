@@ -227,6 +227,47 @@ fn api_digest_returns_the_body_with_its_digest() {
     assert!(lambda.call(get).text().starts_with("{\"statusCode\":405,"));
 }
 
+/// The aws CLI as far as the example needs it: keeps objects as files below this folder.
+const AWS: &str = r#"#!/bin/sh
+set -eu
+[ "$1 $2 $3" = "s3 cp --only-show-errors" ]
+file() { printf '%s/%s' "$STORE" "$(printf '%s' "$1" | tr '/: ' '...')"; }
+case $4 in
+-) cat >"$(file "$5")" ;;
+*) cat "$(file "$4")" ;;
+esac
+"#;
+
+#[test]
+fn s3_checksum_writes_a_digest_beside_each_object() {
+    let Some(setup) = example("s3-checksum", &["jq", "sha256sum"]) else {
+        return;
+    };
+    let folder = Folder::new();
+    folder.executable("aws", AWS);
+    let store = folder.path().to_str().unwrap().to_owned();
+    let search = format!("{store}:{}", std::env::var("PATH").unwrap());
+    let lambda = setup.env("PATH", search).env("STORE", store).start();
+    let names = [
+        "s3...statements-example.2026.01.statement.one.csv",
+        "s3...statements-example.2026.01.archive.zip",
+    ];
+    folder.file(names[0], "abc");
+    // One of the two is missing: the event fails, and comes again.
+    assert!(lambda.call(event("s3.json")).is_error());
+    folder.file(names[1], "");
+    assert_eq!(lambda.call(event("s3.json")).text(), "{\"objects\":2}");
+    let digest = |name: &str| folder.read(&format!("{name}.sha256"));
+    // By sha256sum.
+    let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    assert_eq!(digest(names[0]), format!("{abc}  statement one.csv\n"));
+    assert_eq!(digest(names[1]), format!("{empty}  archive.zip\n"));
+    // What the function wrote is an event, too.
+    let own = r#"{"Records":[{"s3":{"bucket":{"name":"b"},"object":{"key":"k.sha256"}}}]}"#;
+    assert_eq!(lambda.call(own).text(), "{\"objects\":0}");
+}
+
 #[test]
 fn compiled_example_counts_what_the_event_has() {
     let folder = Folder::new();
