@@ -277,6 +277,11 @@ class Readme(WithRecorder):
         self.task("app", script, 0o755)
         done = self.invoke("app", '{"order":7}')
         self.assertEqual(json.loads(done.stdout), {"accepted": {"order": 7}}, done.stderr)
+        self.assertIn("an order\n", done.stderr)
+        # With what provided.al2023 has.
+        words = ["check", "--task", "hello", "--handler", "app", "--bootstrap", support.bootstrap()]
+        checked = run([os.path.join(DEPLOY, "zerostrap"), *words], cwd=self.folder)
+        self.assertEqual(checked.returncode, 0, checked.stderr)
 
     def test_failing_function_says_what_the_page_shows(self):
         (_, document), (_, log) = self.section("When it fails")
@@ -284,11 +289,19 @@ class Readme(WithRecorder):
         done = self.invoke("function.handler", "{}")
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
         folder = os.path.join(os.path.realpath(self.folder), "hello")
-        self.assertEqual(done.stdout.strip().replace(folder, "/var/task"), document.strip())
+        # The page breaks the document's one line, and cuts the log's.
+        shown = json.loads(document)
+        one_line = json.dumps(shown, separators=(",", ":"))
+        self.assertEqual(done.stdout.strip().replace(folder, "/var/task"), one_line)
         first, second = log.splitlines()
         said = done.stderr.replace(folder, "/var/task")
         self.assertIn(first + "\n", said)
-        self.assertIn(second.split("…")[1].strip() + "\n", said)
+        failure = f"{shown['errorType']}: {shown['errorMessage']}"
+        self.assertIn(failure + "\n", said)
+        start, cut, rest = second.split("…")
+        self.assertIn(start, said)
+        self.assertTrue(failure.startswith(cut.strip()), cut)
+        self.assertEqual(rest, "")
 
 
 class Moving(unittest.TestCase):
