@@ -4,7 +4,7 @@
 # configuration is read here. The function runs for each event.
 
 handler() {
-    event=$1 # also on standard input
+    event=$1
 
     # Standard error is the log.
     echo "request $LAMBDA_RUNTIME_AWS_REQUEST_ID: ${#event} bytes" >&2

@@ -7,11 +7,11 @@
 handler() {
     printf '{"statusCode":200,"headers":{"Content-Type":"text/html; charset=utf-8"}}'
     printf '\0\0\0\0\0\0\0\0'
-    printf '<!doctype html>\n<title>Countdown</title>\n<ol>\n'
+    printf '<!doctype html>\n<title>Countdown</title>\n<ul>\n'
     # What the browser gets as it comes: each line is sent when it is written.
     for count in 3 2 1; do
         printf '<li>%s\n' "$count"
         sleep "${PAUSE:-1}"
     done
-    printf '</ol>\n<p>Lift-off.\n'
+    printf '</ul>\n<p>Lift-off.\n'
 }

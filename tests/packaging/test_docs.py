@@ -24,6 +24,14 @@ from support import DEPLOY, DOCS, HERE, ROOT, read, run, write
 
 STAND_INS = ["make", "docker", "sam", "terraform"]
 CSC = "arn:aws:lambda:eu-west-1:123456789012:code-signing-config:csc-0123456789abcdef0"
+# AWS's archive of its CLI, in small.
+UNZIP = """#!/bin/sh
+set -eu
+mkdir -p aws/dist/awscli/examples aws/dist/awscli/data aws/dist/awscli/botocore
+for file in aws aws_completer awscli/data/ac.index awscli/botocore/cacert.pem; do
+    echo "$file" >"aws/dist/$file"
+done
+"""
 # What the CLI looks at in AWS's answers; everything else is answered with an empty object.
 ANSWERS = {
     ("GET", "/2015-03-31/functions/hello"): {
@@ -56,7 +64,7 @@ class Recorder(http.server.BaseHTTPRequestHandler):
         if b"Action=" in body:
             action = urllib.parse.parse_qs(body.decode())["Action"][0]
             reply = f"<{action}Response><{action}Result/></{action}Response>".encode()
-        elif path.endswith("/function.zip"):
+        elif path.endswith(".zip"):
             reply = b""
         else:
             reply = json.dumps(ANSWERS.get((self.command, path), {})).encode()
@@ -107,6 +115,8 @@ class Commands(WithRecorder):
         for name in STAND_INS:
             note = f'#!/bin/sh\necho "{name} $*" >> {self.folder}/words\n'
             write(os.path.join(programs, name), note, 0o755)
+        write(os.path.join(programs, "curl"), "#!/bin/sh\n", 0o755)
+        write(os.path.join(programs, "unzip"), UNZIP, 0o755)
         aws = f'#!/bin/sh\nexec {support.aws_cli()} "$@"\n'
         write(os.path.join(programs, "aws"), aws, 0o755)
         return support.environment(
@@ -132,6 +142,10 @@ class Commands(WithRecorder):
         self.assertIn("make zip TASK=examples/hello HANDLER=function.handler", words)
         for name in ("function.zip", "tools.zip"):
             self.assertTrue(zipfile.is_zipfile(os.path.join(self.folder, "dist", name)), name)
+        with zipfile.ZipFile(os.path.join(self.folder, "dist", "cli.zip")) as packed:
+            layer = ["aws-cli/aws", "aws-cli/awscli/botocore/cacert.pem", "bin/aws"]
+            files = [name for name in packed.namelist() if not name.endswith("/")]
+            self.assertEqual(sorted(files), layer)
         self.assertTrue(os.path.exists(os.path.join(self.folder, "dist", "image", "bootstrap")))
         self.assertEqual(
             [word for word in words if word.startswith("sam ")][0], "sam validate --lint"
@@ -263,6 +277,11 @@ class Readme(WithRecorder):
         self.task("app", script, 0o755)
         done = self.invoke("app", '{"order":7}')
         self.assertEqual(json.loads(done.stdout), {"accepted": {"order": 7}}, done.stderr)
+        self.assertIn("an order\n", done.stderr)
+        # With what provided.al2023 has.
+        words = ["check", "--task", "hello", "--handler", "app", "--bootstrap", support.bootstrap()]
+        checked = run([os.path.join(DEPLOY, "zerostrap"), *words], cwd=self.folder)
+        self.assertEqual(checked.returncode, 0, checked.stderr)
 
     def test_failing_function_says_what_the_page_shows(self):
         (_, document), (_, log) = self.section("When it fails")
@@ -270,11 +289,19 @@ class Readme(WithRecorder):
         done = self.invoke("function.handler", "{}")
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
         folder = os.path.join(os.path.realpath(self.folder), "hello")
-        self.assertEqual(done.stdout.strip().replace(folder, "/var/task"), document.strip())
+        # The page breaks the document's one line, and cuts the log's.
+        shown = json.loads(document)
+        one_line = json.dumps(shown, separators=(",", ":"))
+        self.assertEqual(done.stdout.strip().replace(folder, "/var/task"), one_line)
         first, second = log.splitlines()
         said = done.stderr.replace(folder, "/var/task")
         self.assertIn(first + "\n", said)
-        self.assertIn(second.split("…")[1].strip() + "\n", said)
+        failure = f"{shown['errorType']}: {shown['errorMessage']}"
+        self.assertIn(failure + "\n", said)
+        start, cut, rest = second.split("…")
+        self.assertIn(start, said)
+        self.assertTrue(failure.startswith(cut.strip()), cut)
+        self.assertEqual(rest, "")
 
 
 class Moving(unittest.TestCase):

@@ -313,6 +313,22 @@ fn every_link_of_a_page_leads_somewhere() {
     assert_none(&findings);
 }
 
+/// The library's documentation is compiled as a test. docs/rust-functions.md has a test of its own.
+#[test]
+fn rust_of_the_readme_is_that_of_the_librarys_documentation() {
+    let library = read("src/lib.rs");
+    let library: Vec<&str> = library
+        .lines()
+        .map(|line| line.trim_start_matches("//! "))
+        .collect();
+    let readme = read("README.md");
+    let block = between(&readme, "\n```rust\n", "\n```\n").expect("a block in Rust");
+    assert!(
+        library.join("\n").contains(block),
+        "src/lib.rs does not have\n{block}"
+    );
+}
+
 #[test]
 fn counts_of_the_reading_order_are_those_of_the_files() {
     let audit = read("docs/audit.md");
@@ -375,7 +391,7 @@ fn every_test_that_a_page_names_is_there() {
     }
     let mut findings = Vec::new();
     let mut count = 0;
-    for page in ["docs/audit.md", "SECURITY.md"] {
+    for page in ["docs/audit.md", "docs/features.md", "SECURITY.md"] {
         for name in tests_named(&read(page)) {
             count += 1;
             let is_there = [format!("fn {name}("), format!("def {name}(")];
