@@ -121,7 +121,7 @@ if is_rustups; then
     by=rustup
     if ! rustc --version >/dev/null 2>&1; then
         channel=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
-        rustup toolchain install "$channel" --profile minimal >&2 ||
+        rustup toolchain install "$channel" --profile minimal --no-self-update >&2 ||
             missing "rustup could not install Rust $channel" \
                 "rustup toolchain install $channel --profile minimal"
     fi
