@@ -74,8 +74,8 @@ pub trait Handler {
         Ok(())
     }
 
-    /// Runs after the process was restored from a snapshot. A handler that is made later, in place
-    /// of one that panicked, was not restored: it has what is new from the start.
+    /// Runs after the process was restored from a snapshot. It does not run for a handler that
+    /// takes the place of one that panicked later: that handler is made after the restore.
     ///
     /// # Errors
     /// Reported as a restore error.

@@ -35,7 +35,7 @@ pub(crate) fn failure() -> Failure {
     let words = WORDS.take();
     let message = match words.is_empty() {
         true => "the function ended without an answer".to_owned(),
-        // The place stands on a line of its own.
+        // The place is on a line of its own.
         false => format!("the function {}", words.replacen('\n', " ", 1)),
     };
     Failure::of(ErrorType::Panicked, message)

@@ -39,7 +39,7 @@ pub fn serve<H: Handler>(make: impl Fn(&Settings) -> Result<H, Failure> + Sync) 
         return ExitCode::FAILURE;
     }
     let make = || make(&settings);
-    let slot = || {
+    let run_slot = || {
         let _end = EndOfSlot;
         match panics::catch(make) {
             Ok(handler) => {
@@ -57,7 +57,7 @@ pub fn serve<H: Handler>(make: impl Fn(&Settings) -> Result<H, Failure> + Sync) 
     panics::remember();
     std::thread::scope(|scope| {
         for _ in 1..settings.concurrency {
-            let started = std::thread::Builder::new().spawn_scoped(scope, slot);
+            let started = std::thread::Builder::new().spawn_scoped(scope, run_slot);
             if let Err(error) = started {
                 let message = format!("a slot cannot be started: {error}");
                 let failure = Failure::of(ErrorType::HandlerInitFailed, message);
@@ -65,7 +65,7 @@ pub fn serve<H: Handler>(make: impl Fn(&Settings) -> Result<H, Failure> + Sync) 
                 std::process::exit(1);
             }
         }
-        slot();
+        run_slot();
     });
     ExitCode::FAILURE
 }
