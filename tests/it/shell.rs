@@ -8,7 +8,7 @@ use crate::harness::attendants;
 use crate::harness::failure::{assert_failure, assert_response};
 use crate::harness::folder::Folder;
 use crate::harness::lambda::{Lambda, Setup, handlers, shells};
-use crate::harness::wait::{PATIENCE, turn};
+use crate::harness::wait::{PATIENCE, turn, wait_until};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -305,15 +305,15 @@ fn subshell_that_dies_between_two_events_costs_no_event_and_is_logged() {
         let (_folder, lambda) = start(&format!("{shell}handler() {{ echo \"$1\"; }}"));
         assert_eq!(lambda.call("1").text(), "1", "{shell}");
         lambda.wait_idle();
-        let subshells = lambda.wait("the next subshell", |_| {
-            let found = attendants::subshells_of_events(&lambda.everyone());
-            (found.len() == 1).then_some(found)
-        });
-        emulator::process::signal("KILL", &subshells);
+        // Of processes the Runtime API hears nothing, so they are looked at again and again.
+        let subshells = || attendants::subshells_of_events(&lambda.everyone());
+        wait_until("there is the next subshell", || subshells().len() == 1);
+        let killed = subshells();
+        emulator::process::signal("KILL", &killed);
         // The shell has told of it once there is another.
-        lambda.wait("another subshell", |_| {
-            let found = attendants::subshells_of_events(&lambda.everyone());
-            (found.len() == 1 && found != subshells).then_some(())
+        wait_until("there is another subshell", || {
+            let found = subshells();
+            found.len() == 1 && found != killed
         });
         for event in ["2", "3"] {
             assert_eq!(lambda.call(event).text(), event, "{shell}");
