@@ -4,7 +4,7 @@ use std::env;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process;
+use std::process::{self, Command};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -42,9 +42,16 @@ impl Folder {
         self.with_mode(name, content, 0o644)
     }
 
-    /// Writes a file that can be executed.
+    /// Makes a file that can be executed. Another process writes it: what this one has open for
+    /// writing, a process that another thread starts just then has open too, for a moment, and such
+    /// a file cannot be executed (ETXTBSY).
     pub(crate) fn executable(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-        self.with_mode(name, content, 0o755)
+        let draft = self.with_mode(&format!("{name}.draft"), content, 0o755);
+        let path = self.0.join(name);
+        let copied = Command::new("cp").arg("-p").args([&draft, &path]).status();
+        assert!(copied.is_ok_and(|status| status.success()), "cp(1) copies");
+        fs::remove_file(draft).expect("a file of a test can be removed");
+        path
     }
 
     fn with_mode(&self, name: &str, content: impl AsRef<[u8]>, mode: u32) -> PathBuf {
