@@ -47,6 +47,8 @@ struct Lane {
     is_streaming: bool,
     /// `BOOTSTRAP_EVENT_VIA`.
     via: &'static str,
+    /// What the script does before it defines its function.
+    first: &'static str,
 }
 
 const LANES: [Lane; 5] = [
@@ -55,30 +57,35 @@ const LANES: [Lane; 5] = [
         kind: Kind::Executable,
         is_streaming: false,
         via: "",
+        first: "",
     },
     Lane {
         name: "executable, streaming",
         kind: Kind::Executable,
         is_streaming: true,
         via: "",
+        first: "",
     },
     Lane {
         name: "bash function",
         kind: Kind::Bash,
         is_streaming: false,
         via: "argument",
+        first: "",
     },
     Lane {
         name: "bash function, standard input",
         kind: Kind::Bash,
         is_streaming: false,
         via: "stdin",
+        first: "set -ET; trap : EXIT ERR DEBUG",
     },
     Lane {
         name: "POSIX shell function",
         kind: Kind::PosixShell,
         is_streaming: false,
         via: "argument",
+        first: "trap : EXIT",
     },
 ];
 
@@ -157,6 +164,12 @@ fn run_lane(lane: Lane, events: usize, mut draw: Draw) {
 fn start(lane: Lane) -> Scene {
     let folder = Folder::new();
     let handler = lane.kind.write(&folder, HANDLER);
+    if !lane.first.is_empty() {
+        let path = folder.path().join("function.sh");
+        let script = fs::read_to_string(path).expect("a script");
+        let begin = format!("{}\nhandler() {{", lane.first);
+        folder.file("function.sh", script.replacen("handler() {", &begin, 1));
+    }
     let temporary = folder.path().join("tmp");
     fs::create_dir(&temporary).expect("a folder for temporary files");
     let temporary = temporary.to_str().expect("a path in UTF-8").to_owned();
