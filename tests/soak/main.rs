@@ -39,6 +39,10 @@ const LIVES: usize = 5;
 /// would be more.
 const GROWTH_KIB: u64 = 64;
 
+/// So many events come before the first measurement: what each kind of event touches for the first
+/// time is no growth.
+const WARM_UP: usize = 100;
+
 /// One bootstrap after another, of one kind.
 #[derive(Clone, Copy, Debug)]
 struct Lane {
@@ -125,8 +129,12 @@ fn run_lane(lane: Lane, events: usize, mut draw: Draw) {
     let mut number = 0;
     for life in 0..LIVES {
         let mut scene = start(lane);
-        let before = measure(&mut scene, lane);
-        for _ in 0..events / LIVES {
+        let mut before = measure(&mut scene, lane);
+        let in_life = events / LIVES;
+        for nth in 0..in_life {
+            if nth == WARM_UP.min(in_life / 2) {
+                before = measure(&mut scene, lane);
+            }
             number += 1;
             let event = draw.event(lane.is_streaming);
             *counts.entry(format!("{:?}", event.ending)).or_insert(0) += 1;
