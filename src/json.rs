@@ -245,11 +245,15 @@ mod tests {
 
     #[test]
     fn error_members_are_found_where_they_are_strings() {
-        let text = r#"{"errorType":"Function.My","x":{"errorMessage":"inner"},"errorMessage":1}"#;
-        let expected = Object {
-            error_type: Some(b"Function.My"),
-            error_message: None,
+        let object = |error_type: &'static str, error_message| Object {
+            error_type: Some(error_type.as_bytes()),
+            error_message,
         };
+        let text = r#"{"errorType":"Function.My","x":{"errorMessage":"inner"},"errorMessage":1}"#;
+        let expected = object("Function.My", None);
+        assert_eq!(Object::read(text.as_bytes()), Some(expected));
+        let text = r#"{"errorMessage":"why \"so\"","errorType":""}"#;
+        let expected = object("", Some(br#"why \"so\""#.as_slice()));
         assert_eq!(Object::read(text.as_bytes()), Some(expected));
     }
 

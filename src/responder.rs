@@ -215,17 +215,15 @@ mod tests {
     use std::net::TcpListener;
     use std::time::{Duration, SystemTime};
 
-    use super::Responder;
-    use crate::api::RuntimeApi;
+    use super::{Answered, Responder};
     use crate::api::address::Address;
+    use crate::api::{PAYLOAD_LIMIT, RuntimeApi};
     use crate::context::Context;
     use crate::failure::Failure;
     use crate::http::head::Head;
 
-    /// A first byte that comes when the stream may not be sent any more: nothing has left this
-    /// process, so the event is answered by an error document. It once was not answered at all.
-    #[test]
-    fn stream_of_which_nothing_was_sent_in_time_is_answered_by_an_error() {
+    /// Has an event with the id `one` answered, and returns the request that the Runtime API got.
+    fn request_of(answer: impl FnOnce(Responder<'_>) -> Answered) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address").to_string();
         let api = std::thread::spawn(move || {
@@ -244,21 +242,85 @@ mod tests {
         let address = Address::parse(&address, || Err(io::ErrorKind::NotFound.into()));
         let mut client = RuntimeApi::new(&address.expect("an address"));
         let mut head = Head::default();
-        let block = b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: late\r\n\r\n";
+        let block = b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: one\r\n\r\n";
         assert_eq!(head.push(block), Ok(block.len()));
         let context = Context::from_head(&head).expect("an event");
-        let past = SystemTime::now() - Duration::from_secs(1);
-        let responder = Responder::new(&mut client, &context);
-        let mut stream = responder.stream("text/plain", Some(past));
-        let error = stream.write(b"late").expect_err("it is too late");
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        let answered = stream.fail(&Failure::new("Function.TimedOut", "late"));
+        let answered = answer(Responder::new(&mut client, &context));
         assert!(answered.0.is_ok());
-        let request = api.join().expect("a request");
+        api.join().expect("a request")
+    }
+
+    /// The request is an error document of this type.
+    fn assert_error(request: &str, error_type: &str) {
+        let start = "POST /2018-06-01/runtime/invocation/one/error ";
+        assert!(request.starts_with(start), "{request}");
+        let member = format!("{{\"errorType\":\"{error_type}\",");
+        assert!(request.contains(&member), "{request}");
+    }
+
+    /// A first byte that comes when the stream may not be sent any more: nothing has left this
+    /// process, so the event is answered by an error document. It once was not answered at all.
+    #[test]
+    fn stream_of_which_nothing_was_sent_in_time_is_answered_by_an_error() {
+        let request = request_of(|responder| {
+            let past = SystemTime::now() - Duration::from_secs(1);
+            let mut stream = responder.stream("text/plain", Some(past));
+            let error = stream.write(b"late").expect_err("it is too late");
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            stream.fail(&Failure::new("Function.TimedOut", "late"))
+        });
+        assert_error(&request, "Function.TimedOut");
+        assert!(request.ends_with("\"stackTrace\":[]}"), "{request}");
+    }
+
+    #[test]
+    fn stream_of_empty_parts_has_not_started() {
+        let request = request_of(|responder| {
+            let mut stream = responder.stream("text/plain", None);
+            assert_eq!(stream.write(b"").expect("nothing is written"), 0);
+            stream.flush().expect("nothing is flushed");
+            stream.fail(&Failure::new("Function.Empty", "no part"))
+        });
+        assert_error(&request, "Function.Empty");
+    }
+
+    #[test]
+    fn response_over_the_limit_is_answered_by_an_error() {
+        let body = vec![b'x'; PAYLOAD_LIMIT + 1];
+        let request = request_of(|responder| responder.respond("text/plain", &body));
+        assert_error(&request, "Function.ResponseSizeTooLarge");
         assert!(
-            request.starts_with("POST /2018-06-01/runtime/invocation/late/error "),
+            request.contains("the response is 6291557 bytes, the limit"),
             "{request}"
         );
-        assert!(request.ends_with("\"stackTrace\":[]}"), "{request}");
+    }
+
+    #[test]
+    fn answer_that_is_dropped_is_a_panic() {
+        for is_stream in [false, true] {
+            let request = request_of(|responder| {
+                match is_stream {
+                    true => drop(responder.stream("text/plain", None)),
+                    false => drop(responder),
+                }
+                Answered(Ok(()))
+            });
+            assert_error(&request, "Function.Panicked");
+        }
+    }
+
+    #[test]
+    fn debug_shows_the_id_of_the_event_and_no_header_of_it() {
+        let assert_shown = |shown: String| {
+            assert!(shown.contains("request_id: \"one\""), "{shown}");
+            assert!(!shown.contains("Lambda-Runtime"), "{shown}");
+        };
+        let request = request_of(|responder| {
+            assert_shown(format!("{responder:?}"));
+            let stream = responder.stream("text/plain", None);
+            assert_shown(format!("{stream:?}"));
+            stream.fail(&Failure::new("Function.Test", "why"))
+        });
+        assert_error(&request, "Function.Test");
     }
 }

@@ -9,18 +9,36 @@
 #[path = "../invariants.rs"]
 mod invariants;
 
-use std::sync::Mutex;
+use std::io;
 
 use invariants::reference;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use zerostrap::internal::stream::{self, Peer};
+use zerostrap::internal::{Address, serve_slot};
+use zerostrap::{Answered, Context, Handler, Responder, Settings};
 
 /// What ends the client.
 const END: &[u8] = b"HTTP/1.1 500 End\r\nContent-Length: 0\r\n\r\n";
 
-// SAFETY: this process has one thread yet. Nothing listens there, and nothing connects.
-fuzz_target!(init: unsafe { std::env::set_var("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9") },
-    |data: &[u8]| -> Corpus { check(data) });
+fuzz_target!(|data: &[u8]| -> Corpus { check(data) });
+
+/// Keeps each event, and answers it with nothing.
+#[derive(Default)]
+struct Keeper {
+    event: Vec<u8>,
+    handled: Vec<Vec<u8>>,
+}
+
+impl Handler for Keeper {
+    fn receive(&mut self, part: &[u8]) {
+        self.event.extend_from_slice(part);
+    }
+
+    fn handle(&mut self, _context: &Context, responder: Responder<'_>) -> Answered {
+        self.handled.push(std::mem::take(&mut self.event));
+        responder.respond("application/json", &[])
+    }
+}
 
 fn check(data: &[u8]) -> Corpus {
     let Some((&size, bytes)) = data.split_first() else { return Corpus::Reject };
@@ -34,12 +52,12 @@ fn check(data: &[u8]) -> Corpus {
     };
     let connections = [first, vec![END.to_vec()]].map(Into::into).into();
     stream::replace(Peer { connections, piece, requests: Vec::new() });
-    let handled = Mutex::new(Vec::new());
-    let _ = zerostrap::run(|_, event| {
-        handled.lock().unwrap().push(event.to_vec());
-        Ok(Vec::new())
-    });
-    let handled = handled.into_inner().unwrap();
+    // Nothing listens there, and nothing connects. A slot, for a whole runtime ends its process.
+    let address = Address::parse("127.0.0.1:9", || Err(io::ErrorKind::NotFound.into())).unwrap();
+    let settings = Settings::from_environment().unwrap();
+    let mut keeper = Keeper::default();
+    serve_slot(&address, &settings, &mut keeper);
+    let handled = keeper.handled;
     let asked = stream::replace(Peer::default()).requests;
     assert_eq!(handled, Vec::from_iter(expected));
     // An event is answered once, whatever comes of the answer, and nothing else is.

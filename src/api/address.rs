@@ -150,3 +150,108 @@ fn address_in(line: &[u8], host: &str) -> Option<IpAddr> {
     }
     address.parse().ok()
 }
+
+#[cfg(test)]
+#[allow(clippy::expect_used)]
+mod tests {
+    use std::fs::File;
+    use std::io::{self, Write};
+    use std::os::fd::OwnedFd;
+
+    use super::{Address, AddressError, OpenHosts};
+
+    const HOSTS: &[u8] =
+        b"10.0.0.2 api alias\r\n#10.0.0.3 api\n10.0.0.4 other # api\n\n \tfe80::2\t\tAPI\n\
+        name api\n\xff api\napi 10.0.0.5\n";
+
+    /// A file of these lines.
+    fn hosts() -> io::Result<File> {
+        let (reader, mut writer) = io::pipe()?;
+        writer.write_all(HOSTS)?;
+        Ok(File::from(OwnedFd::from(reader)))
+    }
+
+    #[test]
+    fn address_in_each_of_its_forms_is_read() {
+        let table: [(&str, &str, &str, &[&str]); 9] = [
+            ("127.0.0.1:9001", "127.0.0.1:9001", "", &["127.0.0.1:9001"]),
+            ("[::1]:80", "[::1]:80", "", &["[::1]:80"]),
+            (
+                "http://10.0.0.1:1/a/b//",
+                "10.0.0.1:1",
+                "/a/b",
+                &["10.0.0.1:1"],
+            ),
+            ("10.0.0.1:1/", "10.0.0.1:1", "", &["10.0.0.1:1"]),
+            (
+                "api:65535",
+                "api:65535",
+                "",
+                &["10.0.0.2:65535", "[fe80::2]:65535"],
+            ),
+            ("ALIAS:1", "ALIAS:1", "", &["10.0.0.2:1"]),
+            ("other:1", "other:1", "", &["10.0.0.4:1"]),
+            (
+                "localhost:5",
+                "localhost:5",
+                "",
+                &["127.0.0.1:5", "[::1]:5"],
+            ),
+            (
+                "LocalHost:5",
+                "LocalHost:5",
+                "",
+                &["127.0.0.1:5", "[::1]:5"],
+            ),
+        ];
+        for (text, authority, prefix, candidates) in table {
+            let address = Address::parse(text, hosts).expect(text);
+            let found: Vec<String> = address.candidates.iter().map(ToString::to_string).collect();
+            assert_eq!(address.authority, authority);
+            assert_eq!(address.prefix, prefix, "{text}");
+            assert_eq!(found, candidates, "{text}");
+        }
+    }
+
+    #[test]
+    fn text_of_another_form_is_refused() {
+        for text in [
+            "",
+            "api",
+            "api:",
+            ":80",
+            "[]:80",
+            "api:0",
+            "api:65536",
+            "api:+1",
+            "::1:80",
+            "[::1:80",
+            "::1]:80",
+            "user@api:80",
+            "api?x:80",
+            "api#x:80",
+            "http://http://api:80",
+            "api:80 ",
+            "api:80/a b",
+            "api:80/\u{e9}",
+        ] {
+            let refused = Address::parse(text, hosts).expect_err(text);
+            assert_eq!(refused, AddressError::Malformed, "{text}");
+        }
+    }
+
+    #[test]
+    fn host_that_is_neither_a_number_nor_in_the_file_is_named() {
+        let no_file: OpenHosts = || Err(io::ErrorKind::NotFound.into());
+        let table: [(&str, OpenHosts); 3] = [("nowhere", hosts), ("name", hosts), ("api", no_file)];
+        for (host, open) in table {
+            let error = Address::parse(&format!("{host}:80"), open).expect_err(host);
+            assert_eq!(error, AddressError::UnknownHost(host.to_owned()));
+            assert!(
+                error
+                    .to_string()
+                    .starts_with(&format!("the host '{host}' is neither"))
+            );
+        }
+    }
+}

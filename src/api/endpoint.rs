@@ -115,3 +115,68 @@ impl Endpoint {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Endpoint::{
+        Error, ExtensionNext, ExtensionRegister, InitError, Next, Response, RestoreError,
+        RestoreNext,
+    };
+
+    #[test]
+    fn status_is_explained_by_what_it_means_to_its_endpoint() {
+        let table = [
+            (Response, 400, "the request id is unknown"),
+            (Error, 400, "the request id is unknown"),
+            (Response, 403, "the event was answered before"),
+            (Error, 403, "the event was answered before"),
+            (Response, 410, "the event timed out"),
+            (Error, 410, "the event timed out"),
+            (InitError, 403, "the init was over"),
+            (Next, 403, "the Runtime API expects no request for an event"),
+            (Next, 410, "the sandbox is no longer used"),
+            (ExtensionRegister, 400, "the Extensions API refuses"),
+            (ExtensionRegister, 403, "the Extensions API refuses"),
+            (ExtensionNext, 400, "the Extensions API refuses"),
+            (ExtensionNext, 403, "the Extensions API refuses"),
+            (
+                RestoreNext,
+                400,
+                "the Runtime API calls the request malformed",
+            ),
+            (RestoreError, 403, "the Runtime API does not allow"),
+            (Next, 404, "no such endpoint"),
+            (Response, 413, "the answer is over the limit"),
+            (Response, 431, "the request's headers are over"),
+            (Next, 500, "the Runtime API cannot go on"),
+            (Next, 599, "the Runtime API cannot go on"),
+            (Next, 600, "which the Runtime API does not document"),
+            (Next, 499, "which the Runtime API does not document"),
+            (RestoreNext, 410, "which the Runtime API does not document"),
+        ];
+        for (endpoint, status, words) in table {
+            let said = endpoint.explain_status(status);
+            assert!(said.starts_with(words), "{endpoint:?} {status}: {said}");
+        }
+    }
+
+    #[test]
+    fn endpoint_has_the_name_of_its_method_and_path() {
+        for endpoint in [
+            Next,
+            Response,
+            Error,
+            InitError,
+            RestoreNext,
+            RestoreError,
+            ExtensionRegister,
+            ExtensionNext,
+        ] {
+            let name = endpoint.name();
+            let [_, before, after] = endpoint.path();
+            let end = if after.is_empty() { before } else { after };
+            assert_eq!(name.split(' ').next(), Some(endpoint.method()));
+            assert!(end.starts_with('/') && name.ends_with(end), "{name}");
+        }
+    }
+}

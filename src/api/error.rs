@@ -89,3 +89,65 @@ impl fmt::Display for ApiError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::ApiError;
+    use crate::api::endpoint::Endpoint;
+
+    /// An error, whether it is a time-out, its kind as one of std, and its words.
+    #[test]
+    fn error_keeps_its_kind_and_its_words() {
+        use io::ErrorKind::{BrokenPipe, ConnectionRefused, Other, TimedOut, WouldBlock};
+        let transport = |kind: io::ErrorKind| ApiError::Transport(kind.into());
+        let status = ApiError::Status(Endpoint::Next, 410);
+        let table = [
+            (
+                transport(WouldBlock),
+                true,
+                WouldBlock,
+                "operation would block",
+            ),
+            (transport(TimedOut), true, TimedOut, "timed out"),
+            (transport(BrokenPipe), false, BrokenPipe, "broken pipe"),
+            (
+                ApiError::Connect(ConnectionRefused.into()),
+                false,
+                ConnectionRefused,
+                "is a Runtime API listening there?",
+            ),
+            (
+                ApiError::Cut,
+                false,
+                Other,
+                "ended before the reply was whole",
+            ),
+            (
+                ApiError::TooManyInterimReplies,
+                false,
+                Other,
+                "more than 16 interim replies",
+            ),
+            (
+                ApiError::BodyTooLong(9),
+                false,
+                Other,
+                "over the limit of 9 bytes",
+            ),
+            (ApiError::MissingHeader("X"), false, Other, "no usable X"),
+            (
+                status,
+                false,
+                Other,
+                "status 410, the sandbox is no longer used",
+            ),
+        ];
+        for (error, is_timeout, kind, words) in table {
+            assert!(error.to_string().contains(words), "{error}");
+            assert_eq!(error.is_timeout(), is_timeout, "{error}");
+            assert_eq!(io::Error::from(error).kind(), kind, "{words}");
+        }
+    }
+}

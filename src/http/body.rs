@@ -334,6 +334,12 @@ mod tests {
             decode(Framing::Chunked, trailers(257).as_bytes(), 999),
             Err(Error::TooManyTrailers)
         );
+        // What stands where a chunk's line end belongs is no size, however long it is.
+        let unclosed = format!("1\r\na{}", "x".repeat(257));
+        assert_eq!(
+            decode(Framing::Chunked, unclosed.as_bytes(), 999),
+            Err(Error::UnclosedChunk)
+        );
     }
 
     #[test]

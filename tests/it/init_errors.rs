@@ -373,6 +373,8 @@ fn script_that_fails_while_it_is_sourced_is_reported_with_the_shells_last_words(
         for (script, last_words) in [
             ("echo last words; false", "last words"),
             ("echo last words; exit 3", "status 3"),
+            ("exit 6", "status 6"),
+            ("kill -KILL $$", "SIGKILL"),
             ("echo last words; exit 0", "last words"),
             ("echo last words; return 4", "status 4"),
             ("echo first; echo last words >&2; (exit 5)", "status 5"),
@@ -391,6 +393,35 @@ fn script_that_fails_while_it_is_sourced_is_reported_with_the_shells_last_words(
             let parts = ["function.sh", last_words];
             assert_init_fails(setup, "Runtime.HandlerInitFailed", &parts);
         }
+    }
+}
+
+/// A shell takes what another system's editor left for a part of names, and cannot say so.
+#[test]
+fn script_with_bytes_of_another_system_is_told_how_to_save_it() {
+    let no_such = "Runtime.NoSuchHandler";
+    let failed = "Runtime.HandlerInitFailed";
+    for (script, error_type, remedy) in [
+        ("\u{feff}handler() { :; }\n", no_such, "UTF-8 without one"),
+        ("\u{feff}set -e\n", failed, "UTF-8 without one"),
+        ("if true\r\nthen :; fi\r\n", failed, "Unix line ends"),
+    ] {
+        let folder = Folder::with_script(script);
+        let parts = ["function.sh", remedy];
+        assert_init_fails(Setup::function(&folder), error_type, &parts);
+    }
+}
+
+#[test]
+fn script_that_is_named_as_an_executable_is_told_of_its_functions() {
+    for (script, hint) in [
+        ("handler() { :; }\n", "set the handler to function.FUNCTION"),
+        ("echo no functions\n", "before packing"),
+    ] {
+        let folder = Folder::with_script(script);
+        let setup = Setup::new(folder.path(), "function.sh");
+        let parts = ["function.sh is not executable", hint];
+        assert_init_fails(setup, "Runtime.HandlerNotExecutable", &parts);
     }
 }
 

@@ -262,3 +262,23 @@ fn setting_that_a_buffered_function_cannot_honour_is_an_init_error() {
         }
     }
 }
+
+#[test]
+fn library_without_an_api_or_without_its_extension_ends_with_a_line() {
+    let (_folder, setup) = example("echo");
+    let lambda = setup.env("AWS_LAMBDA_RUNTIME_API", "nowhere").start();
+    assert_eq!(lambda.wait_exit().code(), Some(1));
+    let log = lambda.end();
+    let line = "bootstrap: FATAL AWS_LAMBDA_RUNTIME_API: the value is not host:port; ";
+    assert!(log.starts_with(line) && log.lines().count() == 1, "{log}");
+    let (_folder, setup) = example("echo");
+    let lambda = setup
+        .script(|_, _| Action::Status(403))
+        .env("BOOTSTRAP_GRACEFUL_SHUTDOWN", "1")
+        .start();
+    assert_eq!(lambda.wait_exit().code(), Some(1));
+    let log = lambda.end();
+    let line = "bootstrap: FATAL POST /extension/register: status 403, ";
+    assert!(log.starts_with(line) && log.lines().count() == 1, "{log}");
+    assert_eq!(lambda.api.counts().gets, 0);
+}

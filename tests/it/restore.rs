@@ -211,3 +211,18 @@ fn restore_that_the_api_refuses_ends_the_bootstrap_with_a_line() {
         assert_eq!(lambda.api.counts().gets, 1);
     }
 }
+
+/// The new shell takes the place of one that was in the snapshot.
+#[test]
+fn shell_that_is_lost_after_the_restore_runs_the_hook_of_the_restore_again() {
+    let script = "at=init
+        before_snapshot() { at=\"$at before\"; }
+        after_restore() { at=\"$at after\"; }
+        handler() { case $1 in end) kill -KILL $$ ;; esac; echo \"$at\"; }";
+    for folder in each_shell(script) {
+        let lambda = restoring(Setup::function(&folder)).start();
+        assert_eq!(lambda.call("1").text().trim(), "init before after");
+        assert!(lambda.call("end").is_error());
+        assert_eq!(lambda.call("1").text().trim(), "init after");
+    }
+}

@@ -723,3 +723,23 @@ fn what_the_script_started_at_init_is_gone_when_the_bootstrap_ends() {
         lambda.wait_nobody();
     }
 }
+
+/// The script can find the pipe on which its shell reports: what it writes there fails its own event.
+#[test]
+fn function_that_writes_to_the_status_pipe_fails_its_own_event_alone() {
+    for (line, words) in [
+        ("junk", "the warm shell reported 'junk'"),
+        ("0 missing", "while event 1 ran"),
+        ("2 0", "while event 1 ran"),
+    ] {
+        for shell in shells() {
+            let script = format!(
+                "{shell}handler() {{ case $1 in say) echo '{line}' >\"$_zs_status\"; sleep 9 ;; esac; echo ok; }}"
+            );
+            let folder = Folder::with_script(&script);
+            let lambda = Setup::function(&folder).start();
+            assert_failure(&lambda.call("say"), "Runtime.HandlerLost", words);
+            assert_eq!(lambda.call("1").text().trim(), "ok", "{line}, {shell}");
+        }
+    }
+}

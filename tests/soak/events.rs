@@ -20,6 +20,7 @@ escape) setsid sleep 0.05 & echo escaped ;;
 close) echo closed; exec >&-; sleep 0.01 ;;
 log) echo 'a line of log' >&2; echo logged ;;
 unread) echo unread ;;
+trap) trap 'echo trapped' EXIT; echo 'a line of log' >&2 ;;
 silent) : ;;
 esac"#;
 
@@ -125,7 +126,8 @@ impl Draw {
             80..=89 => ("escape", Ending::Says("escaped")),
             90..=94 => ("close", Ending::Says("closed")),
             95..=114 => ("log", Ending::Says("logged")),
-            115..=129 => ("unread", Ending::Says("unread")),
+            115..=124 => ("unread", Ending::Says("unread")),
+            125..=129 => ("trap", Ending::Says("trapped")),
             130..=139 => ("silent", Ending::Says("")),
             _ => ("", Ending::Echo),
         }

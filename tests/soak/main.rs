@@ -39,6 +39,10 @@ const LIVES: usize = 5;
 /// would be more.
 const GROWTH_KIB: u64 = 64;
 
+/// So many events come before the first measurement: what each kind of event touches for the first
+/// time is no growth.
+const WARM_UP: usize = 100;
+
 /// One bootstrap after another, of one kind.
 #[derive(Clone, Copy, Debug)]
 struct Lane {
@@ -47,6 +51,8 @@ struct Lane {
     is_streaming: bool,
     /// `BOOTSTRAP_EVENT_VIA`.
     via: &'static str,
+    /// What the script does before it defines its function.
+    first: &'static str,
 }
 
 const LANES: [Lane; 5] = [
@@ -55,30 +61,35 @@ const LANES: [Lane; 5] = [
         kind: Kind::Executable,
         is_streaming: false,
         via: "",
+        first: "",
     },
     Lane {
         name: "executable, streaming",
         kind: Kind::Executable,
         is_streaming: true,
         via: "",
+        first: "",
     },
     Lane {
         name: "bash function",
         kind: Kind::Bash,
         is_streaming: false,
         via: "argument",
+        first: "",
     },
     Lane {
         name: "bash function, standard input",
         kind: Kind::Bash,
         is_streaming: false,
         via: "stdin",
+        first: "set -ET; trap : EXIT ERR DEBUG",
     },
     Lane {
         name: "POSIX shell function",
         kind: Kind::PosixShell,
         is_streaming: false,
         via: "argument",
+        first: "trap : EXIT",
     },
 ];
 
@@ -118,8 +129,12 @@ fn run_lane(lane: Lane, events: usize, mut draw: Draw) {
     let mut number = 0;
     for life in 0..LIVES {
         let mut scene = start(lane);
-        let before = measure(&mut scene, lane);
-        for _ in 0..events / LIVES {
+        let mut before = measure(&mut scene, lane);
+        let in_life = events / LIVES;
+        for nth in 0..in_life {
+            if nth == WARM_UP.min(in_life / 2) {
+                before = measure(&mut scene, lane);
+            }
             number += 1;
             let event = draw.event(lane.is_streaming);
             *counts.entry(format!("{:?}", event.ending)).or_insert(0) += 1;
@@ -157,6 +172,12 @@ fn run_lane(lane: Lane, events: usize, mut draw: Draw) {
 fn start(lane: Lane) -> Scene {
     let folder = Folder::new();
     let handler = lane.kind.write(&folder, HANDLER);
+    if !lane.first.is_empty() {
+        let path = folder.path().join("function.sh");
+        let script = fs::read_to_string(path).expect("a script");
+        let begin = format!("{}\nhandler() {{", lane.first);
+        folder.file("function.sh", script.replacen("handler() {", &begin, 1));
+    }
     let temporary = folder.path().join("tmp");
     fs::create_dir(&temporary).expect("a folder for temporary files");
     let temporary = temporary.to_str().expect("a path in UTF-8").to_owned();

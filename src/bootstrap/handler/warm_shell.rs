@@ -348,7 +348,8 @@ impl WarmShell {
         match report {
             Report::MissingFunction => {
                 let function = start.function;
-                let message = format!("{script} does not define {function}()");
+                let cause = known_cause(&start.script);
+                let message = format!("{script} does not define {function}(){cause}");
                 internal::failure(ErrorType::NoSuchHandler, message)
             }
             Report::TakenName => start.failed(
