@@ -61,7 +61,7 @@ pub(crate) fn describe(status: ExitStatus) -> String {
 }
 
 /// What the warm shell reports on its status pipe, a line each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Report {
     /// The script defines no function of the handler's name.
     MissingFunction,
@@ -73,6 +73,8 @@ pub(crate) enum Report {
     Hooked,
     /// The event of this number ended with this status; 0 is the trial.
     Ended { number: u64, status: u8 },
+    /// None of these, or several at once.
+    Unknown(String),
 }
 
 /// Reads one line of the status pipe, its line end included: `NUMBER SP STATUS LF`. Returns `None`

@@ -245,6 +245,43 @@ fn permitted(composition: &Composition, ours: &Outcome, loops: &Outcome) -> Opti
     {
         return Some("a failing DEBUG trap ends the shell");
     }
+    // Init says what the shell said; where the script has sent that to a file, it cannot.
+    if let Some(why) = &ours.init
+        && composition.moves_log()
+        && composition.taken().next().is_some()
+        && why.contains("it changes the shell so that")
+    {
+        return Some("the script moves the words that name what it took");
+    }
+    // The reference page: each slot sources the script in the same folder.
+    if let Some(why) = &ours.init
+        && composition.has_slots()
+        && ["cannot overwrite existing file", "File exists"]
+            .iter()
+            .any(|words| why.contains(words))
+    {
+        return Some("the slots share a file that may be made once");
+    }
+    // A script whose end was never reached defines no function: init says so, a loop at each event.
+    if let Some(why) = &ours.init
+        && why.contains("while it was sourced")
+        && loops
+            .answers
+            .iter()
+            .all(|answer| *answer == Answer::Failed(127))
+    {
+        return Some("the loop calls a function that is not there");
+    }
+    // The run may end before the last of the slots has sourced the script, and what two of them write
+    // at once may be on one line.
+    let runs = |outcome: &Outcome| outcome.raw_log.matches("LOG: run").count();
+    if composition.writes_at_once()
+        && ours.init.is_none()
+        && ours.answers == loops.answers
+        && runs(ours) == runs(loops)
+    {
+        return Some("processes write to the log at once");
+    }
     // A reference that hangs tells nothing; the bootstrap's deadline ends such an event.
     if loops
         .answers

@@ -535,6 +535,24 @@ pub(crate) const ROWS: &[Row] = &[
     named("function set", "set() { echo set; }"),
     named("function exit", "exit() { :; }"),
     named("function trap", "trap() { echo trap; }"),
+    named(
+        "function trap, after a trap of CHLD",
+        "trap 'exit 6' CHLD; trap() { echo trap; }",
+    ),
+    tells(
+        "function trap, after a trap of ERR that the function has",
+        BASH,
+        "set -E; trap 'echo failed; exit 9' ERR; trap() { echo trap; }",
+        "handler() { false; echo \"got $1\"; }",
+        &["!9"],
+    ),
+    tells(
+        "alias trap in POSIX mode, and a trap that the function has",
+        BASH,
+        "alias set=false exec=false eval=false trap=false; set -T; set -o posix",
+        "handler() { echo \"got $1\"; }",
+        &["got a"],
+    ),
     named("function eval", "eval() { echo eval; }"),
     named("function export", "export() { echo export; }"),
     named("function printf", "printf() { echo printf; }"),
@@ -666,6 +684,36 @@ pub(crate) const ROWS: &[Row] = &[
         name: "enable -n read",
         shells: BASH,
         top: "enable -n read printf echo; enable echo",
+        ..PLAIN_ROW
+    },
+    Row {
+        name: "enable -n mapfile, several events",
+        shells: BASH,
+        top: "enable -n read mapfile",
+        events: MANY,
+        answers: MANY_GOT,
+        may_refuse: "mapfile",
+        ..PLAIN_ROW
+    },
+    Row {
+        name: "function command, after a trap of CHLD",
+        shells: BASH,
+        top: "command() { return 1; }; trap 'exit 6' CHLD",
+        may_refuse: "a function named 'command'",
+        ..PLAIN_ROW
+    },
+    tells(
+        "nocasematch, and a look for e",
+        BASH,
+        "set +e; shopt -s nocasematch",
+        "handler() { case $- in *e*) echo e ;; *) echo no e ;; esac; }",
+        &["no e"],
+    ),
+    Row {
+        name: "functions declare and command",
+        shells: BASH,
+        top: "declare() { return 1; }; command() { return 1; }",
+        may_refuse: "a function named 'command'",
         ..PLAIN_ROW
     },
     Row {

@@ -199,7 +199,7 @@ const BODIES: &[Line] = &[
         "",
     ),
     (NOT_KSH, "[ \"$1\" != bad ] || sh -c 'kill -KILL $PPID'", ""),
-    (BASH, "[ \"$1\" != bad ] || kill -SEGV $BASHPID", ""),
+    (BASH, "[ \"$1\" != bad ] || kill -SEGV \"$BASHPID\"", ""),
     (NOT_KSH, "trap 'echo end' EXIT", ""),
     (NOT_KSH, "trap 'echo \"LOG: end\" >&2; exit 5' EXIT", ""),
     (BASH, "trap 'echo failed' ERR", ""),
@@ -211,7 +211,7 @@ const BODIES: &[Line] = &[
     (BASH, "local here=1; echo \"$here\"", ""),
     (NOT_KSH, "sleep 1000 &", ""),
     (NOT_KSH, "true & wait \"$!\"", ""),
-    (ALL, "exec 7>>seven; echo seven >&7; exec 7>&-", ""),
+    (ALL, "exec 7>>/dev/null; echo seven >&7; exec 7>&-", ""),
     (ALL, "exec 2>&-", ""),
     (ALL, "echo last; exec >&-", ""),
     (ALL, "cat <<END\nhere $1\nEND", ""),
@@ -408,9 +408,17 @@ impl Composition {
 
     /// Whether a DEBUG trap of its fails, which under errexit ends bash at its next command.
     pub(crate) fn fails_at_debug(&self) -> bool {
-        self.tops
-            .iter()
-            .any(|line| line.1.contains("trap 'false' DEBUG"))
+        let has = |text| self.tops.iter().any(|line| line.1.contains(text));
+        has("trap 'false' DEBUG") || has("trap 'echo debug' DEBUG") && has("exec 1>&-")
+    }
+
+    /// Whether several processes may write to the log at the same time.
+    pub(crate) fn writes_at_once(&self) -> bool {
+        self.has_slots() || self.bodies.iter().any(|line| line.1.ends_with('&'))
+    }
+
+    pub(crate) fn has_slots(&self) -> bool {
+        self.form == Form::Slots
     }
 
     /// Names that its lines take, which init may refuse.

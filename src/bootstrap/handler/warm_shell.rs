@@ -356,7 +356,7 @@ impl WarmShell {
                 "it defines a function named 'command', which the bootstrap's side of the shell \
                  cannot do without; rename it",
             ),
-            Report::Sourced | Report::Hooked | Report::Ended { .. } => {
+            Report::Sourced | Report::Hooked | Report::Ended { .. } | Report::Unknown(_) => {
                 let words = self.stderr.keep_last_words(false);
                 let words = last_line(&words);
                 start.failed(&format!(
@@ -584,11 +584,10 @@ impl Conversation {
         let mut space = [0; REPORT_LIMIT];
         let length = self.status.read(&mut space)?;
         let line = space.get(..length).unwrap_or_default();
-        status::parse_report(line).ok_or_else(|| {
+        Ok(status::parse_report(line).unwrap_or_else(|| {
             let line = String::from_utf8_lossy(line);
-            let message = format!("the warm shell reported '{}'", line.trim_ascii_end());
-            Abort::Failed(internal::failure(ErrorType::HandlerLost, message))
-        })
+            Report::Unknown(line.trim_ascii_end().to_owned())
+        }))
     }
 
     /// Reads the places that the shell reported. Those of other events than the current one are
@@ -622,17 +621,16 @@ impl StatusSource for Conversation {
 
     fn read_status(&mut self) -> Result<u8, Abort> {
         let running = self.number;
-        match self.read_report()? {
-            Report::Ended { number, status } if number == running => Ok(status),
-            report => {
-                let message =
-                    format!("the warm shell reported {report:?} while event {running} ran");
-                Err(Abort::Failed(internal::failure(
-                    ErrorType::HandlerLost,
-                    message,
-                )))
-            }
-        }
+        let said = match self.read_report()? {
+            Report::Ended { number, status } if number == running => return Ok(status),
+            Report::Unknown(text) => format!("'{text}'"),
+            report => format!("{report:?}"),
+        };
+        let message = format!("the warm shell reported {said} while event {running} ran");
+        Err(Abort::Failed(internal::failure(
+            ErrorType::HandlerLost,
+            message,
+        )))
     }
 
     fn release_output(&mut self) {

@@ -5,10 +5,10 @@
 _zs_has() { command declare -F "$1" >/dev/null; }
 
 # Whether `command` is what it is meant to be; so it is not used to say so. The second look is for
-# scripts that define a function `declare`.
+# scripts that define a function `declare`, which may say yes to all.
 _zs_has_command() {
-  if \declare -F command >/dev/null; then
-    case $(\declare -F command) in command) return 1 ;; esac
+  if \declare -F command >/dev/null && ! \declare -F _zs_no_name >/dev/null; then
+    return 1
   fi
 }
 
@@ -34,7 +34,15 @@ _zs_take_off() {
   fi
   _zs_options=${1//[!aCefkuvxET]/}
   _zs_traps=
-  case $_zs_options in *[ET]*) _zs_traps=$(\command trap -p ERR RETURN DEBUG) ;; esac
+  case $_zs_options in
+  *[ET]*)
+    for _zs_at in ERR RETURN DEBUG; do
+      _zs_chain=$(\command trap -p "$_zs_at")
+      # Neither an alias nor a function of the script is to run in place of `trap`.
+      case $_zs_chain in ?*) _zs_traps+="\\command \\$_zs_chain$_zs_newline" ;; esac
+    done
+    ;;
+  esac
   command trap - ERR DEBUG RETURN
   case :$SHELLOPTS: in *:posix:*) _zs_posix=-o ;; *) _zs_posix=+o ;; esac
   case $_zs_places in yes) _zs_trace ;; esac
@@ -49,9 +57,10 @@ _zs_put_on() {
 }
 
 # Lets failures be traced, by the traps ERR and RETURN, if that cannot be seen: no function sets a trap
-# of these, sets options, or runs text that might. The file of the first event serves as scratch.
+# of these, sets options, or runs text that might; and `case` tells the E of $- from an e. The file of
+# the first event serves as scratch.
 _zs_look_at_functions() {
-  case $_zs_options$_zs_traps in *[avxT]*) command return ;; esac
+  case $_zs_options$_zs_traps$_zs_nocase in *[avxT]* | *on) command return ;; esac
   command compgen -A function -X '_zs_*' >"$_zs_event" 2>/dev/null
   command mapfile -t _zs_names <"$_zs_event"
   command declare -f -- "${_zs_names[@]}" >"$_zs_event"

@@ -9,8 +9,10 @@ _zs_has() {
   esac
 }
 
-# Whether `command` is what it is meant to be; so it is not used to say so.
+# Whether `command` is what it is meant to be; so it is not used to say so. A trap of CHLD would run
+# for the process that looks.
 _zs_has_command() {
+  trap - CHLD
   case $(\command -V command 2>&1) in
   *'is a function'* | *'shell function'*) return 1 ;;
   *builtin* | *alias*) ;;

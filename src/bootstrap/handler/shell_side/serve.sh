@@ -76,14 +76,15 @@ _zs_serve() {
   done
 }
 
-# Looks at what the script left, which ended with status $1. A trap of CHLD would run for our own
-# children; no subshell inherits it.
+# Looks at what the script left, which ended with status $1. First, whether `command` is what it is
+# meant to be, and runs what it is given. A trap of CHLD would run for our own children; no subshell
+# inherits it.
 _zs_look() {
-  if trap - CHLD; then _zs_state=; fi
-  if ! _zs_has_command; then
-    _zs_state=taken
-    return 0
-  fi
+  _zs_state=taken
+  _zs_has_command || return 0
+  \command unset -v _zs_state || return 0
+  case ${_zs_state-} in taken) return 0 ;; esac
+  command trap - CHLD
   # A name of ours that the script made readonly would keep the script's value.
   command unset -v _zs_line _zs_text _zs_number _zs_options _zs_option _zs_flags _zs_places \
     _zs_traps _zs_posix _zs_nocase _zs_returned _zs_pairs _zs_names _zs_at _zs_chain || return 1
