@@ -361,4 +361,14 @@ mod tests {
         assert_eq!(failure.error_type(), "Function.Error");
         assert_eq!(failure.message(), std::fmt::Error.to_string());
     }
+
+    #[test]
+    fn sources_of_an_error_are_its_trace() {
+        let text = std::ffi::CString::new(b"\xff".to_vec()).expect("no NUL");
+        let failure = Failure::from(text.into_string().expect_err("no UTF-8"));
+        assert_eq!(failure.error_type(), "Function.IntoStringError");
+        let json = String::from_utf8_lossy(&failure.to_json()).into_owned();
+        let end = r#""stackTrace":["invalid utf-8 sequence of 1 bytes from index 0"]}"#;
+        assert!(json.ends_with(end), "{json}");
+    }
 }

@@ -274,5 +274,6 @@ mod tests {
         push_string(&mut out, b"b");
         let expected = "{\"a\":\"\\\"\\\\\\n\\r\\t\\u0001\\u007f\u{fffd}\",\"b\"";
         assert_eq!(String::from_utf8_lossy(&out), expected);
+        assert_eq!(super::json_string("a \"b\"\n"), r#""a \"b\"\n""#);
     }
 }
