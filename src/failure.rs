@@ -251,6 +251,7 @@ fn is_error_type(name: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::{ERROR_DOCUMENT_LIMIT, Failure, is_error_type};
 
