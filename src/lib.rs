@@ -88,12 +88,13 @@ const CONTENT_TYPE: &str = "application/json";
 ///
 /// # Errors
 /// In `function`, `?` takes errors of std and of crates, `String`, `&str` and
-/// `Box<dyn Error + Send + Sync>`, see [`Failure`]. With settings that only handlers of
-/// another kind can honour the init fails with `Runtime.ConfigInvalid`:
-/// `BOOTSTRAP_RESPONSE_MODE=streaming`, and a `BOOTSTRAP_DEADLINE_MARGIN_MS` other than 0.
+/// `Box<dyn Error + Send + Sync>`, see [`Failure`]. With
+/// `BOOTSTRAP_RESPONSE_MODE=streaming`, which only a [`Handler`] can honour, the init fails with
+/// `Runtime.ConfigInvalid`. `BOOTSTRAP_DEADLINE_MARGIN_MS` is not read: nothing can stop a Rust
+/// function before its deadline.
 pub fn run(function: impl Fn(&Context, &[u8]) -> Result<Vec<u8>, Failure> + Sync) -> ExitCode {
     serve(|settings| {
-        settings::refuse_for_run()?;
+        settings::refuse_streaming()?;
         Ok(Function {
             function: &function,
             content_type: settings.content_type_or(CONTENT_TYPE),

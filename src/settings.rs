@@ -113,14 +113,12 @@ pub fn number(name: &str, default: u64, least: u64, most: u64) -> Result<u64, Fa
     }
 }
 
-/// Refuses what [`crate::run`] cannot honour: it answers whole, and nothing stops a Rust function
-/// before its deadline.
+/// Refuses what [`crate::run`] cannot honour: it answers whole.
 ///
 /// # Errors
 /// `Runtime.ConfigInvalid`: a setting asks for that.
-pub(crate) fn refuse_for_run() -> Result<(), Failure> {
-    choice("BOOTSTRAP_RESPONSE_MODE", (), &[("buffered", ())])?;
-    choice("BOOTSTRAP_DEADLINE_MARGIN_MS", (), &[("0", ())])
+pub(crate) fn refuse_streaming() -> Result<(), Failure> {
+    choice("BOOTSTRAP_RESPONSE_MODE", (), &[("buffered", ())])
 }
 
 /// Lambda sets the variable, so a value that is not a number is ignored, as official clients do
