@@ -512,7 +512,7 @@ fn event_in_a_process_takes_few_system_calls() {
     let Some(program) = traceable(test) else {
         return;
     };
-    for ((folder, handler), limit) in both("exec cat").into_iter().zip([25, 26]) {
+    for ((folder, handler), limit) in both("exec cat").into_iter().zip([26, 26]) {
         let setup = Setup::new(folder.path(), handler).env("BOOTSTRAP_EVENT_VIA", "stdin");
         let traced = Traced::start(setup, &program);
         for _ in 0..EVENTS {
