@@ -364,7 +364,7 @@ fn concurrency_that_is_absent_or_no_number_means_one_slot() {
         let lambda = setup.start();
         assert_eq!(lambda.call("1").text(), "ok\n", "{value:?}");
         lambda.wait_idle();
-        assert_eq!(lambda.processes().len(), 1, "{value:?}");
+        lambda.wait_processes(1);
         assert_eq!(lambda.api.counts().connections, 2, "{value:?}");
     }
 }
