@@ -4,7 +4,7 @@
 //! calls count as the bootstrap's, the execve among them. A slot, which never executes another
 //! program, is the bootstrap all its life.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// One system call, in the order in which they began.
 #[derive(Clone, Debug)]
@@ -70,6 +70,7 @@ pub(crate) fn of_the_bootstrap(calls: &[Call]) -> Vec<Call> {
     // A child's first call may stand before the return of the clone that made it, so that all
     // clones are looked at first.
     let mut parents = HashMap::new();
+    let mut never_returned = Vec::new();
     let mut programs: HashMap<u32, usize> = HashMap::new();
     for (index, call) in calls.iter().enumerate().skip(1) {
         let child = call
@@ -81,6 +82,8 @@ pub(crate) fn of_the_bootstrap(calls: &[Call]) -> Vec<Call> {
                 if let Some(child) = child {
                     let before = parents.insert(child, (call.pid, index));
                     assert!(before.is_none(), "two processes had the number {child}");
+                } else if call.result().is_none() {
+                    never_returned.push((call.pid, index));
                 }
             }
             "execve" | "execveat" if call.result() == Some(0) => {
@@ -89,24 +92,35 @@ pub(crate) fn of_the_bootstrap(calls: &[Call]) -> Vec<Call> {
             _ => {}
         }
     }
-    let is_own = |call: &Call, index: usize| {
-        let (mut pid, mut index) = (call.pid, index);
-        loop {
-            if programs.get(&pid).is_some_and(|program| index > *program) {
-                return false;
+    let is_own = |pid: u32, index: usize| {
+        let mut pending = vec![(pid, index)];
+        let mut seen = HashSet::new();
+        while let Some((pid, index)) = pending.pop() {
+            let is_program = programs.get(&pid).is_some_and(|program| index > *program);
+            if is_program || !seen.insert((pid, index)) {
+                continue;
             }
             if pid == first.pid {
                 return true;
             }
-            let Some(parent) = parents.get(&pid) else {
-                panic!("{pid} has no parent in the trace")
-            };
-            (pid, index) = *parent;
+            match parents.get(&pid) {
+                Some(parent) => pending.push(*parent),
+                // The parent was killed inside its clone, which then returns no number: any such
+                // clone may be the one, and one of the bootstrap's own is enough.
+                None => {
+                    assert!(
+                        !never_returned.is_empty(),
+                        "{pid} has no parent in the trace"
+                    );
+                    pending.extend(&never_returned);
+                }
+            }
         }
+        false
     };
     let numbered = calls.iter().enumerate().skip(1);
     numbered
-        .filter(|(index, call)| is_own(call, *index))
+        .filter(|(index, call)| is_own(call.pid, *index))
         .map(|(_, call)| call.clone())
         .collect()
 }
@@ -136,4 +150,24 @@ fn calls_of_children_count_until_they_execute_a_program() {
         .map(|call| call.name)
         .collect();
     assert_eq!(own, ["clone", "dup2", "execve", "execve", "fork", "poll"]);
+}
+
+#[test]
+fn child_whose_parent_was_killed_in_its_clone_is_of_one_that_could_be_its_parent() {
+    let of_a_shell = "\
+10 execve(\"bootstrap\", [], 0x1) = 0
+10 clone(child_stack=0x1) = 11
+11 execve(\"/bin/bash\", [], 0x1) = 0
+11 clone(child_stack=NULL <unfinished ...>
+12 getpid() = 12
+11 <... clone resumed>) = ?
+11 +++ killed by SIGKILL +++
+";
+    let names = |trace: &str| -> Vec<String> {
+        let calls = of_the_bootstrap(&read(trace)).into_iter();
+        calls.map(|call| call.name).collect()
+    };
+    assert_eq!(names(of_a_shell), ["clone", "execve"]);
+    let of_the_bootstrap = of_a_shell.replace("11 execve(\"/bin/bash\", [], 0x1) = 0\n", "");
+    assert_eq!(names(&of_the_bootstrap), ["clone", "clone", "getpid"]);
 }
