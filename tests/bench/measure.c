@@ -4,6 +4,7 @@
  *
  *   measure start  ROUNDS CONTESTANT…         a fresh process of each in every round
  *   measure events ROUNDS BYTES CONTESTANT…   one process of each for all rounds, one event to each in every round
+ *   measure paused ROUNDS BYTES CONTESTANT…   as events, with 5 ms of rest before each event
  *   measure pages  ROUNDS CONTESTANT…         as start, and looks at what memory each has touched by then
  *   measure trace  ROUNDS BYTES CONTESTANT…   as events, for programs run under strace: no samples, and they are not
  *                                             killed but find the door closed, so that the trace is whole
@@ -47,6 +48,7 @@
 #define MOST_ARGUMENTS 16
 #define MOST_CONNECTIONS 4
 #define PATIENCE_MS 30000
+#define PAUSE_NS 5000000
 #define BODY_LIMIT (6 * 1024 * 1024)
 #define REQUEST_LIMIT (BODY_LIMIT + 65536)
 
@@ -382,9 +384,9 @@ static void shuffle(struct contestant **order, int count) {
 
 int main(int count, char **arguments) {
     struct contestant *order[MOST_CONTESTANTS];
-    if (count < 4) die("usage: measure start|pages|events|trace ROUNDS [BYTES] CONTESTANT...");
+    if (count < 4) die("usage: measure start|pages|events|paused|trace ROUNDS [BYTES] CONTESTANT...");
     int looks = !strcmp(arguments[1], "pages"), starts = looks || !strcmp(arguments[1], "start");
-    int traces = !strcmp(arguments[1], "trace");
+    int traces = !strcmp(arguments[1], "trace"), pauses = !strcmp(arguments[1], "paused");
     int rounds = atoi(arguments[2]), warm = starts || traces ? 0 : (rounds + 19) / 20;
     int first = starts ? 3 : 4, many = count - first;
     if (!starts) event_size = strtoul(arguments[3], NULL, 10);
@@ -405,10 +407,12 @@ int main(int count, char **arguments) {
     }
     for (int round = -warm; round < rounds; round++) {
         shuffle(order, many);
-        for (int i = 0; i < many; i++)
+        for (int i = 0; i < many; i++) {
+            if (pauses) nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
             if (looks) run_pages(order[i]);
             else if (starts) run_start(order[i]);
             else run_event(order[i], round >= 0 && !traces);
+        }
     }
     for (int i = 0; i < many && !starts; i++) {
         if (!traces) print_memory(order[i], "last");
