@@ -2,7 +2,7 @@
 //! limit, with everyone it started, and the same process answers the next event.
 
 use crate::harness::folder::Folder;
-use crate::harness::wait::{turn, wait_until};
+use crate::harness::wait::{PATIENCE, turn, wait_until};
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -681,6 +681,24 @@ fn event_that_a_new_shell_is_not_ready_for_is_answered_in_time() {
         assert_eq!(scene.expect_answer("late", "response").text(), "alive");
         assert_eq!(scene.folder.read("sourced"), "1\n1\n", "{kind:?}");
     });
+}
+
+/// A script that hangs may work when it is sourced anew: after ten seconds an event ends the shell.
+#[test]
+fn script_that_hangs_while_it_is_sourced_is_sourced_anew() {
+    let mut scene = slow_to_source(Kind::Bash, "600");
+    let began = Instant::now();
+    scene.expect_next();
+    while scene.folder.read("sourced") == "1\n1\n" {
+        assert!(began.elapsed() < PATIENCE, "never sourced again");
+        scene.send(&usual_event("early", now_ms() + DEADLINE_MS));
+        scene.expect_answer("early", "error");
+        scene.send(ACCEPTED);
+        scene.expect_next();
+    }
+    assert!(began.elapsed() > Duration::from_secs(10));
+    scene.send(&usual_event("hung", now_ms() + DEADLINE_MS));
+    scene.expect_answer("hung", "error");
 }
 
 /// A handler that is stopped leaves the time of the next one alone.

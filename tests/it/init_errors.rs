@@ -230,6 +230,9 @@ fn bootstrap_is_no_handler() {
         let parts = [handler.as_str(), "is the bootstrap itself"];
         assert_init_fails(setup, "Runtime.NoSuchHandler", &parts);
     }
+    let none = Folder::new();
+    let setup = Setup::new(none.path(), "bootstrap");
+    assert_init_fails(setup, "Runtime.NoSuchHandler", &["bootstrap", "no file"]);
     // Another program of that name is a program.
     let other = Folder::new();
     other.executable("bootstrap", "#!/bin/sh\necho other\n");

@@ -117,6 +117,16 @@ fn panic_of_the_init_or_of_a_hook_is_an_init_error() {
     assert_eq!(lambda.wait_exit().code(), Some(1));
 }
 
+/// What still comes of such an event is received by nobody.
+#[test]
+fn panic_at_the_first_part_of_an_event_fails_it_once() {
+    let (_folder, setup) = function("handler", 1);
+    let lambda = setup.start();
+    let event = Event::new("receive and more of it").in_chunks_of(7);
+    assert_failure(&lambda.invoke(event), PANICKED, ": words of receive");
+    assert_response(&lambda.call("next"), b"next");
+}
+
 /// The others wait for events, and would have gone on as if nothing were missing.
 #[test]
 fn slot_that_ends_ends_the_process() {

@@ -274,6 +274,45 @@ fn function_that_kills_its_own_shell_costs_that_event_only() {
     }
 }
 
+/// The status of the shell is not that of the function.
+#[test]
+fn shell_that_ends_with_status_0_in_an_event_fails_it() {
+    let script = "
+        trap 'exit 0' TERM
+        handler() {
+            case $1 in end) echo partial; kill $$; sleep 600 ;; *) echo \"$1\" ;; esac
+        }";
+    for shell in shells() {
+        let (_folder, lambda) = start(&format!("{shell}{script}"));
+        let event = Event::new("end").deadline_in(Duration::from_secs(3));
+        let answer = lambda.invoke(event);
+        assert!(answer.is_error(), "{shell}{}", answer.text());
+        assert_response(&lambda.call("next"), b"next");
+    }
+}
+
+/// A script that failed while there was no event may work when there is one.
+#[test]
+fn script_that_failed_while_idle_is_sourced_again_for_the_next_event() {
+    let script = "
+        echo sourced >&2
+        if [ -e \"$FOLDER/broken\" ]; then rm \"$FOLDER/broken\"; exit 3; fi
+        handler() {
+            case $1 in break) : >\"$FOLDER/broken\"; kill -KILL $$; sleep 600 ;; *) echo \"$1\" ;; esac
+        }";
+    for shell in shells() {
+        let folder = Folder::with_script(&format!("{shell}{script}"));
+        let path = folder.path().display().to_string();
+        let lambda = Setup::function(&folder).env("FOLDER", path).start();
+        assert_failure(&lambda.call("break"), "Function.KilledBySignal", "SIGKILL");
+        wait_until("the script failed", || {
+            !folder.path().join("broken").exists()
+        });
+        assert_response(&lambda.call("next"), b"next");
+        lambda.wait_log_times("sourced\n", 3);
+    }
+}
+
 #[test]
 fn shell_that_dies_between_two_events_costs_no_event_and_is_logged() {
     for shell in shells() {
