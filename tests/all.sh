@@ -78,7 +78,7 @@ if python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; th
     [ "$status" -eq 0 ] || failed
 else
     skip "packaging, the command, other people's servers and HTTP clients, SBOMs and VEX" \
-        "there is no Python of 3.11 or newer"
+        "there is no Python of 3.11 or newer; run: apt-get install python3 python3-venv"
 fi
 
 # Both boot small machines; kernels are fetched by make lab and make vm, not here.

@@ -157,7 +157,7 @@ impl Artifact {
         let found = env::split_paths(&folders).map(|folder| folder.join(&emulator));
         let Some(emulator) = found.into_iter().find(|path| path.is_file()) else {
             println!(
-                "skipped: the {} artefact is not run, as {emulator} is not here",
+                "skipped: the {} artefact: there is no {emulator}; run: apt-get install qemu-user-static",
                 self.arch
             );
             return None;

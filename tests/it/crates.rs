@@ -45,7 +45,7 @@ fn program(name: &str, panics: &str) -> Option<PathBuf> {
     let fetched = fetched.expect("cargo runs");
     if !fetched.status.success() {
         println!(
-            "skipped: Rust functions with crates: cargo fetch: {}",
+            "skipped: Rust functions with crates: no crates can be fetched here: {}",
             shown(&fetched).lines().last().unwrap_or_default()
         );
         return None;

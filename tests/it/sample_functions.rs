@@ -110,7 +110,9 @@ fn example(name: &str, tools: &[&str]) -> Option<Setup> {
     for tool in tools {
         let found = Command::new(tool).arg("--version").output();
         if found.is_err() {
-            let line = format!("skipped: examples/{name}, there is no {tool}");
+            let line = format!(
+                "skipped: examples/{name}: there is no {tool}; run: apt-get install {tool}"
+            );
             writeln!(io::stderr(), "{line}").expect("standard error can be written to");
             return None;
         }
@@ -276,7 +278,7 @@ fn compiled_example_counts_what_the_event_has() {
     compiler.args(["-static", "-Os", "-Wall", "-Wextra", "-Werror", "-o"]);
     let built = compiler.arg(folder.path().join("app")).arg(source).status();
     if built.is_err() {
-        let line = "skipped: examples/compiled, there is no C compiler";
+        let line = "skipped: examples/compiled: there is no cc; run: apt-get install gcc libc6-dev";
         writeln!(io::stderr(), "{line}").expect("standard error can be written to");
         return;
     }

@@ -703,7 +703,7 @@ fn function_is_found_and_a_program_is_none_in_each_shell_that_can_be_named() {
         });
         if !shell.exists() {
             println!(
-                "skipped: a function in {name}: there is no {}",
+                "skipped: a function in {name}: there is no {}; .ci/run installs it",
                 shell.display()
             );
             continue;

@@ -76,10 +76,21 @@ fn number(name: &str) -> Option<usize> {
     )
 }
 
+/// Debian's package of a shell.
+fn package(shell: &str) -> &str {
+    match shell {
+        "ash" => "busybox-static",
+        "ksh" => "ksh93u+m",
+        _ => shell,
+    }
+}
+
 /// Rows and the shells that they are for and that are here.
 fn rows() -> Vec<(&'static Row, Shell)> {
     for shell in ALL.iter().filter(|shell| shell.path().is_none()) {
-        println!("skipped: scripts in {0}: there is no {0}", shell.name());
+        let name = shell.name();
+        let package = package(name);
+        println!("skipped: scripts in {name}: there is no {name}; run: apt-get install {package}");
     }
     let wanted = std::env::var("ZEROSTRAP_ROW").unwrap_or_default();
     let ignores = case::ignores_signals();

@@ -124,7 +124,7 @@ fn no_tracer() -> Option<String> {
     match strace.stdout(Stdio::null()).output() {
         Ok(output) if output.status.success() && output.stderr.is_empty() => None,
         Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-        Err(error) => Some(format!("strace: {error}")),
+        Err(_) => Some("there is no strace; run: apt-get install strace".to_owned()),
     }
 }
 

@@ -775,7 +775,7 @@ pub(crate) fn descriptors(pid: u32) -> usize {
         .count()
 }
 
-/// Where a process stands with a tool that this machine may lack: `None` when it is there.
+/// Why a tool cannot be used here, and what brings it; `None` if it can be used.
 pub(crate) fn missing(words: &[&str]) -> Option<String> {
     let mut command = Command::new(words[0]);
     command
@@ -785,7 +785,13 @@ pub(crate) fn missing(words: &[&str]) -> Option<String> {
         .stdin(Stdio::null());
     match command.output() {
         Ok(output) if output.status.success() => None,
-        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-        Err(error) => Some(format!("{}: {error}", words[0])),
+        Ok(output) => Some(format!(
+            "{}; it may need root",
+            String::from_utf8_lossy(&output.stderr).trim()
+        )),
+        Err(_) => Some(format!(
+            "there is no {0}; run: apt-get install {0}",
+            words[0]
+        )),
     }
 }
