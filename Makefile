@@ -110,7 +110,7 @@ reproduce: ## builds both architectures twice, under different circumstances, an
 	@deploy/reproduce.sh
 
 .PHONY: bare
-bare: ## the commands of the README in a bare Debian: needs root, debootstrap, about 12 minutes
+bare: ## the commands of the README in a bare Debian: needs root, debootstrap, about 5 minutes
 	@tests/bare/run.sh
 
 .PHONY: release

@@ -7,8 +7,8 @@
 # minimal system, git and make, an ordinary user calls `make invoke`. What is missing must be told as
 # one command; that command is carried out, and then `make invoke` and `make test` have to succeed.
 # `ci` runs .ci/run as well, as root. Out: the steps, one line each with its time and download, and
-# what they print into BARE_LOG (target/bare.log). It takes about 12 minutes on two cores, with `ci`
-# twice that.
+# what they print into BARE_LOG (target/bare.log). It takes about 5 minutes on two cores, with `ci`
+# about 20.
 set -eu
 
 cd "$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd -P)"
@@ -115,6 +115,10 @@ for step in "$@"; do
         # Nobody is there to be asked for a password.
         command=$(printf '%s\n' "$line" | sed "s/^su -c '\(.*\)'.*/\1/")
         try root "export DEBIAN_FRONTEND=noninteractive; $command"
+        if [ "$status" -ne 0 ] &&
+            grep -Eq 'Failed to fetch|Unable to connect|Could not resolve' "$scratch/said"; then
+            skip "its packages cannot be fetched here; see $log"
+        fi
         [ "$status" -eq 0 ] || { failed "that command" && continue; }
         report "that command" "$(grep -o 'Need to get .* of archives' "$scratch/said")"
         try dev "make invoke"
@@ -130,7 +134,7 @@ for step in "$@"; do
         ;;
     ci)
         chroot "$root" chown -R root:root "$home/tree"
-        try root ".ci/run"
+        try root "ZEROSTRAP_BARE=0 .ci/run"
         [ "$status" -eq 0 ] || failed ".ci/run" 40
         report ".ci/run" "$(grep '^tests: ' "$scratch/said")"
         ;;
