@@ -68,8 +68,13 @@ impl Shared {
     /// Changes the state and wakes who waits for that.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let result = change(&mut self.state());
-        self.changed.notify_all();
+        self.wake();
         result
+    }
+
+    /// Has whoever waits look again.
+    pub(crate) fn wake(&self) {
+        self.changed.notify_all();
     }
 
     /// Waits for a change, at most so long.

@@ -257,6 +257,8 @@ impl Connection {
         };
         state.idle -= 1;
         drop(state);
+        // A restart waits for the last of these to go.
+        self.shared.wake();
         let Some((status, bytes, keep)) = delivery else {
             return Ok(false);
         };

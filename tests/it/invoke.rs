@@ -6,11 +6,14 @@ use crate::emulator::api::{Action, Options};
 use crate::emulator::event::Event;
 use crate::emulator::process::signal;
 use crate::emulator::record::{Endpoint, Request};
-use crate::harness;
 use crate::harness::failure::{assert_failure, assert_response};
 use crate::harness::folder::Folder;
 use crate::harness::lambda::{Lambda, Setup, shells};
+use crate::harness::wait::PATIENCE;
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Instant;
 
 /// Fixtures that answer with their event, of each kind and for each way to get it.
 const ECHOES: [&str; 3] = ["function.handler", "function.stdin", "app"];
@@ -516,13 +519,30 @@ fn address_may_be_a_host_name() {
         .env("AWS_LAMBDA_RUNTIME_API", address)
         .start();
     let id = api.push(Event::new("1"));
-    let until = std::time::Instant::now() + harness::wait::PATIENCE;
+    let until = Instant::now() + PATIENCE;
     assert!(
         api.wait(until, |state| state.answer(&id).cloned())
             .is_some(),
         "{}",
         lambda.end()
     );
+}
+
+// The local Runtime API waits for this before it starts a function that was edited.
+#[test]
+fn peer_of_a_waiting_next_that_goes_away_wakes_who_waits_for_that() {
+    let api = emulator::api::Api::start(Options::default()).unwrap();
+    let mut peer = TcpStream::connect(api.address).unwrap();
+    let next = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: api\r\n\r\n";
+    peer.write_all(next).unwrap();
+    let until = Instant::now() + PATIENCE;
+    let waits = api.wait(until, |state| (state.idle == 1).then_some(()));
+    assert!(waits.is_some());
+    drop(peer);
+    let until = Instant::now() + PATIENCE;
+    let gone = api.wait(until, |state| (state.idle == 0).then_some(()));
+    assert!(gone.is_some());
+    assert!(Instant::now() < until, "nobody was woken");
 }
 
 #[test]
