@@ -29,7 +29,7 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::thread;
@@ -303,9 +303,9 @@ fn existing(path: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// The path from the root folder. Links stay in it: one that is set to another file is an edit.
 fn absolute(path: &Path) -> Result<PathBuf, String> {
-    path.canonicalize()
-        .map_err(|error| format!("{}: {error}", path.display()))
+    path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Refuses a program that this machine cannot run, by the first bytes of its file.

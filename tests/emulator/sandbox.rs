@@ -241,15 +241,22 @@ impl Sandbox {
             memory,
             ..
         } = &self.function;
+        // A link is followed anew at each start.
+        let task = task.canonicalize().map_err(|error| {
+            let task = task.display();
+            io::Error::other(format!(
+                "{task}: {error}; --task takes the function's folder"
+            ))
+        })?;
         let mut command = Command::new(bootstrap);
-        command.current_dir(task).env_remove("_X_AMZN_TRACE_ID");
+        command.current_dir(&task).env_remove("_X_AMZN_TRACE_ID");
         for (name, value) in LAMBDA_ENVIRONMENT {
             command.env(name, self.function.variable(name, value));
         }
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", memory.to_string());
         command
-            .env("LAMBDA_TASK_ROOT", task)
+            .env("LAMBDA_TASK_ROOT", &task)
             .env("_HANDLER", handler);
         command.env("AWS_LAMBDA_RUNTIME_API", self.api.address.to_string());
         command

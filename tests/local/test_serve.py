@@ -186,6 +186,28 @@ class Api(command.Case):
             serving.post("1")
         self.assertEqual(serving.said().count("init\n"), 1)
 
+    def test_links_set_to_another_folder_or_bootstrap_are_followed_at_the_next_event(self):
+        for name in ("old", "new"):
+            task = os.path.join(self.folder, name, "function.sh")
+            write(task, f"handler() {{ echo {name} $LAMBDA_TASK_ROOT; }}\n")
+            own = os.path.join(self.folder, name, "bootstrap")
+            write(own, f"#!/bin/sh\necho by {name} >&2; exec {command.bootstrap()}\n", 0o755)
+
+        def lead(link, target):
+            os.symlink(os.path.join(self.folder, target), self.folder + "/made")
+            os.replace(self.folder + "/made", os.path.join(self.folder, link))
+
+        lead("link", "old")
+        lead("own", "old/bootstrap")
+        serving = self.serve("--task", f"{self.folder}/link", "--bootstrap", f"{self.folder}/own")
+        self.assertEqual(serving.post("1").body.decode(), f"old {self.folder}/old")
+        lead("link", "new")
+        self.assertEqual(serving.post("1").body.decode(), f"new {self.folder}/new")
+        self.assertNotIn("by new\n", serving.said())
+        lead("own", "new/bootstrap")
+        serving.post("1")
+        self.assertIn("by new\n", serving.said())
+
     def test_rebuilt_bootstrap_is_started(self):
         self.script("handler() { echo 1; }\n")
         own = os.path.join(self.folder, "bootstrap")
