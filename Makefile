@@ -3,7 +3,7 @@
 #
 # ARCH     x86_64 or arm64 (default: this machine's)
 # TASK     the function's folder                 HANDLER  as Lambda's _HANDLER
-# EVENT    a JSON text, or @FILE                 PORT     where `make serve` listens (9000)
+# EVENT    a JSON text, @FILE or @- (stdin)      PORT     where `make serve` listens (9000)
 # TIMEOUT  the function's, in seconds (30)       MEMORY   its memory size in MB (128)
 # ENV_FILE a file of NAME=value lines            PREFIX   where `make install` puts it
 # INCLUDE  a pattern of files to be packed that are left out by default

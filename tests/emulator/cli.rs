@@ -36,7 +36,7 @@ use std::thread;
 use std::time::Duration;
 
 const USAGE: &str = "\
-usage: emulator invoke --bootstrap FILE [--task DIR] [--handler NAME] [--event TEXT|@FILE] [OPTION]
+usage: emulator invoke --bootstrap FILE [--task DIR] [--handler NAME] [--event TEXT|@FILE|@-] [OPTION]
        emulator serve  --bootstrap FILE [--task DIR] [--handler NAME] [--port 9000] [OPTION]
        OPTION: --timeout SECONDS (30), --memory MB (128), --env-file FILE";
 
@@ -63,10 +63,12 @@ const WORKER: &str = "worker";
 
 /// Has a process of its own do the work. That one is in a process group of its own, which no
 /// Ctrl-C reaches, and sees at its standard input when this one ends in whatever way: so it is
-/// always there to kill what the function started.
+/// always there to kill what the function started. The caller's standard input is here alone, so
+/// here the event and the variables are read.
 fn supervise(words: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
     // Wrong options are told before anything is started.
     let options = Options::read(words[0], &words[1..])?;
+    let (event, variables) = (options.event()?, options.env_file()?);
     let mut command = Command::new(env::current_exe()?);
     command
         .arg(WORKER)
@@ -76,10 +78,12 @@ fn supervise(words: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
     let mut worker = command.spawn()?;
     // Held until the end, or until Ctrl-C; `wait` would close it at once. The worker and its
     // processes are started before, with what we were started with.
-    let held = worker
+    let mut held = worker
         .stdin
         .take()
         .ok_or("the worker has no standard input")?;
+    // A worker that refuses an option ends without reading; its status tells.
+    let _ = hand_over(&mut held, &event).and_then(|()| hand_over(&mut held, &variables));
     interrupt::closes(held.into());
     let code = worker
         .wait()?
@@ -93,10 +97,27 @@ fn supervise(words: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
     ))
 }
 
+/// Sends bytes and, before them, how many they are.
+fn hand_over(worker: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    worker.write_all(&(bytes.len() as u64).to_ne_bytes())?;
+    worker.write_all(bytes)
+}
+
+/// Reads what `hand_over` sent.
+fn taken_over(mut supervisor: impl Read) -> io::Result<Vec<u8>> {
+    let mut length = [0; 8];
+    supervisor.read_exact(&mut length)?;
+    let mut bytes = Vec::new();
+    let length = u64::from_ne_bytes(length);
+    supervisor.take(length).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 fn work(command: &str, options: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
     let options = Options::read(command, options)?;
-    let (event, port) = (options.event()?, options.port);
-    let sandbox = Arc::new(Sandbox::new(options.function()?)?);
+    let port = options.port;
+    let (event, variables) = (taken_over(io::stdin())?, taken_over(io::stdin())?);
+    let sandbox = Arc::new(Sandbox::new(options.function(variables)?)?);
     end_with_supervisor(&sandbox);
     match command {
         "invoke" => invoke(&sandbox, event),
@@ -166,7 +187,7 @@ struct Options {
     port: u16,
     timeout: Duration,
     memory: u64,
-    env_file: Option<PathBuf>,
+    env_file: Option<String>,
     /// The status after a Ctrl-C. Make, which ends by Ctrl-C itself, prints an error if it is not 0.
     interrupted: u8,
 }
@@ -222,7 +243,7 @@ impl Options {
                 self.memory =
                     megabytes.ok_or_else(|| format!("--memory: not 128 to 10240: {value}"))?;
             }
-            ("--env-file", _) => self.env_file = Some(existing(value)?),
+            ("--env-file", _) => self.env_file = Some(value.to_owned()),
             ("--interrupted", _) => {
                 let status = value.parse();
                 self.interrupted = status.map_err(|_| format!("--interrupted: {value}"))?;
@@ -235,9 +256,8 @@ impl Options {
     /// The bytes of the event. What Lambda would refuse is refused here.
     fn event(&self) -> Result<Vec<u8>, String> {
         let event = match self.event.strip_prefix('@') {
-            Some(path) => {
-                fs::read(path).map_err(|error| format!("cannot read the event {path}: {error}"))?
-            }
+            Some(path) => read(path)
+                .map_err(|error| format!("cannot read the event {path}: {error}; {EVENT_HELP}"))?,
             None => self.event.clone().into_bytes(),
         };
         if event.len() > connection::RESPONSE_LIMIT {
@@ -257,7 +277,16 @@ impl Options {
         Ok(event)
     }
 
-    fn function(self) -> Result<Function, String> {
+    /// The text of the file of variables; empty if there is none.
+    fn env_file(&self) -> Result<Vec<u8>, String> {
+        let Some(path) = &self.env_file else {
+            return Ok(Vec::new());
+        };
+        read(path).map_err(|error| format!("cannot read {path}: {error}; {ENV_FILE_HELP}"))
+    }
+
+    /// Also takes the text of the file of variables.
+    fn function(self, variables: Vec<u8>) -> Result<Function, String> {
         let bootstrap = self
             .bootstrap
             .ok_or_else(|| format!("--bootstrap is missing; {HELP}"))?;
@@ -270,18 +299,14 @@ impl Options {
                 task.display()
             ));
         }
-        let variables = self
-            .env_file
-            .as_deref()
-            .map(variables)
-            .transpose()?
-            .unwrap_or_default();
         let Options {
             handler,
             timeout,
             memory,
+            env_file,
             ..
         } = self;
+        let variables = self::variables(&env_file.unwrap_or_default(), &variables)?;
         Ok(Function {
             bootstrap,
             task,
@@ -294,6 +319,18 @@ impl Options {
 }
 
 const HELP: &str = "zerostrap --help lists all";
+const EVENT_HELP: &str = "--event takes a JSON text, @FILE or @- (standard input)";
+const ENV_FILE_HELP: &str = "--env-file takes a file of NAME=value lines";
+
+/// Reads a file, or for `-` standard input.
+fn read(path: &str) -> io::Result<Vec<u8>> {
+    if path != "-" {
+        return fs::read(path);
+    }
+    let mut bytes = Vec::new();
+    io::stdin().read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
 
 fn existing(path: &str) -> Result<PathBuf, String> {
     match fs::metadata(path) {
@@ -337,9 +374,8 @@ fn check_program(path: &Path) -> Result<(), String> {
 
 /// The variables of a file: NAME=value lines, the value as it stands; blank lines and lines that
 /// begin with # are left out.
-fn variables(path: &Path) -> Result<Vec<(String, String)>, String> {
-    let text = fs::read_to_string(path);
-    let text = text.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+fn variables(path: &str, text: &[u8]) -> Result<Vec<(String, String)>, String> {
+    let text = str::from_utf8(text).map_err(|_| format!("{path} is not UTF-8: {ENV_FILE_HELP}"))?;
     let mut variables = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim_end_matches('\r');
@@ -356,10 +392,7 @@ fn variables(path: &Path) -> Result<Vec<(String, String)>, String> {
             Some((name, value)) if is_name(name) && !value.contains('\0') => {
                 variables.push((name.to_owned(), value.to_owned()));
             }
-            _ => {
-                let path = path.display();
-                return Err(format!("{path}: line {number} is not NAME=value"));
-            }
+            _ => return Err(format!("{path}: line {number} is not NAME=value")),
         }
     }
     Ok(variables)

@@ -64,6 +64,26 @@ class Invoke(command.Case):
         )
         self.assertEqual(done.stdout, support.read(event))
 
+    def test_event_and_variables_come_from_standard_input(self):
+        self.script('handler() { printf %s "${A-}$1"; }\n')
+        large = '"' + 3_000_000 * "x" + '"'
+        for words, given, want in (
+            (["--event", "@-"], '{"a":1}', '{"a":1}'),
+            (["--event", "@/dev/stdin"], "[2]", "[2]"),
+            (["--event=@/proc/self/fd/0"], "[3]", "[3]"),
+            (["--env-file", "/dev/stdin"], "A=4\n", "4{}"),
+            (["--env-file", "-"], "A=5\n", "5{}"),
+            (["--event", "@-"], large, large),
+        ):
+            done = self.command("invoke", *words, input=given, seconds=60)
+            self.assertEqual((done.returncode, done.stdout), (0, want), done.stderr)
+        words = ["make", "-s", "invoke", f"TASK={self.task}", "EVENT=@-"]
+        done = run(words, cwd=ROOT, input="[6]", seconds=300)
+        self.assertEqual((done.returncode, done.stdout), (0, "[6]"), done.stderr)
+        done = self.command("invoke", "--event", "@-", input="no JSON")
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn("the event is not JSON", done.stderr)
+
     def test_environment_has_the_file_the_memory_and_no_variable_of_make(self):
         self.script('handler() { echo "$A-$B-$AWS_LAMBDA_FUNCTION_MEMORY_SIZE-${TASK-none}"; }\n')
         path = write(os.path.join(self.folder, "env"), "# of\n\nA=1 2\nexport B='x'\n")

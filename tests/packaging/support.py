@@ -62,10 +62,11 @@ FOR_MAKE = """ARCH BOOTSTRAP DESTDIR ENV_FILE EVENT EXCLUDE HANDLER INCLUDE MAKE
 def run(words, seconds=120, **options):
     """Runs a program to its end, which comes in time or is a failure."""
     options.setdefault("env", environment())
+    if "input" not in options:
+        options["stdin"] = subprocess.DEVNULL
     return subprocess.run(
         [str(word) for word in words],
         timeout=seconds,
-        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
