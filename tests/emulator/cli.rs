@@ -267,7 +267,8 @@ impl Options {
                 event.len()
             ));
         }
-        if !event.is_empty() && json::depth(&event).is_none() {
+        let event = front::given(event);
+        if json::depth(&event).is_none() {
             return Err(
                 "the event is not JSON, and Lambda takes nothing else: put text into \
                         quotes, as in --event '\"text\"'"

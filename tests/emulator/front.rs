@@ -145,7 +145,8 @@ fn respond(head: &Head, body: Vec<u8>, sandbox: &Arc<Sandbox>) -> io::Result<Vec
         let message = format!("Request must be smaller than {limit} bytes for this operation");
         return Ok(refused(413, "RequestTooLargeException", &message));
     }
-    if !body.is_empty() && json::depth(&body).is_none() {
+    let body = given(body);
+    if json::depth(&body).is_none() {
         let message = "Could not parse request body into json: the payload is not one JSON value";
         return Ok(refused(400, "InvalidRequestContentException", message));
     }
@@ -176,6 +177,14 @@ fn respond(head: &Head, body: Vec<u8>, sandbox: &Arc<Sandbox>) -> io::Result<Vec
             let message = format!("X-Amz-Invocation-Type {kind}: RequestResponse, Event or DryRun");
             Ok(refused(400, "InvalidParameterValueException", &message))
         }
+    }
+}
+
+/// What Lambda hands on for a payload: an empty object if there is none.
+pub(crate) fn given(payload: Vec<u8>) -> Vec<u8> {
+    match payload.is_empty() {
+        true => b"{}".to_vec(),
+        false => payload,
     }
 }
 

@@ -84,6 +84,13 @@ class Invoke(command.Case):
         self.assertEqual((done.returncode, done.stdout), (2, ""))
         self.assertIn("the event is not JSON", done.stderr)
 
+    def test_event_that_is_empty_is_an_empty_object(self):
+        self.script()
+        empty = self.file("empty", "")
+        for event in ("", f"@{empty}", "@-"):
+            done = self.command("invoke", "--event", event)
+            self.assertEqual((done.returncode, done.stdout), (0, "{}"), done.stderr)
+
     def test_environment_has_the_file_the_memory_and_no_variable_of_make(self):
         self.script('handler() { echo "$A-$B-$AWS_LAMBDA_FUNCTION_MEMORY_SIZE-${TASK-none}"; }\n')
         path = write(os.path.join(self.folder, "env"), "# of\n\nA=1 2\nexport B='x'\n")

@@ -76,7 +76,13 @@ class Api(command.Case):
         self.assertEqual(reply.header("X-Amzn-ErrorType"), "RequestTooLargeException")
         reply = serving.post(largest[:1_048_576] + b'"', X_Amz_Invocation_Type="Event")
         self.assertEqual(reply.status, 413)
-        self.assertEqual(serving.post("").body, b"0")
+
+    def test_payload_that_is_empty_is_an_empty_object(self):
+        self.script('handler() { echo "got $1" >&2; printf %s "$1"; }\n')
+        serving = self.serve()
+        self.assertEqual(serving.post("").body, b"{}")
+        serving.post("", X_Amz_Invocation_Type="Event")
+        until(lambda: serving.said().count("got {}\n") == 2, 30, "the queued event to be run")
 
     def test_queued_event_is_answered_at_once_and_run_afterwards(self):
         go = os.path.join(self.folder, "go")
