@@ -208,28 +208,32 @@ impl Options {
         };
         let mut words = words.iter();
         while let Some(word) = words.next() {
+            if !word.starts_with('-') {
+                return Err(format!("unexpected argument {word}; {HELP}"));
+            }
             let (name, value) = match word.split_once('=') {
-                Some((name, value)) if word.starts_with("--") => (name, Some(value)),
-                _ => (*word, None),
+                Some((name, value)) => (name, Some(value)),
+                None => (*word, words.next().copied()),
             };
-            let value = value.or_else(|| words.next().copied());
-            let value = value.ok_or_else(|| format!("{name} needs a value; {HELP}"))?;
             options.set(command, name, value)?;
         }
         Ok(options)
     }
 
-    fn set(&mut self, command: &str, name: &str, value: &str) -> Result<(), String> {
+    fn set(&mut self, command: &str, name: &str, value: Option<&str>) -> Result<(), String> {
+        let needed = || value.ok_or_else(|| format!("{name} needs a value; {HELP}"));
         match (name, command) {
-            ("--bootstrap", _) => self.bootstrap = Some(existing(value)?),
-            ("--task", _) => self.task = PathBuf::from(value),
-            ("--handler", _) => self.handler = value.to_owned(),
-            ("--event", "invoke") => self.event = value.to_owned(),
+            ("--bootstrap", _) => self.bootstrap = Some(existing(needed()?)?),
+            ("--task", _) => self.task = PathBuf::from(needed()?),
+            ("--handler", _) => needed()?.clone_into(&mut self.handler),
+            ("--event", "invoke") => needed()?.clone_into(&mut self.event),
             ("--port", "serve") => {
+                let value = needed()?;
                 let port = value.parse();
                 self.port = port.map_err(|_| format!("--port is not a port: {value}"))?;
             }
             ("--timeout", _) => {
+                let value = needed()?;
                 let seconds = value
                     .parse()
                     .ok()
@@ -239,16 +243,18 @@ impl Options {
                 self.timeout = Duration::from_secs_f64(seconds);
             }
             ("--memory", _) => {
+                let value = needed()?;
                 let megabytes = value.parse().ok().filter(|mb| (128..=10_240).contains(mb));
                 self.memory =
                     megabytes.ok_or_else(|| format!("--memory: not 128 to 10240: {value}"))?;
             }
-            ("--env-file", _) => self.env_file = Some(value.to_owned()),
+            ("--env-file", _) => self.env_file = Some(needed()?.to_owned()),
             ("--interrupted", _) => {
+                let value = needed()?;
                 let status = value.parse();
                 self.interrupted = status.map_err(|_| format!("--interrupted: {value}"))?;
             }
-            _ => return Err(format!("{command} has no option {name}; {HELP}")),
+            _ => return Err(format!("unknown option {name} of {command}; {HELP}")),
         }
         Ok(())
     }

@@ -56,6 +56,21 @@ class Invoke(command.Case):
             self.assertTrue(done.stderr.startswith("zerostrap: "), done.stderr)
             self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
 
+    def test_option_or_argument_that_is_unknown_is_named(self):
+        self.script()
+        for words, want in (
+            (["invoke", "--foo"], "unknown option --foo of invoke"),
+            (["invoke", "--foo", "1"], "unknown option --foo of invoke"),
+            (["serve", "--event=1"], "unknown option --event of serve"),
+            (["serve", "-p", "1"], "unknown option -p of serve"),
+            (["invoke", "extra"], "unexpected argument extra"),
+            (["serve", "extra", "--port", "0"], "unexpected argument extra"),
+            (["invoke", "--event"], "--event needs a value"),
+        ):
+            done = self.command(*words)
+            said = f"zerostrap: {want}; zerostrap --help lists all\n"
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (2, "", said))
+
     def test_event_comes_from_a_file_relative_to_where_it_is_called(self):
         self.script()
         event = write(os.path.join(self.folder, "events", "big.json"), '"' + 200_000 * "x" + '"')
