@@ -27,7 +27,7 @@ use std::error::Error;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Read, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{self, Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -223,7 +223,7 @@ impl Options {
     fn set(&mut self, command: &str, name: &str, value: Option<&str>) -> Result<(), String> {
         let needed = || value.ok_or_else(|| format!("{name} needs a value; {HELP}"));
         match (name, command) {
-            ("--bootstrap", _) => self.bootstrap = Some(existing(needed()?)?),
+            ("--bootstrap", _) => self.bootstrap = Some(PathBuf::from(needed()?)),
             ("--task", _) => self.task = PathBuf::from(needed()?),
             ("--handler", _) => needed()?.clone_into(&mut self.handler),
             ("--event", "invoke") => needed()?.clone_into(&mut self.event),
@@ -297,15 +297,15 @@ impl Options {
         let bootstrap = self
             .bootstrap
             .ok_or_else(|| format!("--bootstrap is missing; {HELP}"))?;
-        let bootstrap = absolute(&bootstrap)?;
         check_program(&bootstrap)?;
-        let task = absolute(&self.task)?;
-        if !task.is_dir() {
+        let bootstrap = absolute(&bootstrap)?;
+        if !self.task.is_dir() {
+            let task = self.task.display();
             return Err(format!(
-                "{} is not a folder: --task takes the function's",
-                task.display()
+                "{task} is not a folder: --task takes the function's folder"
             ));
         }
+        let task = absolute(&self.task)?;
         let Options {
             handler,
             timeout,
@@ -339,28 +339,38 @@ fn read(path: &str) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn existing(path: &str) -> Result<PathBuf, String> {
-    match fs::metadata(path) {
-        Ok(found) if found.is_file() || found.file_type().is_fifo() => Ok(PathBuf::from(path)),
-        Ok(_) => Err(format!("{path} is not a file")),
-        Err(error) => Err(format!("cannot read {path}: {error}")),
-    }
-}
-
 /// The path from the root folder. Links stay in it: one that is set to another file is an edit.
 fn absolute(path: &Path) -> Result<PathBuf, String> {
     path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Refuses a program that this machine cannot run, by the first bytes of its file.
+/// Refuses what cannot be a bootstrap on this machine, by its mode and the first bytes of its file.
 fn check_program(path: &Path) -> Result<(), String> {
+    let shown = path.display();
+    let refusal = |why: &str| {
+        format!("{shown} {why}; --bootstrap takes a program of this machine, or leave it out")
+    };
+    let unreadable = |error: io::Error| refusal(&format!("cannot be read: {error}"));
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(refusal("is not a file"));
+    }
+    if metadata.mode() & 0o111 == 0 {
+        return Err(format!("{shown} is not executable: run chmod +x {shown}"));
+    }
+    let mut head = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(20).read_to_end(&mut head).map_err(unreadable)?;
+    if head.starts_with(b"#!") {
+        return Ok(());
+    }
+    if !head.starts_with(b"\x7fELF") || head.len() < 20 {
+        return Err(refusal("is neither an ELF program nor a script with #!"));
+    }
     let (machine, name) = match env::consts::ARCH {
         "aarch64" => (183, "arm64"),
         _ => (62, "x86_64"),
     };
-    let mut head = [0; 20];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
-    let is_elf = read.is_ok() && head.starts_with(b"\x7fELF");
     let its = u16::from_le_bytes([head[18], head[19]]);
     let its_name = match its {
         183 => "arm64",
@@ -369,11 +379,10 @@ fn check_program(path: &Path) -> Result<(), String> {
     };
     // Where the kernel hands such programs to an emulator, they run.
     let handed_on = Path::new("/proc/sys/fs/binfmt_misc/qemu-aarch64").exists();
-    if is_elf && its != machine && !(handed_on && its == 183) {
+    if its != machine && !(handed_on && its == 183) {
         return Err(format!(
-            "{} is a bootstrap for {its_name} and this machine is {name}: give one for {name} by \
-             --bootstrap, or none",
-            path.display()
+            "{shown} is a bootstrap for {its_name} and this machine is {name}: give one for {name} \
+             by --bootstrap, or none"
         ));
     }
     Ok(())

@@ -202,6 +202,30 @@ class Invoke(command.Case):
         self.assertIn(f"is a bootstrap for {OTHER} and this machine is {HERE}", done.stderr)
         self.assertEqual(len(done.stderr.splitlines()), 1)
 
+    def test_task_or_bootstrap_that_is_none_is_told_before_anything_is_started(self):
+        self.script()
+        self.file("text", "no program\n", 0o755)
+        self.file("empty", "", 0o755)
+        self.file("short", "\x7fELF", 0o755)
+        self.file("plain", "#!/bin/sh\n")
+        other = "; --bootstrap takes a program of this machine, or leave it out"
+        form = f"is neither an ELF program nor a script with #!{other}"
+        missing = f"cannot be read: No such file or directory (os error 2){other}"
+        for words, want in (
+            (["--task", "no"], "no is not a folder: --task takes the function's folder"),
+            (["--task", "text"], "text is not a folder: --task takes the function's folder"),
+            (["--bootstrap", "text"], f"text {form}"),
+            (["--bootstrap", "empty"], f"empty {form}"),
+            (["--bootstrap", "short"], f"short {form}"),
+            (["--bootstrap", "."], f". is not a file{other}"),
+            (["--bootstrap", "no"], f"no {missing}"),
+            (["--bootstrap", "plain"], "plain is not executable: run chmod +x plain"),
+        ):
+            for command_word in ("invoke", "serve"):
+                done = self.command(command_word, *words)
+                said = f"zerostrap: {want}\n"
+                self.assertEqual((done.returncode, done.stdout, done.stderr), (2, "", said))
+
     def test_function_that_is_its_own_bootstrap_needs_no_handler(self):
         done = self.command("invoke", "--bootstrap", self.echo(), "--event", '{"a":1}')
         self.assertEqual((done.returncode, done.stdout), (0, '{"a":1}'), done.stderr)
