@@ -152,13 +152,13 @@ impl Sandbox {
         let (bootstrap, cold) = self.enter().inspect_err(|_| {
             self.meter.rest();
         })?;
-        let mut limit = INIT_LIMIT;
-        let mut step = self.wait(&bootstrap, Some(limit), State::is_ready);
+        let mut step = self.wait(&bootstrap, Some(INIT_LIMIT), State::is_ready);
         let init = cold.then(|| started.elapsed());
         let mut delivered = Instant::now();
         let mut streamed = false;
-        if let Step::Reached = step {
-            limit = self.function.timeout;
+        let is_given = matches!(step, Step::Reached);
+        if is_given {
+            let limit = self.function.timeout;
             self.api.push(event.id(&request_id).deadline_in(limit));
             // With several slots the event may have to wait for one that is free.
             step = self.wait(&bootstrap, None, |state| {
@@ -169,8 +169,8 @@ impl Sandbox {
                 self.say_start(&request_id);
             }
         }
-        if let (Step::Reached, true) = (&step, limit == self.function.timeout) {
-            let until = delivered + limit;
+        if is_given && matches!(step, Step::Reached) {
+            let until = delivered + self.function.timeout;
             (step, streamed) = self.wait_for_answer(&bootstrap, &request_id, until, on_part);
         }
         let duration = delivered.elapsed();
@@ -183,7 +183,11 @@ impl Sandbox {
         let (body, failed) = match (answer, step) {
             (Some(request), _) => verdict(&request),
             (None, Step::Exited(exit)) => (exit_document(&request_id, exit), true),
-            (None, Step::Late | Step::Reached) => (timeout_document(&request_id, limit), true),
+            (None, Step::Late | Step::Reached) if is_given => (
+                timeout_document(&request_id, self.function.timeout, ""),
+                true,
+            ),
+            (None, _) => (timeout_document(&request_id, INIT_LIMIT, OF_INIT), true),
         };
         let last = self.report(&request_id, duration, init);
         let log = self.journal.tail(from, &last);
@@ -465,11 +469,14 @@ const TOO_LARGE: &str = "{\"errorType\":\"Function.ResponseSizeTooLarge\",\"erro
                          \"Response payload size exceeded maximum allowed payload size \
                          (6291556 bytes).\"}";
 
-fn timeout_document(request_id: &str, timeout: Duration) -> Vec<u8> {
-    let seconds = timeout.as_secs_f64();
+/// What the message adds if no event was given to the function by then.
+const OF_INIT: &str = ": this was the init, so do less before the first event";
+
+fn timeout_document(request_id: &str, limit: Duration, what: &str) -> Vec<u8> {
+    let seconds = limit.as_secs_f64();
     format!(
         "{{\"errorType\":\"Sandbox.Timedout\",\"errorMessage\":\
-         \"RequestId: {request_id} Error: Task timed out after {seconds:.2} seconds\"}}"
+         \"RequestId: {request_id} Error: Task timed out after {seconds:.2} seconds{what}\"}}"
     )
     .into_bytes()
 }

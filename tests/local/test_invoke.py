@@ -133,6 +133,16 @@ class Invoke(command.Case):
         self.assertEqual(done.returncode, 2)
         self.assertRegex(done.stderr, r"Error 1\b")
 
+    def test_init_that_takes_too_long_is_said_to_be_the_init(self):
+        self.script("sleep 600; handler() { :; }\n")
+        done = self.command("invoke", "--timeout", "1")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(
+            "Task timed out after 10.00 seconds: this was the init, so do less before the first "
+            "event",
+            json.loads(done.stdout)["errorMessage"],
+        )
+
     def test_peak_memory_counts_children_that_have_ended_and_warns_beyond_the_size(self):
         # dd holds its block in memory, for as long as it takes to fill and write it.
         self.script("handler() { dd if=/dev/zero bs=200M count=1 2>/dev/null | tail -c1 >&2; }\n")
