@@ -16,7 +16,7 @@ use super::state::State;
 use std::env;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -191,6 +191,9 @@ impl Sandbox {
         };
         let last = self.report(&request_id, duration, init);
         let log = self.journal.tail(from, &last);
+        if failed {
+            self.note_shell(&body);
+        }
         self.api.change(|state| state.forget_event(&request_id));
         drop(turn);
         Ok(Outcome {
@@ -399,6 +402,23 @@ impl Sandbox {
     /// A line for whoever reads the log.
     pub(crate) fn note(&self, text: &str) {
         self.journal.line(&format!("note: {text}"));
+    }
+
+    /// Notes an init that failed by the syntax of a script for sh, if that is not bash as on Lambda.
+    fn note_shell(&self, body: &[u8]) {
+        let body = String::from_utf8_lossy(body);
+        let is_of_sh = body.contains("\"Runtime.HandlerInitFailed\"") && body.contains("/sh: ");
+        let is_of_syntax = is_of_sh && body.to_lowercase().contains("syntax error");
+        let Ok(program) = Path::new("/bin/sh").canonicalize() else {
+            return;
+        };
+        let shell = program.file_name().unwrap_or_default().to_string_lossy();
+        if is_of_syntax && shell != "bash" {
+            self.note(&format!(
+                "sh is {shell} here and bash on Lambda: with #!/bin/bash as its first line the \
+                 script runs alike on both."
+            ));
+        }
     }
 
     /// The lines that end an event in the log; returns the last. Init counts as billed time, as on

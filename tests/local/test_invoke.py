@@ -133,6 +133,24 @@ class Invoke(command.Case):
         self.assertEqual(done.returncode, 2)
         self.assertRegex(done.stderr, r"Error 1\b")
 
+    def test_syntax_that_sh_of_lambda_alone_takes_is_noted(self):
+        here = os.path.basename(os.path.realpath("/bin/sh"))
+        if here == "bash":
+            self.skipTest("sh is bash here, as on Lambda")
+        note = f"note: sh is {here} here and bash on Lambda: with #!/bin/bash as its first line"
+        for interpreter in ("/bin/sh", "/bin/sh -e", "/usr/bin/env sh"):
+            self.script(f"#!{interpreter}\nfunction handler () {{ echo 1; }}\n")
+            done = self.command("invoke")
+            self.assertEqual(json.loads(done.stdout)["errorType"], "Runtime.HandlerInitFailed")
+            self.assertIn(note, done.stderr)
+        for script in (
+            "#!/bin/sh\nexit 3\n",
+            "#!/bin/sh\nhandler() { echo syntax error >&2; exit 3; }\n",
+            "#!/bin/bash\nhandler() { ( }\n",
+        ):
+            self.script(script)
+            self.assertNotIn("note: sh is", self.command("invoke").stderr)
+
     def test_init_that_takes_too_long_is_said_to_be_the_init(self):
         self.script("sleep 600; handler() { :; }\n")
         done = self.command("invoke", "--timeout", "1")
