@@ -96,11 +96,11 @@ fn start_only() -> Result<(), Failure> {
     handler::start(&handler_settings, &settings).map(drop)
 }
 
-/// Logs that the option is unknown.
+/// Logs that the option is unknown, and which there are.
 fn refuse(option: &[u8]) -> u8 {
     let option = String::from_utf8_lossy(option);
-    let message = format!("unknown option '{option}'; see bootstrap --help");
-    log::write(Level::Fatal, None, &message);
+    log::write(Level::Fatal, None, &format!("unknown option '{option}'"));
+    log::write_raw(HELP.as_bytes());
     status::USAGE
 }
 

@@ -241,14 +241,17 @@ fn bootstrap_is_no_handler() {
 }
 
 #[test]
-fn option_that_is_unknown_is_refused_with_status_2() {
+fn option_that_is_unknown_is_refused_with_status_2_and_the_usage() {
     let folder = Folder::with_app("echo no");
+    let help = Setup::app(&folder).argument("--help").start();
+    assert_eq!(help.wait_exit().code(), Some(0));
+    let usage = help.end();
     for option in ["--serve", "-x", "-", "--version=1", "--Check"] {
         let lambda = Setup::app(&folder).argument(option).start();
         assert_eq!(lambda.wait_exit().code(), Some(2), "{option}");
         let log = lambda.end();
-        let line = format!("bootstrap: FATAL unknown option '{option}'; see bootstrap --help\n");
-        assert_eq!(log, line);
+        let line = format!("bootstrap: FATAL unknown option '{option}'\n");
+        assert_eq!(log, line + &usage);
         assert_eq!(lambda.api.counts().connections, 0);
     }
 }
