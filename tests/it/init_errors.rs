@@ -230,6 +230,10 @@ fn bootstrap_is_no_handler() {
         let parts = [handler.as_str(), "is the bootstrap itself"];
         assert_init_fails(setup, "Runtime.NoSuchHandler", &parts);
     }
+    // Nor is a copy of it, where the runtime is another file.
+    let setup = Setup::new(folder.path(), "bootstrap");
+    let parts = ["bootstrap", "is the bootstrap itself"];
+    assert_init_fails(setup, "Runtime.NoSuchHandler", &parts);
     let none = Folder::new();
     let setup = Setup::new(none.path(), "bootstrap");
     assert_init_fails(setup, "Runtime.NoSuchHandler", &["bootstrap", "no file"]);

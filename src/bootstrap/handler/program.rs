@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use zerostrap::Failure;
@@ -75,17 +75,17 @@ fn not_executable(path: &Path, start: &[u8]) -> String {
     format!("is not executable; run chmod +x {shown} before packing{hint}")
 }
 
-/// Returns whether a path leads to the file of this very program, which would start itself for each
-/// event.
+/// Returns whether a path leads to this program or a copy of it, which would start for each event
+/// and ask for events itself.
 pub(crate) fn is_this_program(path: &Path) -> bool {
-    // The name first: it is cheaper to compare than the files.
+    // The name first, then the size: they are cheaper to compare than the content.
     if path.file_name() != Some(OsStr::new("bootstrap")) {
         return false;
     }
-    match (path.metadata(), Path::new("/proc/self/exe").metadata()) {
-        (Ok(file), Ok(own)) => file.dev() == own.dev() && file.ino() == own.ino(),
-        _ => false,
-    }
+    let own = Path::new("/proc/self/exe");
+    let size = |path: &Path| path.metadata().map(|metadata| metadata.len()).ok();
+    let content = |path: &Path| std::fs::read(path).ok();
+    size(path).is_some() && size(path) == size(own) && content(path) == content(own)
 }
 
 fn has_execute_bit(metadata: &Metadata) -> bool {
