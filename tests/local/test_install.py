@@ -58,6 +58,8 @@ class Installed(command.Case):
         write(os.path.join(self.folder, "event"), '{"a":1}')
         done = self.command("invoke", "--task", "task", "--event", "@event")
         self.assertEqual((done.returncode, done.stdout), (0, '{"a":1}'), done.stderr)
+        done = self.command("--version")
+        self.assertRegex(done.stdout, r"^zerostrap [0-9.]+ \(commit ")
         done = self.command("check", "--task", "task")
         self.assertEqual(done.returncode, 0, done.stderr)
         done = self.command("zip", "--task", "task", "--out", "out/f.zip")

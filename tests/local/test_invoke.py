@@ -303,6 +303,13 @@ class Shell(unittest.TestCase):
         for name in ("invoke", "serve", "check", "zip", "layer"):
             self.assertRegex(done.stdout, rf"(?m)^  {name} ")
 
+    def test_version_is_that_of_the_bootstrap(self):
+        version = run([command.bootstrap(), "--version"]).stdout
+        for option in ("--version", "-V"):
+            done = run([command.COMMAND, option], seconds=600)
+            said = version.replace("bootstrap ", "zerostrap ", 1)
+            self.assertEqual((done.returncode, done.stdout), (0, said), done.stderr)
+
     def test_other_system_is_told_what_to_do(self):
         holder = self.enterContext(support.tempfile.TemporaryDirectory())
         write(os.path.join(holder, "uname"), "#!/bin/sh\necho Darwin\n", 0o755)
