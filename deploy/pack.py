@@ -20,6 +20,7 @@ import argparse
 import base64
 import contextlib
 import fnmatch
+import functools
 import hashlib
 import os
 import platform
@@ -64,9 +65,9 @@ RUNTIME_LIBRARIES = frozenset(
 )
 # glibc 2.34 and the C++ runtime of gcc 11: symbols of a later version are not there.
 RUNTIME_VERSIONS = {"GLIBC": (2, 34), "GLIBCXX": (3, 4, 29), "CXXABI": (1, 3, 13)}
-# Interpreters that provided.al2023 has; any other needs a layer or an image.
-INTERPRETERS = frozenset(["sh", "bash", "env", "awk", "gawk"])
-SHELLS = frozenset(["sh", "bash", "dash", "ash", "ksh", "zsh"])
+# The bootstrap runs a script's function by the shell that the #! line names, if it is one of these.
+FUNCTION_SHELLS = frozenset(["sh", "bash", "dash", "ash", "ksh", "mksh"])
+SHELLS = FUNCTION_SHELLS.union(["zsh"])
 
 # The commands of provided.al2023; the file names its source.
 COMMANDS = os.path.join(os.path.dirname(os.path.realpath(__file__)), "provided.al2023.commands")
@@ -289,18 +290,106 @@ def check_link(file, task, choice):
         )
 
 
-def interpreter_of(content):
-    """The words of the #! line, or none."""
+def interpreters(content):
+    """What the #! line of a file names, read as the bootstrap reads it: the program that the kernel
+    starts, and the one that runs the file in the end, which is another one behind env. Both are
+    empty if there is no such line."""
     if not content.startswith(b"#!"):
-        return []
-    return content.split(b"\n", 1)[0][2:].decode("utf-8", "replace").split()
+        return "", ""
+    line = content.split(b"\n", 1)[0][2:].decode("utf-8", "replace").strip()
+    first, _, argument = line.replace("\t", " ").partition(" ")
+    if os.path.basename(first) != "env":
+        return first, first
+    command = argument.strip()
+    if command.startswith("-S"):
+        # -S splits the argument; assignments may come before the command.
+        words = [word for word in command[2:].split() if "=" not in word]
+        command = words[0] if words else ""
+    # Other options are left to env.
+    return first, (first if command == "" or command.startswith("-") else command)
+
+
+def shell_of(content):
+    """The name of the shell that the #! line names, if it is one."""
+    name = os.path.basename(interpreters(content)[1])
+    return name if name in SHELLS else None
+
+
+def lambda_lacks(program, names, arguments):
+    """Whether an interpreter will not be there: neither as a part of provided.al2023, where /bin is
+    a link to usr/bin, nor of the package, whose names these are. One of a layer is, in /opt."""
+    name = os.path.basename(program)
+    is_brought = name in arguments.command_name
+    if "/" not in program:
+        return not (name in known_commands() or f"bin/{name}" in names or is_brought)
+    path = os.path.normpath(program)
+    if path.startswith("/var/task/"):
+        return os.path.relpath(path, "/var/task") not in names
+    if path.startswith("/opt/") or not os.path.isabs(path):
+        return False
+    # An image may have it anywhere.
+    if arguments.command == "tree" and is_brought:
+        return False
+    return os.path.dirname(path) not in ("/bin", "/usr/bin") or name not in known_commands()
+
+
+def lacking(source, program):
+    """The sentence for an interpreter that is not there, and what to do."""
+    name, folder = os.path.basename(program), os.path.dirname(program)
+    if program.startswith("/var/task/"):
+        return f"{source} is run by {program}, which is not in the folder: put it there."
+    what = f"{source} is run by {program}, which provided.al2023 lacks"
+    if not folder:
+        return f"{what}: {HOW_TO_BRING.format(name)}."
+    if name in known_commands():
+        return f"{what}: begin it with #!/usr/bin/{name}"
+    how = "#!/bin/sh, or with " if name in SHELLS else ""
+    return (
+        f"{what}, and no layer can put it into {folder}: begin it with {how}#!/usr/bin/env {name}, "
+        f"and bring {name} in a layer (say --command {name} then) or in bin/ of the folder, with "
+        "that on PATH."
+    )
+
+
+def needed_interpreters(content, is_program):
+    """The interpreters without which a handler does not start. A function's shell is started by the
+    bootstrap, without env; if its script names no shell, the bootstrap takes bash."""
+    started, runs = interpreters(content)
+    if not is_program:
+        return [runs] if os.path.basename(runs) in FUNCTION_SHELLS else []
+    return [program for program in dict.fromkeys([started, runs]) if program]
+
+
+def check_interpreters(entry, content, is_program, names, arguments):
+    """The handler's own."""
+    for program in needed_interpreters(content, is_program):
+        if program.startswith("/opt/"):
+            note(f"{entry.source} is run by {program}, which a layer has to bring.")
+        if not lambda_lacks(program, names, arguments):
+            continue
+        sentence = lacking(entry.source, program)
+        if "/" in program or not arguments.no_check:
+            raise Refused(sentence)
+        note(sentence)
+
+
+def tell_interpreters(package, handler, arguments):
+    """Lists the other commands of a package that would not run. They are not refused: a function
+    may never call them, or call their interpreter itself."""
+    names = {entry.name for entry, _ in package}
+    for entry, content in package:
+        is_command = entry.name.startswith("bin/") and not entry.is_link
+        if not is_command or os.path.realpath(entry.source) == handler:
+            continue
+        for program in needed_interpreters(content, is_program=True):
+            if lambda_lacks(program, names, arguments):
+                note(lacking(entry.source, program))
 
 
 def check_line_ends(file, content):
-    words = [os.path.basename(word) for word in interpreter_of(content)[:2]]
-    shell = file.name.endswith(".sh") or bool(SHELLS.intersection(words))
+    shell = file.name.endswith(".sh") or shell_of(content)
     first = content.split(b"\n", 1)[0]
-    if words and first.endswith(b"\r"):
+    if first.startswith(b"#!") and first.endswith(b"\r"):
         line = 1
     elif shell and b"\r\n" in content:
         line = content[: content.index(b"\r\n")].count(b"\n") + 1
@@ -424,9 +513,13 @@ def collect(arguments):
     for entry in entries:
         content = entry.content()
         check_entry(entry, content, arguments, choice)
-        if is_program and not entry.is_link and os.path.realpath(entry.source) == handler:
-            check_handler_program(entry, content)
         package.append((entry, content))
+        if entry.is_link or os.path.realpath(entry.source) != handler:
+            continue
+        if is_program:
+            check_handler_program(entry, content)
+        check_interpreters(entry, content, is_program, {entry.name for entry in entries}, arguments)
+    tell_interpreters(package, handler, arguments)
     return package
 
 
@@ -468,10 +561,6 @@ def check_handler_program(entry, content):
             f"{entry.source} is the handler and neither an ELF program nor a script that begins "
             "with #!: give it a first line such as #!/bin/sh."
         )
-    words = [os.path.basename(word) for word in interpreter_of(content)[:2]]
-    name = words[-1] if words[:1] == ["env"] else "".join(words[:1])
-    if name and name not in INTERPRETERS:
-        note(f"{entry.source} is run by {name}, which provided.al2023 lacks: bring it in a layer.")
 
 
 def bootstrap_entry(path, arch=None, own=False):
@@ -567,12 +656,11 @@ def preflight(package, arguments):
         return
     scan_commands(package, arguments)
     foreign = arguments.arch != MACHINE
-    if foreign:
-        path, is_program = find_handler(arguments.task, arguments.handler)
-        with open(path, "rb") as file:
-            # Nothing is sourced, and all there is to know of such a file is in its ELF head.
-            if is_program and file.read(4) == b"\x7fELF":
-                return
+    handler, is_program = find_handler(arguments.task, arguments.handler)
+    with open(handler, "rb") as file:
+        # Nothing is sourced, and all there is to know of such a file is in its ELF head.
+        if foreign and is_program and file.read(4) == b"\x7fELF":
+            return
     with staged(arguments.out) as folder:
         task, path = os.path.join(folder, "task"), os.path.join(folder, "path")
         os.mkdir(task)
@@ -580,7 +668,12 @@ def preflight(package, arguments):
         commands(path, arguments.command_name)
         for entry, content in package:
             if not entry.is_link and not entry.is_folder:
-                as_on_lambda(os.path.join(task, entry.name), content, arguments.arch, path)
+                as_on_lambda(task, entry.name, content, arguments.arch, path)
+        copy = os.path.join(task, os.path.relpath(handler, os.path.realpath(arguments.task)))
+        absent = absent_interpreter(copy, is_program, f"{path}:{task}/bin")
+        if absent:
+            note(f"{absent}, which runs {handler} on Lambda, is not here: init was not checked.")
+            return
         own = arguments.bootstrap if arguments.without_bootstrap else f"{task}/bootstrap"
         program = arguments.check_with or (beside(arguments.bootstrap) if foreign else own)
         libraries = None if foreign else f"{task}:{task}/lib"
@@ -625,6 +718,7 @@ def beside(bootstrap):
     return path
 
 
+@functools.lru_cache()
 def known_commands():
     with open(COMMANDS, encoding="utf-8") as file:
         lines = [line for line in file if not line.startswith("#")]
@@ -643,21 +737,46 @@ def commands(folder, more):
             os.symlink(os.path.realpath(found), os.path.join(folder, name))
 
 
-def as_on_lambda(path, content, arch, commands_folder):
+def as_on_lambda(task, name, content, arch, commands_folder):
     """Changes a file of the copy that is checked so that it runs here as it will there."""
-    interpreter = interpreter_of(content)
-    if interpreter[:1] and interpreter[0] in ("/bin/sh", "/usr/bin/sh"):
+    path = os.path.join(task, name)
+    if content.startswith(b"#!"):
         first, rest = content.split(b"\n", 1) if b"\n" in content else (content, b"")
-        words = b" ".join([os.fsencode(os.path.join(commands_folder, "sh")), *first.split()[1:]])
-        replace(path, b"#!" + words + b"\n" + rest)
-    elif (
-        arch != MACHINE and content.startswith(b"\x7fELF") and os.path.basename(path) != "bootstrap"
-    ):
+        words = first[2:].decode("utf-8", "surrogateescape").split()
+        here = [word_here(word, task, commands_folder) for word in words]
+        if here != words:
+            replace(path, b"#!" + os.fsencode(" ".join(here)) + b"\n" + rest)
+    elif arch != MACHINE and content.startswith(b"\x7fELF") and name != "bootstrap":
         # A program that cannot run here: this machine's of that name, if there is one.
         twin = shutil.which(os.path.basename(path))
         if twin:
             os.remove(path)
             os.symlink(twin, path)
+
+
+def word_here(word, task, commands_folder):
+    """Where a path of Lambda lies while the function is checked."""
+    path = os.path.normpath(word)
+    if path.startswith("/var/task/"):
+        return task + path[len("/var/task") :]
+    folder, name = os.path.split(path)
+    is_there = folder in ("/bin", "/usr/bin") and name in known_commands()
+    # sh is another shell here, and what is not here may be there by another path.
+    if is_there and (name == "sh" or not os.path.exists(word)):
+        return os.path.join(commands_folder, name)
+    return word
+
+
+def absent_interpreter(path, is_program, search):
+    """An interpreter of a file that is not on this machine, or None. Lambda has it, or a layer: any
+    other was refused before. A relative one is looked for by the bootstrap."""
+    with open(path, "rb") as file:
+        programs = needed_interpreters(file.read(), is_program)
+    for program in programs:
+        is_name = re.fullmatch(r"[^/\s]+", program)
+        if (is_name or os.path.isabs(program)) and not shutil.which(program, path=search):
+            return program
+    return None
 
 
 def replace(path, content):
@@ -673,9 +792,8 @@ def scan_commands(package, arguments):
     words and knows no grammar, so it refuses nothing: `--check` does, for what runs at init."""
     scripts = {}
     for entry, content in package:
-        shell = [os.path.basename(word) for word in interpreter_of(content)[:2]]
-        named = entry.name.endswith((".sh", ".bash")) and not shell
-        if not entry.is_link and (named or SHELLS.intersection(shell)):
+        named = entry.name.endswith((".sh", ".bash")) and not content.startswith(b"#!")
+        if not entry.is_link and (named or shell_of(content)):
             scripts[entry] = content.decode("utf-8", "replace")
     brought = {
         os.path.basename(entry.name) for entry, _ in package if entry.name.startswith("bin/")
@@ -872,6 +990,7 @@ def pack_layer(arguments):
     package = [(entry, entry.content()) for entry in entries]
     for entry, content in package:
         check_entry(entry, content, arguments, choice)
+    tell_interpreters(package, None, arguments)
     if not any(entry.name.startswith(("bin/", "lib/")) for entry in entries):
         note(f"{arguments.task} has neither bin nor lib: what it holds will not be found in /opt.")
     publish(arguments.out, arguments.arch, archive(package, arguments.stored))
@@ -940,6 +1059,8 @@ def add_options(name, command):
     command.add_argument(
         "--library", action="append", default=[], metavar="NAME", help="one that a layer brings"
     )
+    if name == "layer":
+        command.set_defaults(command_name=[])
     if name == "check":
         command.set_defaults(out=None)
     else:

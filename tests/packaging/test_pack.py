@@ -317,6 +317,62 @@ class Content(Case):
         self.file("app", "#!/usr/bin/env python3\n")
         self.assertIn("is run by python3", self.pack("app", no_check=True).stderr)
 
+    def test_interpreters_that_lambda_has_are_packed_without_a_note(self):
+        for line in (
+            "/bin/sh",
+            " /bin/sh -e",
+            "/bin/bash",
+            "/usr/bin/bash -eu",
+            "/usr/bin/awk -f",
+            "/usr/bin/gawk -f",
+            "/bin/gawk -f",
+            "/bin/sed -f",
+            "/usr/bin/env bash",
+            "/bin/env sh",
+            "/usr/bin/env -S bash -e",
+            "/usr/bin/env -S A=1 bash -e",
+            "/usr/bin/env -Sbash",
+        ):
+            self.file("app", f"#!{line}\n")
+            self.assertEqual(self.pack("app").stderr, "", line)
+        for line in ("/bin/sh", "/usr/bin/bash", "/usr/bin/env bash", "/usr/bin/env -S bash -e"):
+            self.script(SCRIPT.replace("/bin/bash", line))
+            self.assertEqual(self.pack().stderr, "", line)
+        # No shell that the bootstrap knows: bash runs the function.
+        self.script(SCRIPT.replace("/bin/bash", "/usr/bin/python3"))
+        self.assertEqual(self.pack().stderr, "")
+
+    def test_interpreter_of_the_folder_or_of_a_layer_is_packed(self):
+        self.file("bin/py", "#!/bin/sh\n", 0o755)
+        for line in ("/usr/bin/env py", "/var/task/bin/py"):
+            self.file("app", f"#!{line}\n")
+            self.assertEqual(self.pack("app").stderr, "", line)
+        # Neither is on this machine, so that the check cannot run it.
+        for line in ("/usr/bin/env yq-of-a-layer", "/opt/bin/yq"):
+            self.file("app", f"#!{line}\n")
+            done = run([*self.words("app"), "--command", "yq-of-a-layer"])
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("is not here: init was not checked", done.stderr)
+        self.assertIn("app is run by /opt/bin/yq, which a layer has to bring", done.stderr)
+        self.script(SCRIPT.replace("/bin/bash", "/opt/bin/ksh"))
+        self.assertIn("function.sh is run by /opt/bin/ksh", self.pack().stderr)
+
+    def test_command_of_the_folder_whose_interpreter_lambda_lacks_is_told(self):
+        self.script()
+        self.file("bin/tool", "#!/usr/bin/perl\n", 0o755)
+        self.file("bin/own", "#!/usr/bin/env tool\n", 0o755)
+        self.file("share/example", "#!/usr/bin/perl\n", 0o755)
+        (line,) = self.pack().stderr.splitlines()
+        self.assertIn("bin/tool is run by /usr/bin/perl, which provided.al2023 lacks", line)
+
+    def test_image_may_have_an_interpreter_of_its_own(self):
+        self.file("app", "#!/usr/bin/python3\n")
+        tree = os.path.join(self.folder, "tree")
+        words = self.words("app", command="tree", out=tree)
+        self.assertEqual(run(words).returncode, 1)
+        done = run([*words, "--command", "python3"])
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
     def test_libraries_of_the_runtime_the_folder_and_a_layer_are_accepted(self):
         loader = LOADERS[HERE]
         self.file(
@@ -601,6 +657,39 @@ class Refused(Case):
     def test_handler_that_is_no_program_is_refused(self):
         self.file("app", "print('hello')\n", 0o755)
         self.refused("app is the handler", "#!", handler="app")
+
+    def test_shell_of_a_function_that_lambda_lacks_is_refused_though_it_is_here(self):
+        for shell in ("/bin/dash -e", "/bin/ksh", "/usr/bin/mksh", "/usr/local/bin/ash"):
+            self.script(SCRIPT.replace("/bin/bash", shell))
+            path = shell.split()[0]
+            name = os.path.basename(path)
+            self.refused(
+                f"function.sh is run by {path}, which provided.al2023 lacks",
+                f"#!/bin/sh, or with #!/usr/bin/env {name}",
+                f"--command {name}",
+            )
+        self.script(SCRIPT.replace("/bin/bash", "/usr/bin/env dash"))
+        self.refused("function.sh is run by dash", "put it into bin/ of the folder")
+        self.script(SCRIPT.replace("/bin/bash", "/usr/local/bin/bash"))
+        self.refused("is run by /usr/local/bin/bash", "begin it with #!/usr/bin/bash")
+        self.script(SCRIPT.replace("/bin/bash", "/bin/dash"))
+        done = run([*self.words(command="check")[:-2], "--command", "dash"])
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("is run by /bin/dash", done.stderr)
+
+    def test_interpreter_of_an_executable_that_lambda_lacks_is_refused_though_it_is_here(self):
+        for path in ("/usr/bin/python3", "/usr/bin/perl", "/bin/dash", "/usr/local/bin/node"):
+            self.file("app", f"#!{path} -x\n")
+            name = os.path.basename(path)
+            parts = [f"app is run by {path}, which provided.al2023 lacks", f"#!/usr/bin/env {name}"]
+            self.refused(*parts, handler="app")
+            self.refused(*parts, handler="app", no_check=True)
+        self.file("app", "#!/usr/bin/env -S python3 -u\n")
+        self.refused("app is run by python3", "--command python3", handler="app")
+        self.file("app", "#!/usr/local/bin/env bash\n")
+        self.refused("app is run by /usr/local/bin/env", "#!/usr/bin/env", handler="app")
+        self.file("app", "#!/var/task/bin/py\n")
+        self.refused("/var/task/bin/py, which is not in the folder", handler="app")
 
     def test_windows_line_end_of_the_first_line_is_refused(self):
         self.file("app", "#!/usr/bin/env python3\r\nprint(1)\n")
