@@ -81,11 +81,16 @@ MISSED = frozenset(
 
 # What lies in a function's folder and is not part of it: secrets, events to try it with, what
 # version control and editors leave. A pattern matches a path, or a name in any folder.
-LEFT_OUT = (
-    ".env .env.* .git .gitignore .gitattributes .hg .svn .aws .ssh *.pem *.key *.p12 *.pfx id_rsa* "
-    "id_dsa* id_ecdsa* id_ed25519* event*.json *~ .*.swp .*.swo #*# .#* .idea .vscode .DS_Store "
-    "Thumbs.db"
+SECRETS = (
+    ".env .env.* .aws .ssh *.pem *.key *.p12 *.pfx id_rsa* id_dsa* id_ecdsa* id_ed25519*"
 ).split()
+NO_PART = (
+    ".git .gitignore .gitattributes .hg .svn event*.json *~ .*.swp .*.swo #*# .#* .idea .vscode "
+    ".DS_Store Thumbs.db"
+).split()
+
+# So many names are in a note, and more only of secrets.
+SHOWN_NAMES = 10
 
 # deflate is a format, not a function: another zlib may pack the same bytes differently. This is
 # what zlib 1.2.13 makes of the sample in `usual_zlib`.
@@ -209,7 +214,7 @@ class Choice:
     def __init__(self, arguments):
         self.include, self.exclude = arguments.include, arguments.exclude
         self.out = os.path.realpath(arguments.out) if arguments.out else None
-        self.left_out, self.paths = [], set()
+        self.secrets, self.others, self.paths = [], [], set()
 
     def takes(self, name, source):
         def among(patterns):
@@ -219,19 +224,29 @@ class Choice:
                 for pattern in patterns
             )
 
-        by_default = not among(LEFT_OUT) or among(self.include)
         # The package of yesterday, which is written into the folder itself.
-        if os.path.realpath(source) == self.out or among(self.exclude) or not by_default:
-            self.paths.add(os.path.realpath(source))
-            if not by_default and not among(self.exclude):
-                self.left_out.append(name)
-            return False
-        return True
+        if os.path.realpath(source) == self.out or among(self.exclude):
+            told = None
+        elif among(self.include):
+            return True
+        elif among(SECRETS):
+            told = self.secrets
+        elif among(NO_PART):
+            told = self.others
+        else:
+            return True
+        self.paths.add(os.path.realpath(source))
+        if told is not None:
+            told.append(name)
+        return False
 
     def tell(self):
-        if self.left_out:
-            names = ", ".join(self.left_out[:10])
-            more = len(self.left_out) - 10
+        """Every secret is named: it may be one that the function needs."""
+        rest = max(0, SHOWN_NAMES - len(self.secrets))
+        shown = sorted(self.secrets) + sorted(self.others)[:rest]
+        if shown:
+            names = ", ".join(shown)
+            more = len(self.secrets) + len(self.others) - len(shown)
             names += f" and {more} more" if more > 0 else ""
             note(f"left out: {names} (--include takes a pattern of what to pack all the same).")
 

@@ -431,6 +431,18 @@ class Chosen(Case):
         self.assertIn(".env, .env.local", line)
         self.assertIn("and 3 more", line)
 
+    def test_secrets_are_named_first_and_all_of_them(self):
+        self.script()
+        secrets = [".env", "id_rsa", *(f"keys/{n:02}.key" for n in range(10)), "z/tls.pem"]
+        for name in [*secrets, ".DS_Store", ".gitignore", "a~"]:
+            self.file(name, "x")
+        (line,) = self.pack().stderr.splitlines()
+        self.assertIn(f"note: left out: {', '.join(secrets)} and 3 more (--include", line)
+        for name in secrets[2:]:
+            os.remove(os.path.join(self.task, name))
+        (line,) = self.pack().stderr.splitlines()
+        self.assertIn("note: left out: .env, id_rsa, .DS_Store, .gitignore, a~ (--include", line)
+
     def test_include_and_exclude_are_patterns_of_paths_and_names(self):
         self.fill()
         done = self.pack(include="*.pem", exclude="sub/env*")
