@@ -80,13 +80,16 @@ MISSED = frozenset(
 )
 
 # What lies in a function's folder and is not part of it: secrets, events to try it with, what
-# version control and editors leave. A pattern matches a path, or a name in any folder.
+# version control and editors leave. A pattern matches a name in any folder.
+# Terraform's state and variables are among the secrets, as they hold passwords in plain text.
 SECRETS = (
-    ".env .env.* .aws .ssh *.pem *.key *.p12 *.pfx id_rsa* id_dsa* id_ecdsa* id_ed25519*"
+    ".env .env.* .aws .ssh .gnupg .netrc .npmrc .pgpass .pypirc .git-credentials *.pem *.key *.p12 "
+    "*.pfx *.jks id_rsa* id_dsa* id_ecdsa* id_ed25519* *.tfstate *.tfstate.* *.tfvars "
+    "*.tfvars.json"
 ).split()
 NO_PART = (
-    ".git .gitignore .gitattributes .hg .svn event*.json *~ .*.swp .*.swo #*# .#* .idea .vscode "
-    ".DS_Store Thumbs.db"
+    ".git .gitignore .gitattributes .github .hg .svn .terraform .venv __pycache__ event*.json *~ "
+    "*.swp *.swo *.bak *.orig #*# .#* .idea .vscode .DS_Store Thumbs.db"
 ).split()
 
 # So many names are in a note, and more only of secrets.
@@ -217,21 +220,24 @@ class Choice:
         self.secrets, self.others, self.paths = [], [], set()
 
     def takes(self, name, source):
+        leaf = os.path.basename(name)
+
+        def is_named(patterns):
+            return any(fnmatch.fnmatchcase(leaf, pattern) for pattern in patterns)
+
         def among(patterns):
-            leaf = os.path.basename(name)
-            return any(
-                fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(leaf, pattern)
-                for pattern in patterns
-            )
+            # A * reaches over slashes here.
+            is_path = any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+            return is_path or is_named(patterns)
 
         # The package of yesterday, which is written into the folder itself.
         if os.path.realpath(source) == self.out or among(self.exclude):
             told = None
         elif among(self.include):
             return True
-        elif among(SECRETS):
+        elif is_named(SECRETS):
             told = self.secrets
-        elif among(NO_PART):
+        elif is_named(NO_PART):
             told = self.others
         else:
             return True
@@ -352,7 +358,7 @@ def lacking(source, program):
     """The sentence for an interpreter that is not there, and what to do."""
     name, folder = os.path.basename(program), os.path.dirname(program)
     if program.startswith("/var/task/"):
-        return f"{source} is run by {program}, which is not in the folder: put it there."
+        return f"{source} is run by {program}, which is not in the package: put it into the folder."
     what = f"{source} is run by {program}, which provided.al2023 lacks"
     if not folder:
         return f"{what}: {HOW_TO_BRING.format(name)}."

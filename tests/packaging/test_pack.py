@@ -431,6 +431,47 @@ class Chosen(Case):
         self.assertIn(".env, .env.local", line)
         self.assertIn("and 3 more", line)
 
+    # A file below each pattern; of a folder it is the folder that is named.
+    SECRETS = """.env .env.local .aws/credentials .ssh/config .gnupg/x .netrc .npmrc .pgpass .pypirc
+        .git-credentials tls.pem sub/tls.key a.p12 a.pfx a.jks id_rsa id_dsa id_ecdsa_sk id_ed25519
+        terraform.tfstate terraform.tfstate.backup prod.tfvars prod.auto.tfvars.json""".split()
+    NO_PART = """.git/config .gitignore .gitattributes .github/x .hg/x .svn/x .terraform/x .venv/x
+        __pycache__/x sub/__pycache__/x event.json event-s3.json function.sh~ .function.sh.swp x.swp
+        x.swo function.sh.bak function.sh.orig #x# .#x .idea/x .vscode/x .DS_Store
+        Thumbs.db""".split()
+
+    def test_each_kind_of_file_that_is_left_out_is_packed_by_include(self):
+        self.script()
+        for name in [*self.SECRETS, *self.NO_PART]:
+            self.file(name, "x")
+        (line,) = self.pack(no_check=True).stderr.splitlines()
+        self.assertEqual(self.names(), ["function.sh", "sub/"])
+        told = line.replace(",", "").split()
+        for name in self.SECRETS:
+            self.assertTrue(name in told or os.path.dirname(name) in told, name)
+        included = [word for name in self.names_to_include() for word in ("--include", name)]
+        done = run([*self.words(no_check=True), *included])
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        packed = {name for name in self.names() if not name.endswith("/")}
+        self.assertEqual(packed, {"function.sh", *self.SECRETS, *self.NO_PART})
+
+    def names_to_include(self):
+        for name in [*self.SECRETS, *self.NO_PART]:
+            yield name
+            yield os.path.dirname(name) or name
+
+    def test_files_that_a_function_may_need_are_packed(self):
+        self.script()
+        needed = """.config/x .profile .terraformrc Event.json credentials.json data.json
+            environment.env events/first.json function.zip id_map.json known_hosts main.tf
+            pem/list.txt secrets.txt settings.env.json sub/an-event.json venv/x x.keys
+            x.pub""".split()
+        for name in needed:
+            self.file(name, "x")
+        self.assertEqual(self.pack().stderr, "")
+        packed = {name for name in self.names() if not name.endswith("/")}
+        self.assertEqual(packed, {"function.sh", *needed})
+
     def test_secrets_are_named_first_and_all_of_them(self):
         self.script()
         secrets = [".env", "id_rsa", *(f"keys/{n:02}.key" for n in range(10)), "z/tls.pem"]
@@ -701,7 +742,7 @@ class Refused(Case):
         self.file("app", "#!/usr/local/bin/env bash\n")
         self.refused("app is run by /usr/local/bin/env", "#!/usr/bin/env", handler="app")
         self.file("app", "#!/var/task/bin/py\n")
-        self.refused("/var/task/bin/py, which is not in the folder", handler="app")
+        self.refused("/var/task/bin/py, which is not in the package", handler="app")
 
     def test_windows_line_end_of_the_first_line_is_refused(self):
         self.file("app", "#!/usr/bin/env python3\r\nprint(1)\n")
