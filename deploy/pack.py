@@ -902,19 +902,25 @@ def run_check(program, folder, handler, path, libraries):
     if libraries:
         env["LD_LIBRARY_PATH"] = libraries
     # A session of its own, by which everything that it starts can be found and ended: so its
-    # number must not get lost to a SIGTERM.
-    Term.held = True
-    child = subprocess.Popen(
-        [program, "--check"],
-        cwd=folder,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    # number must not get lost to a signal.
+    Ended.held = True
     try:
-        Term.release()
+        child = subprocess.Popen(
+            [program, "--check"],
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise Refused(
+            f"the bootstrap cannot be started for a check ({error.strerror}): --check-with names "
+            "one that runs here, --no-check leaves it out."
+        )
+    try:
+        Ended.release()
         words, _ = child.communicate(timeout=CHECK_SECONDS)
         return child.returncode, words
     except subprocess.TimeoutExpired:
@@ -924,22 +930,30 @@ def run_check(program, folder, handler, path, libraries):
         child.wait()
 
 
-class Term:
-    """SIGTERM, which leaves through the `with` blocks as Ctrl-C does. It can be put off."""
+class Ended:
+    """SIGINT (Ctrl-C) and SIGTERM leave through the `with` blocks, which remove what is unfinished.
+    They can be put off."""
 
-    held = came = False
+    held, came = False, None
 
     @classmethod
-    def handle(cls, *_):
-        cls.came = True
+    def handle(cls, number, _):
+        cls.came = number
         if not cls.held:
-            sys.exit(143)
+            cls.leave()
 
     @classmethod
     def release(cls):
         cls.held = False
-        if cls.came:
-            sys.exit(143)
+        if cls.came is not None:
+            cls.leave()
+
+    @classmethod
+    def leave(cls):
+        # A second one would cut the removal short.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys.exit(128 + cls.came)
 
 
 def end_session(session):
@@ -951,14 +965,20 @@ def end_session(session):
                 os.kill(int(name), signal.SIGKILL)
 
 
+@contextlib.contextmanager
 def staged(out):
     """A folder beside the result, gone at the end: the result appears whole or not at all. Without
     a result it lies where such folders lie."""
-    if out is None:
-        return tempfile.TemporaryDirectory(prefix="pack-")
-    parent = os.path.dirname(os.path.abspath(out))
-    os.makedirs(parent, exist_ok=True)
-    return tempfile.TemporaryDirectory(prefix=".pack-", dir=parent)
+    parent, prefix = tempfile.gettempdir(), "pack-"
+    if out is not None:
+        parent, prefix = os.path.dirname(os.path.abspath(out)), ".pack-"
+    try:
+        os.makedirs(parent, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as folder:
+            yield folder
+    except OSError as error:
+        what, by = (parent, "TMPDIR") if out is None else (out, "--out")
+        raise Refused(f"{what} cannot be written ({error.strerror}): name another place by {by}.")
 
 
 def publish(out, arch, write):
@@ -1113,7 +1133,8 @@ def add_options(name, command):
 
 
 def main(words):
-    signal.signal(signal.SIGTERM, Term.handle)
+    signal.signal(signal.SIGINT, Ended.handle)
+    signal.signal(signal.SIGTERM, Ended.handle)
     arguments = parse(words)
     try:
         arguments.run(arguments)
@@ -1121,7 +1142,8 @@ def main(words):
         print(f"pack: {refusal}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"pack: {error.filename}: {error.strerror}.", file=sys.stderr)
+        # What has no name was printed.
+        print(f"pack: {error.filename or 'standard output'}: {error.strerror}.", file=sys.stderr)
         return 1
     return 0
 

@@ -911,6 +911,28 @@ class Refused(Case):
         self.assertIn("secret cannot be read", done.stderr)
         self.assertEqual(os.listdir(os.path.dirname(out)), [])
 
+    def test_result_for_which_there_is_no_room_is_named(self):
+        """The limit on a file's size stands for a full disk: a write fails as it does there."""
+        self.script()
+        full = ["sh", "-c", 'ulimit -f 20; exec "$@"', "sh"]
+        tree = os.path.join(os.path.dirname(self.out), "tree")
+        for words, named in (
+            (self.words(), self.out),
+            (self.words(no_check=True, stored=True), self.out),
+            (self.words(command="tree", out=tree), tree),
+            (self.words(command="check")[:-2], tempfile.gettempdir()),
+        ):
+            done = run([*full, *words])
+            self.assertEqual((done.returncode, done.stdout), (1, ""), words)
+            (line,) = done.stderr.splitlines()
+            self.assertIn(f"pack: {named} cannot be written (File too large): name another", line)
+            self.assertEqual(os.listdir(os.path.dirname(self.out)), [])
+
+    def test_bootstrap_that_cannot_be_started_for_the_check_is_told(self):
+        self.script()
+        path = write(os.path.join(self.folder, "b"), "no program", 0o755)
+        self.refused("cannot be started for a check", "--no-check", check_with=path)
+
     def test_script_that_never_comes_to_its_end_is_refused(self):
         self.script(f"sleep 1000\n{SCRIPT}")
         said = io.StringIO()
@@ -921,14 +943,26 @@ class Refused(Case):
 
     def test_pack_that_is_ended_leaves_nothing_behind(self):
         """It is ended while the check runs, in a script that never comes to its end."""
+        self.ended(signal.SIGTERM, 143)
+
+    def test_pack_that_is_ended_by_ctrl_c_leaves_nothing_behind_and_says_nothing(self):
+        self.ended(signal.SIGINT, 130)
+
+    def ended(self, number, status):
         mark = os.path.join(self.folder, "mark")
         self.script(f"sleep 1000 & echo $! > {mark}.new; mv {mark}.new {mark}; wait\n{SCRIPT}")
-        child = subprocess.Popen(self.words(), env=support.environment())
-        self.addCleanup(child.wait)
+        child = subprocess.Popen(
+            self.words(),
+            env=support.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self.addCleanup(child.communicate)
         self.addCleanup(child.kill)
         sleeper = int(support.until(lambda: support.read(mark), 30, "the script to be loaded"))
-        child.send_signal(signal.SIGTERM)
-        self.assertEqual(child.wait(30), 143)
+        child.send_signal(number)
+        said = child.communicate(timeout=30)
+        self.assertEqual((child.returncode, *said), (status, b"", b""))
         self.assertEqual(os.listdir(os.path.dirname(self.out)), [])
         support.until(lambda: not alive(sleeper), 10, "the script to be ended")
 
