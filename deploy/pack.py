@@ -9,8 +9,9 @@
 In: a bootstrap, a folder, the handler's name; without a handler the bootstrap is the function
 itself. Out: the package, and on standard output its architecture, its size and its sha256 in hex
 and in base64 (what Terraform calls source_code_hash). Whatever would fail on Lambda is refused
-here: one sentence on standard error, exit status 1, nothing written. Lines that begin with "note: "
-list what is left out of the package, and what can only be guessed.
+here: one sentence on standard error, exit status 1, nothing written; 2 is wrong usage. Messages
+name the command `zerostrap`, by which this is called. Lines that begin with "note: " list what is
+left out of the package, and what can only be guessed.
 
 The same input gives the same bytes: entries are sorted, times are fixed, modes are made from what
 a file is and not from what the umask left. It never reads a clock, a user name or the network.
@@ -102,6 +103,14 @@ USUAL_DEFLATE = "4bc458ab84729c5f38b95265a29f3bdcf8ef51db48cda1d49ec356a7b41f89d
 
 class Refused(Exception):
     """One sentence: what is wrong, in which file, how to mend it."""
+
+    status = 1
+
+
+class Misused(Refused):
+    """An option's value leads nowhere."""
+
+    status = 2
 
 
 class Elf:
@@ -546,7 +555,7 @@ def collect(arguments):
 
 def check_folder(task, out):
     if not os.path.isdir(task):
-        raise Refused(f"{task} is not a folder: --task takes the function's folder.")
+        raise Misused(f"{task} is not a folder: --task takes the function's folder.")
     # At the top an old package is easy to distinguish from the function's files; deeper it would
     # bring a folder along.
     inside = out and within(out, task)
@@ -589,7 +598,7 @@ def bootstrap_entry(path, arch=None, own=False):
     it is the function as well."""
     if not os.path.isfile(path):
         how = "build the function" if own else f"make ARCH={arch or 'arm64'} builds the bootstrap"
-        raise Refused(f"{path} is not there: {how}.")
+        raise Misused(f"{path} is not there: {how}.")
     entry = File("bootstrap", os.path.realpath(path))
     elf = elf_of(path, entry.content())
     target = {"x86_64": "x86_64", "arm64": "aarch64"}.get(arch, "MACHINE") + "-unknown-linux-musl"
@@ -1052,10 +1061,17 @@ def pack_tree(arguments):
     print(arguments.out)
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, where argparse repeats the usage."""
+
+    def error(self, message):
+        print(f"{self.prog}: {message}; {self.prog} --help lists all.", file=sys.stderr)
+        sys.exit(2)
+
+
 def parse(words):
-    parser = argparse.ArgumentParser(
-        description="Packs a function for Lambda.", allow_abbrev=False, prog="pack.py"
-    )
+    what = "Packs a function for Lambda."
+    parser = Parser(description=what, allow_abbrev=False, prog="zerostrap")
     subparsers = parser.add_subparsers(dest="command", required=True)
     for name, run, does in (
         ("zip", pack_zip, "packs a function, after a check"),
@@ -1066,23 +1082,25 @@ def parse(words):
         add_options(name, subparsers.add_parser(name, help=does, allow_abbrev=False)).set_defaults(
             run=run
         )
-    arguments = parser.parse_args(words)
-    if arguments.command in ("zip", "check", "tree"):
-        if arguments.handler is not None and arguments.task is None:
-            arguments.task = "."
-    if arguments.command == "layer" and arguments.task is not None and arguments.arch is None:
+    arguments, unknown = parser.parse_known_args(words)
+    command = subparsers.choices[arguments.command]
+    if unknown:
+        command.error(f"{unknown[0]} is not known")
+    is_layer = arguments.command == "layer"
+    if not is_layer and arguments.handler is not None and arguments.task is None:
+        arguments.task = "."
+    if is_layer and arguments.task is not None and arguments.arch is None:
         arguments.arch = MACHINE
-    if arguments.command == "layer" and arguments.task is None and arguments.bootstrap is None:
-        parser.error("layer: --bootstrap, or --task for a layer of tools")
+    if arguments.bootstrap is None and not (is_layer and arguments.task is not None):
+        command.error("--bootstrap is missing")
     return arguments
 
 
 def add_options(name, command):
     command.add_argument(
         "--bootstrap",
-        required=name != "layer",
         metavar="FILE",
-        help="the static bootstrap; without --handler it is the function itself",
+        help="another one than zerostrap's own; without --handler it is the function itself",
     )
     command.add_argument(
         "--task", metavar="DIR", help="the function's folder, or that of the tools"
@@ -1098,7 +1116,11 @@ def add_options(name, command):
             option, action="append", default=[], metavar="GLOB", help=f"a pattern {what}"
         )
     command.add_argument(
-        "--library", action="append", default=[], metavar="NAME", help="one that a layer brings"
+        "--library",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a library that a layer brings",
     )
     if name == "layer":
         command.set_defaults(command_name=[])
@@ -1122,7 +1144,7 @@ def add_options(name, command):
             default=[],
             metavar="NAME",
             dest="command_name",
-            help="one that a layer brings",
+            help="a command that a layer brings",
         )
         command.add_argument("--without-bootstrap", action="store_true", help="a layer brings it")
         command.add_argument(
@@ -1139,11 +1161,12 @@ def main(words):
     try:
         arguments.run(arguments)
     except Refused as refusal:
-        print(f"pack: {refusal}", file=sys.stderr)
-        return 1
+        print(f"zerostrap: {refusal}", file=sys.stderr)
+        return refusal.status
     except OSError as error:
         # What has no name was printed.
-        print(f"pack: {error.filename or 'standard output'}: {error.strerror}.", file=sys.stderr)
+        where = error.filename or "standard output"
+        print(f"zerostrap: {where}: {error.strerror}.", file=sys.stderr)
         return 1
     return 0
 

@@ -656,16 +656,16 @@ class Tools(Case):
 
 
 class Refused(Case):
-    def refused(self, *parts, handler="function.handler", **more):
-        """One sentence on standard error, status 1, and nothing new beside the result."""
+    def refused(self, *parts, handler="function.handler", status=1, **more):
+        """One sentence on standard error, the status, and nothing new beside the result."""
         beside = os.path.dirname(self.out)
         write(self.out, "the package of yesterday")
         done = run(self.words(handler, **more))
-        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
         self.assertEqual(done.stdout, "")
         lines = [line for line in done.stderr.splitlines() if not line.startswith("note: ")]
         self.assertEqual(len(lines), 1, done.stderr)
-        self.assertTrue(lines[0].startswith("pack: "), lines[0])
+        self.assertTrue(lines[0].startswith("zerostrap: "), lines[0])
         for part in parts:
             self.assertIn(part, lines[0])
         self.assertEqual(os.listdir(beside), ["function.zip"])
@@ -856,7 +856,7 @@ class Refused(Case):
 
     def test_missing_bootstrap_is_refused(self):
         self.script()
-        self.refused("nowhere is not there", "make ARCH=", bootstrap="nowhere")
+        self.refused("nowhere is not there", "make ARCH=", bootstrap="nowhere", status=2)
 
     def test_bootstrap_for_another_machine_is_refused(self):
         self.script()
@@ -875,7 +875,34 @@ class Refused(Case):
         self.refused("bootstrap is another bootstrap", "remove it")
 
     def test_missing_folder_is_refused(self):
-        self.refused("is not a folder", task=os.path.join(self.folder, "nowhere"))
+        self.refused("is not a folder", task=os.path.join(self.folder, "nowhere"), status=2)
+
+    def test_wrong_usage_is_one_line_of_the_command_with_status_2(self):
+        self.script()
+        for command in ("zip", "check", "layer", "tree"):
+            own = [sys.executable, support.PACK, command, "--bootstrap", support.bootstrap()]
+            out = [] if command == "check" else ["--out", os.path.join(self.folder, "new")]
+            known = ["--task", self.task, *out]
+            for words, part in (
+                ([*own, *known, "--foo"], "--foo is not known"),
+                ([*own, *known, "extra"], "extra is not known"),
+                ([*own, *known, "--include"], "--include"),
+                ([*own, *known, "--arch", "mips"], "mips"),
+                ([*own[:3], *out], "--bootstrap is missing"),
+                ([*own, "--task", os.path.join(self.folder, "nosuch"), *out], "nosuch is not a"),
+                ([*own[:3], "--bootstrap", "nosuch", *out], "nosuch is not there"),
+            ):
+                done = run(words)
+                self.assertEqual((done.returncode, done.stdout), (2, ""), words)
+                (line,) = done.stderr.splitlines()
+                self.assertRegex(line, f"^zerostrap( {command})?: .*{part}")
+            done = run([*own, "--help"])
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertIn(f"usage: zerostrap {command} ", done.stdout)
+            self.assertIn("[--bootstrap FILE]", done.stdout)
+        done = run([sys.executable, support.PACK, "tree", "--bootstrap", support.bootstrap()])
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("zerostrap tree: the following arguments are required: --out", done.stderr)
 
     def test_result_within_the_folder_is_refused(self):
         self.script()
@@ -925,7 +952,7 @@ class Refused(Case):
             done = run([*full, *words])
             self.assertEqual((done.returncode, done.stdout), (1, ""), words)
             (line,) = done.stderr.splitlines()
-            self.assertIn(f"pack: {named} cannot be written (File too large): name another", line)
+            self.assertIn(f"zerostrap: {named} cannot be written (File too large): name", line)
             self.assertEqual(os.listdir(os.path.dirname(self.out)), [])
 
     def test_bootstrap_that_cannot_be_started_for_the_check_is_told(self):
