@@ -563,6 +563,18 @@ def check_folder(task, out):
         raise Refused(f"{out} lies in {task} and would be packed itself: write elsewhere.")
 
 
+def check_out(out, name):
+    """The file that zip and layer write. It would take the place of a device, too."""
+    if os.path.isdir(out):
+        example = os.path.join(out, name)
+        raise Misused(f"{out} is a folder: --out takes the name of a file, such as {example}.")
+    if os.path.exists(out) and not os.path.isfile(out):
+        raise Misused(f"{out} is not a plain file: --out takes the name of a file.")
+    parent = os.path.dirname(out)
+    if os.path.exists(parent) and not os.path.isdir(parent):
+        raise Misused(f"{parent} is not a folder: --out takes the name of a file in a folder.")
+
+
 def check_size(task, entries):
     total = sum(entry.size for entry in entries)
     if total > UNPACKED_LIMIT:
@@ -596,6 +608,8 @@ def check_handler_program(entry, content):
 def bootstrap_entry(path, arch=None, own=False):
     """The bootstrap itself: a static program, which needs nothing of the image it lands in. `own`:
     it is the function as well."""
+    if os.path.isdir(path):
+        raise Misused(f"{path} is a folder: --bootstrap takes the program's file.")
     if not os.path.isfile(path):
         how = "build the function" if own else f"make ARCH={arch or 'arm64'} builds the bootstrap"
         raise Misused(f"{path} is not there: {how}.")
@@ -1010,6 +1024,7 @@ def publish(out, arch, write):
 
 
 def pack_zip(arguments):
+    check_out(arguments.out, "function.zip")
     package = collect(arguments)
     preflight(package, arguments)
     if not (arguments.stored or usual_zlib()):
@@ -1027,6 +1042,7 @@ def check(arguments):
 
 
 def pack_layer(arguments):
+    check_out(arguments.out, "layer.zip")
     if arguments.task is None:
         entry = bootstrap_entry(arguments.bootstrap, arguments.arch)
         arch = elf_of(entry.source, entry.content()).architecture()

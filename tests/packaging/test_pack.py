@@ -904,6 +904,23 @@ class Refused(Case):
         self.assertEqual(done.returncode, 2)
         self.assertIn("zerostrap tree: the following arguments are required: --out", done.stderr)
 
+    def test_option_whose_value_is_a_folder_where_a_file_is_wanted_is_refused(self):
+        self.script()
+        pipe = os.path.join(self.folder, "pipe")
+        os.mkfifo(pipe)
+        self.refused("out is a folder", "--bootstrap", bootstrap=self.folder + "/out", status=2)
+        self.refused(f"{self.task} is a folder", "function.zip", out=self.task, status=2)
+        for command in ("zip", "layer"):
+            for out, part in (
+                (self.folder, f"{self.folder} is a folder: --out takes the name of a file"),
+                (pipe, "pipe is not a plain file"),
+                (f"{self.task}/function.sh/x.zip", "function.sh is not a folder"),
+            ):
+                words = ["--bootstrap", support.bootstrap(), "--arch", HERE, "--out", out]
+                done = run([sys.executable, support.PACK, command, *words])
+                self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
+                self.assertIn(part, done.stderr)
+
     def test_result_within_the_folder_is_refused(self):
         self.script()
         out = os.path.join(self.task, "dist", "function.zip")
