@@ -226,7 +226,9 @@ class Choice:
     def __init__(self, arguments):
         self.include, self.exclude = arguments.include, arguments.exclude
         self.out = os.path.realpath(arguments.out) if arguments.out else None
-        self.secrets, self.others, self.paths = [], [], set()
+        self.secrets, self.others = [], []
+        # What is left out, each with the way to have it packed.
+        self.ways = {}
 
     def takes(self, name, source):
         leaf = os.path.basename(name)
@@ -239,20 +241,17 @@ class Choice:
             is_path = any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
             return is_path or is_named(patterns)
 
-        # The package of yesterday, which is written into the folder itself.
-        if os.path.realpath(source) == self.out or among(self.exclude):
-            told = None
-        elif among(self.include):
+        path = os.path.realpath(source)
+        if path == self.out:
+            # The package of yesterday, which is written into the folder itself.
+            self.ways[path] = "name another file by --out"
+        elif among(self.exclude):
+            self.ways[path] = "take it out of --exclude"
+        elif among(self.include) or not is_named(SECRETS + NO_PART):
             return True
-        elif is_named(SECRETS):
-            told = self.secrets
-        elif is_named(NO_PART):
-            told = self.others
         else:
-            return True
-        self.paths.add(os.path.realpath(source))
-        if told is not None:
-            told.append(name)
+            self.ways[path] = "pack it by --include"
+            (self.secrets if is_named(SECRETS) else self.others).append(name)
         return False
 
     def tell(self):
@@ -265,9 +264,13 @@ class Choice:
             names += f" and {more} more" if more > 0 else ""
             note(f"left out: {names} (--include takes a pattern of what to pack all the same).")
 
-    def has_left_out(self, path):
+    def way_to_pack(self, path):
+        """How a file that is left out would be packed, or None if it is packed already."""
         path = os.path.realpath(path)
-        return any(path == left or path.startswith(left + os.sep) for left in self.paths)
+        for left, way in self.ways.items():
+            if path == left or path.startswith(left + os.sep):
+                return way
+        return None
 
 
 def walk(task, choice):
@@ -294,6 +297,11 @@ def walk(task, choice):
     return sorted(found, key=lambda file: file.name.encode())
 
 
+def in_folder(path, task):
+    """A path without links, as one of the folder that was named."""
+    return os.path.normpath(os.path.join(task, os.path.relpath(path, os.path.realpath(task))))
+
+
 def within(path, folder):
     """Whether a path leads into the folder once every link is followed."""
     root = os.path.realpath(folder)
@@ -302,10 +310,11 @@ def within(path, folder):
 
 def check_link(file, task, choice):
     target = os.readlink(file.source)
-    if choice.has_left_out(file.source):
+    way = choice.way_to_pack(file.source)
+    if way is not None:
         raise Refused(
-            f"{file.source} is a link to {target}, which is left out of the package: pack it by "
-            "--include, or remove the link."
+            f"{file.source} is a link to {target}, which is left out of the package: {way}, or "
+            "remove the link."
         )
     # By its words as well: out of the folder and back in by its name here does not lead back there.
     words = os.path.normpath(os.path.join(os.path.dirname(file.name), target))
@@ -532,8 +541,9 @@ def collect(arguments):
     handler, is_program = None, False
     if arguments.handler is not None:
         handler, is_program = find_handler(task, arguments.handler)
-        if choice.has_left_out(handler):
-            raise Refused(f"{handler} is the handler and is left out: pack it by --include.")
+        way = choice.way_to_pack(handler)
+        if way is not None:
+            raise Refused(f"{in_folder(handler, task)} is the handler and is left out: {way}.")
     bootstrap = bootstrap_entry(arguments.bootstrap, arch, own=arguments.handler is None)
     entries = [entry for entry in entries if not same_bootstrap(entry, bootstrap)]
     if not arguments.without_bootstrap:
@@ -716,7 +726,8 @@ def preflight(package, arguments):
         copy = os.path.join(task, os.path.relpath(handler, os.path.realpath(arguments.task)))
         absent = absent_interpreter(copy, is_program, f"{path}:{task}/bin")
         if absent:
-            note(f"{absent}, which runs {handler} on Lambda, is not here: init was not checked.")
+            script = in_folder(handler, arguments.task)
+            note(f"{absent}, which runs {script} on Lambda, is not here: init was not checked.")
             return
         own = arguments.bootstrap if arguments.without_bootstrap else f"{task}/bootstrap"
         program = arguments.check_with or (beside(arguments.bootstrap) if foreign else own)
@@ -725,7 +736,10 @@ def preflight(package, arguments):
             os.path.abspath(program), task, arguments.handler, f"{path}:{task}/bin", libraries
         )
         # The last line is the bootstrap's own; what the script wrote comes before it.
-        lines = words.decode("utf-8", "replace").replace(task, arguments.task).splitlines()
+        said = words.decode("utf-8", "replace")
+        for inner in (folder, os.path.realpath(folder)):
+            said = said.replace(f"{inner}/task", arguments.task).replace(f"{inner}/path/", "")
+        lines = said.splitlines()
     if status is None:
         raise Refused(
             f"handler {arguments.handler} of {arguments.task} was not ready after {CHECK_SECONDS} "

@@ -502,6 +502,28 @@ class Chosen(Case):
         self.assertIn("settings is a link to .env, which is left out", done.stderr)
         self.pack(include=".env")
 
+    def test_handler_that_is_left_out_is_refused_with_the_way_to_pack_it(self):
+        self.fill()
+        self.file("bin/app~", "#!/bin/sh\n", 0o755)
+        script = os.path.join(self.task, "function.sh")
+        for handler, more, way in (
+            ("function.handler", {"exclude": "function.sh"}, "take it out of --exclude."),
+            ("function.handler", {"exclude": "*.sh", "include": "*"}, "take it out of --exclude."),
+            ("function.handler", {"out": script}, "name another file by --out."),
+            ("bin/app~", {}, "pack it by --include."),
+            ("bin/app~", {"exclude": "bin"}, "take it out of --exclude."),
+        ):
+            done = run(self.words(handler, **more))
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertIn(f"is the handler and is left out: {way}", done.stderr)
+        self.assertEqual(support.read(script), SCRIPT)
+        os.symlink("sub/environment", os.path.join(self.task, "link"))
+        done = run(self.words(exclude="environment"))
+        self.assertIn("which is left out of the package: take it out of --exclude", done.stderr)
+        # The path is that of the user.
+        done = run(self.words(task=".", exclude="function.sh"), cwd=self.task)
+        self.assertIn("zerostrap: function.sh is the handler", done.stderr)
+
     def test_package_at_the_top_of_the_folder_is_no_part_of_itself(self):
         self.script()
         out = os.path.join(self.task, "function.zip")
@@ -519,6 +541,31 @@ class AsOnLambda(Case):
         done = run(self.words(**more))
         self.assertEqual(done.returncode, 1, done.stdout)
         return done.stderr.splitlines()[-1]
+
+    def test_refusal_names_paths_of_the_user_and_no_others(self):
+        holder = os.path.join(self.folder, "holder")
+        os.mkdir(holder)
+        os.symlink(holder, os.path.join(self.folder, "link"))
+        for text in (
+            "#!/bin/bash\nfalse\n",
+            "#!/bin/sh\nnosuch-command\n",
+            "#!/bin/bash\nhandler() {\n",
+            "#!/bin/bash\n:\n",
+            "#!/bin/sh\nbin/tool\n",
+            '#!/bin/bash\ncommand -v bash >&2; echo "$PWD $0" >&2; exit 3\n',
+        ):
+            self.script(text)
+            self.file("bin/tool", "#!/bin/sh\nnosuch-command\n", 0o755)
+            for out in (self.out, os.path.join(self.folder, "link", "function.zip")):
+                done = run(self.words(out=out))
+                self.assertEqual(done.returncode, 1, text)
+                self.assertIn(self.task, done.stderr)
+                self.assertNotIn("pack-", done.stderr)
+            done = run(self.words(command="check")[:-2], env=support.environment(TMPDIR=holder))
+            self.assertNotIn("pack-", done.stderr)
+        self.file("app", "print(1)\n", 0o755)
+        done = run(self.words("app", task="."), cwd=self.task)
+        self.assertNotIn(self.folder, done.stderr)
 
     def test_command_that_lambda_lacks_is_named_when_init_calls_it(self):
         for name in ("tar", "xargs", "perl", "find"):
