@@ -241,8 +241,9 @@ class Choice:
             is_path = any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
             return is_path or is_named(patterns)
 
-        path = os.path.realpath(source)
-        if path == self.out:
+        # A link that is left out says nothing of what it leads to.
+        path = in_real_folder(source)
+        if os.path.realpath(source) == self.out:
             # The package of yesterday, which is written into the folder itself.
             self.ways[path] = "name another file by --out"
         elif among(self.exclude):
@@ -266,9 +267,9 @@ class Choice:
 
     def way_to_pack(self, path):
         """How a file that is left out would be packed, or None if it is packed already."""
-        path = os.path.realpath(path)
+        paths = (in_real_folder(path), os.path.realpath(path))
         for left, way in self.ways.items():
-            if path == left or path.startswith(left + os.sep):
+            if any(path == left or path.startswith(left + os.sep) for path in paths):
                 return way
         return None
 
@@ -297,6 +298,12 @@ def walk(task, choice):
     return sorted(found, key=lambda file: file.name.encode())
 
 
+def in_real_folder(path):
+    """The path with all links followed but the one that it is itself."""
+    folder, name = os.path.split(path)
+    return os.path.join(os.path.realpath(folder), name)
+
+
 def in_folder(path, task):
     """A path without links, as one of the folder that was named."""
     return os.path.normpath(os.path.join(task, os.path.relpath(path, os.path.realpath(task))))
@@ -310,7 +317,9 @@ def within(path, folder):
 
 def check_link(file, task, choice):
     target = os.readlink(file.source)
-    way = choice.way_to_pack(file.source)
+    # It may lead there by way of another link.
+    first = os.path.join(os.path.dirname(file.source), target)
+    way = choice.way_to_pack(first) or choice.way_to_pack(file.source)
     if way is not None:
         raise Refused(
             f"{file.source} is a link to {target}, which is left out of the package: {way}, or "

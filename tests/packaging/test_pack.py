@@ -502,6 +502,19 @@ class Chosen(Case):
         self.assertIn("settings is a link to .env, which is left out", done.stderr)
         self.pack(include=".env")
 
+    def test_link_that_is_left_out_leaves_what_it_leads_to(self):
+        self.script()
+        os.symlink("function.sh", os.path.join(self.task, "function.sh~"))
+        self.pack()
+        self.assertEqual(self.names(), ["function.sh"])
+        # A link to that link would lead nowhere.
+        os.symlink("function.sh~", os.path.join(self.task, "again"))
+        done = run(self.words())
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("again is a link to function.sh~, which is left out", done.stderr)
+        self.pack(include="function.sh~")
+        self.assertEqual(self.names(), ["again", "function.sh", "function.sh~"])
+
     def test_handler_that_is_left_out_is_refused_with_the_way_to_pack_it(self):
         self.fill()
         self.file("bin/app~", "#!/bin/sh\n", 0o755)
