@@ -617,10 +617,22 @@ def check_entry(entry, content, arguments, choice):
 
 
 def check_handler_program(entry, content):
+    functions = []
+    if entry.name.endswith(".sh") and not entry.any_x:
+        functions = functions_alone(content.decode("utf-8", "replace"))
+    if functions and content.startswith(b"#!"):
+        raise Refused(
+            f"{entry.source} has no execute bit and does nothing but define functions: say "
+            f"--handler {entry.name[:-3]}.{functions[0]} for that one, or chmod +x {entry.source} "
+            "if it is to be run for each event."
+        )
     if not content.startswith((b"#!", b"\x7fELF")):
+        how = "give it a first line such as #!/bin/sh"
+        if functions:
+            how = f"for its function say --handler {entry.name[:-3]}.{functions[0]}"
         raise Refused(
             f"{entry.source} is the handler and neither an ELF program nor a script that begins "
-            "with #!: give it a first line such as #!/bin/sh."
+            f"with #!: {how}."
         )
 
 
@@ -910,27 +922,81 @@ COMMAND = re.compile(
 CASE = re.compile(r"(?:[ \t]*\|[ \t]*[\w.*?+-]+)*[ \t]*\)")
 
 
-def command_words(text):
-    """Returns the words in the place of a command, each with its line."""
+def bare_text(text):
+    """A script without its comments and without what its texts say. Each line stays where it is; a
+    mark counts as a line end that parts no commands."""
 
     def blank(found):
-        # The lines stay where they are.
         return re.sub(r"[^\n]", " ", found)
 
     def over(found):
-        if found["double"]:
-            inner = re.sub(
-                r"\$\(([^()]*)\)|[^\n]", lambda m: f"$({m[1]})" if m[1] else " ", found[0]
-            )
-            return inner
-        if found["comment"] or found["single"]:
+        if found["comment"]:
+            return blank(found[0])
+        if found["single"]:
             # A word, so that what follows is not taken for a command.
             return "''" + blank(found[0])[2:]
+        if found["double"]:
+            inner = re.sub(r"\$\(([^()]*)\)|\n|.", kept, found[0][1:-1])
+            return f'"{inner}"'
         return "  "
 
+    def kept(found):
+        # Commands within a text are looked at as well.
+        if found[1]:
+            return f"$({found[1]})"
+        return "\1" if found[0] == "\n" else "_"
+
     text = HEREDOC.sub(lambda m: " " + m[3] + re.sub(r"[^\n]", "", m[0])[1:], text)
-    # A line that goes on in the next one is one; the mark counts as a line all the same.
-    text = QUOTED.sub(over, text.replace("\\\n", " \1"))
+    # A line that goes on in the next one is one.
+    return QUOTED.sub(over, text.replace("\\\n", " \1"))
+
+
+# The head of a function, and a command that only sets something.
+FUNCTION_HEAD = re.compile(
+    r"""(?<![\w:.-])
+    (?:function[ \t]+([\w:.-]+)[ \t]*(?:\([ \t]*\))? | ([\w:.-]+)[ \t]*\([ \t]*\))
+    \s*([{(])""",
+    re.X,
+)
+SETTING = re.compile(
+    r"""[A-Za-z_]\w*=[^\s`|&<>()]*
+    | (?:set|shopt|export|readonly|declare|umask)\b[^`|&<>()]*""",
+    re.X,
+)
+
+
+def functions_alone(text):
+    """The names of a script's functions, if it does nothing but define them, else none. A script
+    whose braces cannot be told from text counts as one that does something."""
+    text, names, rest, at = bare_text(text), [], "", 0
+    for head in FUNCTION_HEAD.finditer(text):
+        if head.start() < at:
+            # Within the one before.
+            continue
+        end = end_of_group(text, head.start(3))
+        if end is None:
+            return []
+        names.append(head[1] or head[2])
+        rest += text[at : head.start()] + "\n"
+        at = end
+    commands = [part.strip() for part in re.split(r"[\n;]", rest + text[at:])]
+    return names if all(SETTING.fullmatch(part) for part in commands if part) else []
+
+
+def end_of_group(text, start):
+    """Where the group of commands ends whose opening brace or parenthesis is here."""
+    opening, depth = text[start], 0
+    closing = {"{": "}", "(": ")"}[opening]
+    for at in range(start, len(text)):
+        depth += (text[at] == opening) - (text[at] == closing)
+        if depth == 0:
+            return at + 1
+    return None
+
+
+def command_words(text):
+    """Returns the words in the place of a command, each with its line."""
+    text = bare_text(text)
     for found in COMMAND.finditer(text):
         line = text[text.rfind("\n", 0, found.end()) + 1 : found.end()]
         # A pattern of `case` ends in a parenthesis that was not opened, and is not a command.

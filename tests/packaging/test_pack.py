@@ -804,6 +804,62 @@ class Refused(Case):
         self.file("app", "#!/var/task/bin/py\n")
         self.refused("/var/task/bin/py, which is not in the package", handler="app")
 
+    FUNCTIONS = """#!/bin/bash
+# Says hello: greet() { :; }
+set -euo pipefail
+readonly PLACE="a {brace
+in two lines"; COUNT=1 # one; more
+shopt -s nullglob
+
+greet() {
+    local name=${1#\\}}  # and more }
+    cat <<END
+}
+END
+    [[ $name ]] && { echo "}"; }
+}
+function more () (
+    greet "$(other)"
+)
+function last
+{
+    :
+}
+"""
+
+    def test_script_of_functions_alone_without_an_execute_bit_is_refused_as_a_program(self):
+        self.file("sub/app.sh", self.FUNCTIONS)
+        self.refused(
+            "sub/app.sh has no execute bit and does nothing but define functions",
+            "--handler sub/app.greet for",
+            "chmod +x",
+            handler="sub/app.sh",
+        )
+        self.file("app.sh", "handler() { :; }\n")
+        self.refused("app.sh", "#!", "--handler app.handler", handler="app.sh")
+
+    def test_script_that_does_something_is_a_program_without_its_execute_bit(self):
+        for more in (
+            "more\n",
+            'greet "$@"',
+            '"$@"\n',
+            "'more'\n",
+            '"a\nb"\n',
+            "X=$(more)\n",
+            'X="$(more)"\n',
+            "X=1 more\n",
+            "if :; then greet; fi\n",
+            ". ./more\n",
+            "}\n",
+        ):
+            self.file("app.sh", self.FUNCTIONS + more)
+            self.pack("app.sh", no_check=True)
+        self.file("app.sh", "#!/bin/sh\necho '{}'\n")
+        self.pack("app.sh")
+        # With the bit it is what it is.
+        self.file("app.sh", self.FUNCTIONS, 0o755)
+        self.pack("app.sh")
+
     def test_windows_line_end_of_the_first_line_is_refused(self):
         self.file("app", "#!/usr/bin/env python3\r\nprint(1)\n")
         self.refused("app has a Windows line end", "line 1", "sed -i", handler="app")
