@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import zipfile
 from unittest import mock
@@ -1100,6 +1101,12 @@ function last
             self.assertEqual(pack.main(self.words()[2:]), 1)
         self.assertIn("was not ready after 1 s", said.getvalue())
         self.assertEqual(os.listdir(os.path.dirname(self.out)), [])
+
+    def test_script_with_a_loop_of_its_own_is_refused_at_the_limit_of_lambda_s_init(self):
+        self.script(f"{SCRIPT}while :; do sleep 0.1; done\n")
+        began = time.monotonic()
+        self.refused("was not ready after 10 s, and Lambda gives an init no more", "the loop over")
+        self.assertGreaterEqual(time.monotonic() - began, 10)
 
     def test_pack_that_is_ended_leaves_nothing_behind(self):
         """It is ended while the check runs, in a script that never comes to its end."""
