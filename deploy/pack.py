@@ -366,6 +366,9 @@ def shell_of(content):
 def lambda_lacks(program, names, arguments):
     """Whether an interpreter will not be there: neither as a part of provided.al2023, where /bin is
     a link to usr/bin, nor of the package, whose names these are. One of a layer is, in /opt."""
+    if " " in program:
+        # Behind env without -S several words are one name.
+        return True
     name = os.path.basename(program)
     is_brought = name in arguments.command_name
     if "/" not in program:
@@ -383,6 +386,8 @@ def lambda_lacks(program, names, arguments):
 
 def lacking(source, program):
     """The sentence for an interpreter that is not there, and what to do."""
+    if " " in program:
+        return f"{source} has several words behind env: begin it with #!/usr/bin/env -S {program}"
     name, folder = os.path.basename(program), os.path.dirname(program)
     if program.startswith("/var/task/"):
         return f"{source} is run by {program}, which is not in the package: put it into the folder."

@@ -800,6 +800,8 @@ class Refused(Case):
             self.refused(*parts, handler="app", no_check=True)
         self.file("app", "#!/usr/bin/env -S python3 -u\n")
         self.refused("app is run by python3", "--command python3", handler="app")
+        self.file("app", "#!/usr/bin/env bash -e\n")
+        self.refused("several words behind env", "#!/usr/bin/env -S bash -e", handler="app")
         self.file("app", "#!/usr/local/bin/env bash\n")
         self.refused("app is run by /usr/local/bin/env", "#!/usr/bin/env", handler="app")
         self.file("app", "#!/var/task/bin/py\n")
