@@ -280,13 +280,12 @@ fn shell_that_ends_with_status_0_in_an_event_fails_it() {
     let script = "
         trap 'exit 0' TERM
         handler() {
-            case $1 in end) echo partial; kill $$; sleep 600 ;; *) echo \"$1\" ;; esac
+            case $1 in end) echo partial; kill $$ ;; *) echo \"$1\" ;; esac
         }";
     for shell in shells() {
         let (_folder, lambda) = start(&format!("{shell}{script}"));
-        let event = Event::new("end").deadline_in(Duration::from_secs(3));
-        let answer = lambda.invoke(event);
-        assert!(answer.is_error(), "{shell}{}", answer.text());
+        let words = "the handler's shell ended with status 0 before the handler did";
+        assert_failure(&lambda.call("end"), "Runtime.HandlerLost", words);
         assert_response(&lambda.call("next"), b"next");
     }
 }
@@ -310,6 +309,27 @@ fn script_that_failed_while_idle_is_sourced_again_for_the_next_event() {
         });
         assert_response(&lambda.call("next"), b"next");
         lambda.wait_log_times("sourced\n", 3);
+    }
+}
+
+#[test]
+fn script_that_cannot_be_sourced_again_fails_each_event_until_it_can() {
+    let script = "
+        if [ -e \"$FOLDER/broken\" ]; then exit 3; fi
+        handler() {
+            case $1 in break) : >\"$FOLDER/broken\"; kill -KILL $$; sleep 600 ;; *) echo \"$1\" ;; esac
+        }";
+    for shell in shells() {
+        let folder = Folder::with_script(&format!("{shell}{script}"));
+        let path = folder.path().display().to_string();
+        let lambda = Setup::function(&folder).env("FOLDER", path).start();
+        assert_failure(&lambda.call("break"), "Function.KilledBySignal", "SIGKILL");
+        for _ in 0..2 {
+            let words = "function.sh cannot be run: ";
+            assert_failure(&lambda.call("next"), "Runtime.HandlerStartFailed", words);
+        }
+        fs::remove_file(folder.path().join("broken")).unwrap();
+        assert_response(&lambda.call("next"), b"next");
     }
 }
 
