@@ -22,6 +22,14 @@ fn start(script: &str) -> (Folder, Lambda) {
     (folder, lambda)
 }
 
+/// The same; the script finds its folder in the variable `FOLDER`.
+fn start_with_folder(script: &str) -> (Folder, Lambda) {
+    let folder = Folder::with_script(script);
+    let path = folder.path().display().to_string();
+    let lambda = Setup::function(&folder).env("FOLDER", path).start();
+    (folder, lambda)
+}
+
 /// The same, with its events on standard input.
 fn start_with_stdin(script: &str) -> (Folder, Lambda) {
     let folder = Folder::with_script(script);
@@ -300,9 +308,7 @@ fn script_that_failed_while_idle_is_sourced_again_for_the_next_event() {
             case $1 in break) : >\"$FOLDER/broken\"; kill -KILL $$; sleep 600 ;; *) echo \"$1\" ;; esac
         }";
     for shell in shells() {
-        let folder = Folder::with_script(&format!("{shell}{script}"));
-        let path = folder.path().display().to_string();
-        let lambda = Setup::function(&folder).env("FOLDER", path).start();
+        let (folder, lambda) = start_with_folder(&format!("{shell}{script}"));
         assert_failure(&lambda.call("break"), "Function.KilledBySignal", "SIGKILL");
         wait_until("the script failed", || {
             !folder.path().join("broken").exists()
@@ -320,9 +326,7 @@ fn script_that_cannot_be_sourced_again_fails_each_event_until_it_can() {
             case $1 in break) : >\"$FOLDER/broken\"; kill -KILL $$; sleep 600 ;; *) echo \"$1\" ;; esac
         }";
     for shell in shells() {
-        let folder = Folder::with_script(&format!("{shell}{script}"));
-        let path = folder.path().display().to_string();
-        let lambda = Setup::function(&folder).env("FOLDER", path).start();
+        let (folder, lambda) = start_with_folder(&format!("{shell}{script}"));
         assert_failure(&lambda.call("break"), "Function.KilledBySignal", "SIGKILL");
         for _ in 0..2 {
             let words = "function.sh cannot be run: ";
