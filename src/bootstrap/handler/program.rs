@@ -83,9 +83,11 @@ pub(crate) fn is_this_program(path: &Path) -> bool {
         return false;
     }
     let own = Path::new("/proc/self/exe");
-    let size = |path: &Path| path.metadata().map(|metadata| metadata.len()).ok();
-    let content = |path: &Path| std::fs::read(path).ok();
-    size(path).is_some() && size(path) == size(own) && content(path) == content(own)
+    let (Ok(file), Ok(program)) = (path.metadata(), own.metadata()) else {
+        return false;
+    };
+    // If the program may not be read, neither has content here, and the size decides.
+    file.len() == program.len() && std::fs::read(path).ok() == std::fs::read(own).ok()
 }
 
 fn has_execute_bit(metadata: &Metadata) -> bool {
