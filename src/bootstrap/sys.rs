@@ -1,9 +1,11 @@
-//! The system calls that `std` does not have. The only file with `unsafe`.
+//! The system calls that `std` does not have, and the allocator. The only file with `unsafe`.
 //!
 //! Each function of libc is declared as libc has it (musl and glibc agree on all of them for 64-bit
 //! Linux) and wrapped so that its caller needs no `unsafe`. Nothing here calls anything above it.
 #![allow(unsafe_code)]
 
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::{Cell, UnsafeCell};
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read};
@@ -147,6 +149,113 @@ impl std::fmt::Display for Pid {
 
 /// A proof that this process has one thread. Only the start of the program makes one.
 pub(crate) struct OneThread(());
+
+// --- Memory --------------------------------------------------------------------------------------
+
+/// The allocator of this program. It cuts pieces from a static array, since the first allocation of
+/// libc's allocator costs a sixth of a start. What is longer than the longest piece is from libc,
+/// and so is everything once the array is used up.
+struct Allocator {
+    array: UnsafeCell<[u128; ARRAY_SIZE / SHORTEST_PIECE]>,
+    /// How many bytes of the array were cut.
+    used: Cell<usize>,
+    /// For each length, the first piece that is free. A free piece holds the address of the next,
+    /// the last one a null pointer.
+    free: [Cell<*mut u8>; PIECE_LENGTHS],
+}
+
+/// Bytes of the array. The kernel adds a page when it is written to.
+const ARRAY_SIZE: usize = 131_072;
+
+/// Pieces are of 16, 32, 64 … bytes, up to 32 KiB, and begin at a multiple of 16.
+const PIECE_LENGTHS: usize = 12;
+const SHORTEST_PIECE: usize = 16;
+const LONGEST_PIECE: usize = 32_768;
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator {
+    array: UnsafeCell::new([0; ARRAY_SIZE / SHORTEST_PIECE]),
+    used: Cell::new(0),
+    free: [const { Cell::new(std::ptr::null_mut()) }; PIECE_LENGTHS],
+};
+
+// SAFETY: this program has one thread, and no handler of a signal takes memory.
+unsafe impl Sync for Allocator {}
+
+impl Allocator {
+    /// Returns a free piece for this layout, or a new one. Returns `None` if the layout is too long
+    /// or the array is used up.
+    fn take(&self, layout: Layout) -> Option<*mut u8> {
+        let length = piece_length(layout)?;
+        let free = self.free_pieces(length)?;
+        let first = free.get();
+        if !first.is_null() {
+            // SAFETY: a free piece holds the address that `dealloc` wrote into it.
+            free.set(unsafe { first.cast::<*mut u8>().read() });
+            return Some(first);
+        }
+        let begin = self.used.get();
+        let end = begin.checked_add(length).filter(|end| *end <= ARRAY_SIZE)?;
+        self.used.set(end);
+        Some(self.array.get().cast::<u8>().wrapping_add(begin))
+    }
+
+    fn free_pieces(&self, length: usize) -> Option<&Cell<*mut u8>> {
+        let doublings = length.div_ceil(SHORTEST_PIECE).trailing_zeros();
+        self.free.get(doublings as usize)
+    }
+
+    /// Returns whether a piece is of the array.
+    fn holds(&self, piece: *mut u8) -> bool {
+        let offset = piece.addr().wrapping_sub(self.array.get().addr());
+        offset < ARRAY_SIZE
+    }
+}
+
+/// Returns the length of pieces for this layout, if there are any that are so long.
+fn piece_length(layout: Layout) -> Option<usize> {
+    if layout.size() > LONGEST_PIECE || layout.align() > SHORTEST_PIECE {
+        return None;
+    }
+    Some(layout.size().next_power_of_two().max(SHORTEST_PIECE))
+}
+
+// SAFETY: a piece is aligned and has room for its layout. It has one owner, since it is new or was
+// taken off its list. What is not of the array is from libc, and goes back there.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        match self.take(layout) {
+            Some(piece) => piece,
+            // SAFETY: the caller promises what libc's allocator wants.
+            None => unsafe { System.alloc(layout) },
+        }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        match self.take(layout) {
+            Some(piece) => {
+                // SAFETY: the piece has so much room, and no other owner.
+                unsafe { piece.write_bytes(0, layout.size()) };
+                piece
+            }
+            // SAFETY: the caller promises what libc's allocator wants.
+            None => unsafe { System.alloc_zeroed(layout) },
+        }
+    }
+
+    unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
+        let free = piece_length(layout).and_then(|length| self.free_pieces(length));
+        match free {
+            Some(free) if self.holds(piece) => {
+                // SAFETY: the piece has no owner any more, and room for an address.
+                unsafe { piece.cast::<*mut u8>().write(free.get()) };
+                free.set(piece);
+            }
+            // SAFETY: it is from libc, for this layout.
+            _ => unsafe { System.dealloc(piece, layout) },
+        }
+    }
+}
 
 // --- The start -----------------------------------------------------------------------------------
 

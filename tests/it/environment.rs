@@ -333,3 +333,24 @@ fn signals_have_their_defaults_in_a_program_of_the_handler() {
         assert_eq!(mask("SigIgn:") & (pipe | chld), 0, "{status}");
     }
 }
+
+#[test]
+fn environment_of_a_megabyte_is_handed_on() {
+    let values: Vec<String> = (0..400)
+        .map(|number| format!("{number} ").repeat(3 * (number + 1)))
+        .collect();
+    for (_folder, setup) in each_kind(PRINT) {
+        let named = values.iter().enumerate();
+        let setup = named.fold(setup, |setup, (number, value)| {
+            setup.env(&format!("MANY_{number}"), value)
+        });
+        let lambda = setup.start();
+        for _ in 0..3 {
+            let environment = environment(&lambda, Event::new("1"));
+            for (number, value) in values.iter().enumerate() {
+                let name = format!("MANY_{number}");
+                assert_eq!(text(&environment, &name), Some(value.as_str()), "{name}");
+            }
+        }
+    }
+}
