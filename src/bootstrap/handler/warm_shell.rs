@@ -563,9 +563,10 @@ impl Conversation {
         .map(|number| number.to_string())
     }
 
+    /// Writes the context. The end of the file is set last, so that it keeps its page.
     fn set_context(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.context.set_len(0)?;
-        self.context.write_all_at(lines, 0)
+        self.context.write_all_at(lines, 0)?;
+        self.context.set_len(lines.len() as u64)
     }
 
     /// Wakes the subshell that waits.
