@@ -15,12 +15,6 @@ _zs_has_command() {
 # mapfile knows neither TMOUT nor IFS.
 _zs_read_wake() { command mapfile -t -n 1 _zs_line <"$_zs_wake"; }
 
-_zs_receive() {
-  command mapfile -t _zs_pairs <"$_zs_context"
-  command export "${_zs_pairs[@]}"
-  case $_zs_via in stdin) ;; *) _zs_text=$(<"$_zs_event") ;; esac
-}
-
 # Takes the script's options off this shell, and notes them for its functions; also the traps that a
 # subshell inherits, and nocasematch, which `case` obeys. With -a in force an assignment would export.
 # In POSIX mode bash does not print the command of a subshell that a signal ends.
@@ -51,7 +45,6 @@ _zs_take_off() {
 
 # Puts them on again. Nothing of ours may follow in the subshell but the function: -x would show it.
 _zs_put_on() {
-  case $_zs_places in yes) command trap '_zs_returned=$LINENO' RETURN ;; esac
   case $_zs_nocase in on) command shopt -s nocasematch ;; esac
   command set "$_zs_posix" posix ${_zs_options:+"-$_zs_options"}
 }
@@ -99,4 +92,58 @@ _zs_failed() {
     _zs_at=$((_zs_at + 1))
   done
   command echo "$_zs_chain" >"$_zs_place"
+}
+
+# Runs the trial event in the first subshell.
+_zs_try() {
+  _zs_wait || command exit 1
+  command mapfile -t _zs_pairs <"$_zs_context"
+  command export "${_zs_pairs[@]}"
+  case ${LAMBDA_RUNTIME_AWS_REQUEST_ID-} in trial) ;; *) command exit 1 ;; esac
+  _zs_report '0 0'
+}
+
+# Serves for ever. What is in parentheses is the subshell of one event. What an event needs is written
+# here, since bash copies the text of a function at each call.
+_zs_serve() {
+  _zs_number=1
+  case $_zs_via in argument) exec </dev/null ;; esac
+  while command true; do
+    (
+      case $_zs_number in 1) _zs_try ;; esac
+      command mapfile -t -n 1 _zs_line <"$_zs_wake" || command exit 1
+      case ${_zs_line-} in *go*) ;; *) command exit 1 ;; esac
+      command mapfile -t _zs_pairs <"$_zs_context"
+      command export "${_zs_pairs[@]}"
+      case $_zs_via in
+      stdin)
+        command set --
+        exec <"$_zs_event" >"$_zs_output"
+        ;;
+      *)
+        _zs_text=$(<"$_zs_event")
+        command set -- "$_zs_text"
+        # Else the event would be in memory twice while the function runs.
+        _zs_text=
+        exec >"$_zs_output"
+        ;;
+      esac
+      case $_zs_places in yes) command trap '_zs_returned=$LINENO' RETURN ;; esac
+      # Two ways, so that after _zs_put_on nothing but the function runs: -x would show it, and a
+      # trap of DEBUG would run for it.
+      case $_zs_traps in
+      '')
+        _zs_put_on
+        "$_zs_function" "$@"
+        ;;
+      *)
+        _zs_put_on
+        command eval "$_zs_traps"
+        "$_zs_function" "$@"
+        ;;
+      esac
+    )
+    command echo "$_zs_number $?" >"$_zs_status" || command exit 1
+    _zs_number=$((_zs_number + 1))
+  done
 }

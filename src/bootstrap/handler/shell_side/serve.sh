@@ -30,52 +30,6 @@ _zs_wait() {
   case ${_zs_line-} in *go*) ;; *) command false ;; esac
 }
 
-# Serves for ever. What is in parentheses is the subshell of one event.
-_zs_serve() {
-  _zs_number=1
-  while command true; do
-    (
-      case $_zs_number in
-      1)
-        _zs_wait || command exit 1
-        _zs_receive
-        case ${LAMBDA_RUNTIME_AWS_REQUEST_ID-} in trial) ;; *) command exit 1 ;; esac
-        _zs_report '0 0'
-        ;;
-      esac
-      _zs_wait || command exit 1
-      _zs_receive
-      case $_zs_via in
-      stdin)
-        command set --
-        exec <"$_zs_event" >"$_zs_output"
-        ;;
-      *)
-        command set -- "$_zs_text"
-        # Else the event would be in memory twice while the function runs.
-        _zs_text=
-        exec </dev/null >"$_zs_output"
-        ;;
-      esac
-      # Two ways, so that after _zs_put_on nothing but the function runs: -x would show it, and a
-      # trap of DEBUG would run for it.
-      case ${_zs_traps-} in
-      '')
-        _zs_put_on
-        "$_zs_function" "$@"
-        ;;
-      *)
-        _zs_put_on
-        command eval "$_zs_traps"
-        "$_zs_function" "$@"
-        ;;
-      esac
-    )
-    _zs_report "$_zs_number $?"
-    _zs_number=$((_zs_number + 1))
-  done
-}
-
 # Looks at what the script left, which ended with status $1. First, whether `command` is what it is
 # meant to be, and runs what it is given. A trap of CHLD would run for our own children; no subshell
 # inherits it.
