@@ -237,11 +237,20 @@ fn bootstrap_is_no_handler() {
     let none = Folder::new();
     let setup = Setup::new(none.path(), "bootstrap");
     assert_init_fails(setup, "Runtime.NoSuchHandler", &["bootstrap", "no file"]);
-    // Another program of that name is a program.
-    let other = Folder::new();
-    other.executable("bootstrap", "#!/bin/sh\necho other\n");
-    let lambda = Setup::new(other.path(), "bootstrap").start();
-    assert_eq!(lambda.call("1").text(), "other\n");
+}
+
+#[test]
+fn program_named_bootstrap_is_a_handler_also_with_the_size_of_the_bootstrap() {
+    let size = fs::metadata(BOOTSTRAP).unwrap().len() as usize;
+    let short = b"#!/bin/sh\necho other; exit\n".to_vec();
+    let mut long = short.clone();
+    long.resize(size, b'\n');
+    for program in [short, long] {
+        let folder = Folder::new();
+        folder.executable("bootstrap", program);
+        let lambda = Setup::new(folder.path(), "bootstrap").start();
+        assert_eq!(lambda.call("1").text(), "other\n");
+    }
 }
 
 #[test]
@@ -349,6 +358,14 @@ fn bootstrap_that_its_user_may_not_read_runs_programs_and_says_why_no_functions(
 }
 
 #[test]
+fn program_whose_loader_is_there_is_run() {
+    let folder = Folder::new();
+    folder.executable("app", fs::read("/bin/cat").unwrap());
+    let lambda = Setup::app(&folder).start();
+    assert_eq!(lambda.call("1").text(), "1");
+}
+
+#[test]
 fn program_whose_loader_is_missing_is_named_with_the_loader() {
     let program = fs::read("/bin/cat").unwrap();
     let name = b"/ld-linux-";
@@ -424,14 +441,20 @@ fn script_with_bytes_of_another_system_is_told_how_to_save_it() {
 
 #[test]
 fn script_that_is_named_as_an_executable_is_told_of_its_functions() {
-    for (script, hint) in [
-        ("handler() { :; }\n", "set the handler to function.FUNCTION"),
-        ("echo no functions\n", "before packing"),
+    const HINT: &str = "set the handler to function.FUNCTION";
+    for (name, script, has_hint) in [
+        ("function.sh", "handler() { :; }\n", true),
+        ("function.sh", "echo no functions\n", false),
+        ("function.bash", "handler() { :; }\n", false),
+        ("function.sh.txt", "echo no functions\n", false),
     ] {
-        let folder = Folder::with_script(script);
-        let setup = Setup::new(folder.path(), "function.sh");
-        let parts = ["function.sh is not executable", hint];
-        assert_init_fails(setup, "Runtime.HandlerNotExecutable", &parts);
+        let folder = Folder::new();
+        folder.file(name, script);
+        let lambda = Setup::new(folder.path(), name).start();
+        let report = report(&lambda);
+        let refusal = format!("{name} is not executable");
+        assert_failure(&report, "Runtime.HandlerNotExecutable", &refusal);
+        assert_eq!(report.text().contains(HINT), has_hint, "{}", report.text());
     }
 }
 
