@@ -13,9 +13,10 @@ use std::io;
 
 use invariants::reference;
 use libfuzzer_sys::{Corpus, fuzz_target};
+use zerostrap::internal::settings::from_environment;
 use zerostrap::internal::stream::{self, Peer};
 use zerostrap::internal::{Address, serve_slot};
-use zerostrap::{Answered, Context, Handler, Responder, Settings};
+use zerostrap::{Answered, Context, Handler, Responder};
 
 /// What ends the client.
 const END: &[u8] = b"HTTP/1.1 500 End\r\nContent-Length: 0\r\n\r\n";
@@ -54,7 +55,7 @@ fn check(data: &[u8]) -> Corpus {
     stream::replace(Peer { connections, piece, requests: Vec::new() });
     // Nothing listens there, and nothing connects. A slot, for a whole runtime ends its process.
     let address = Address::parse("127.0.0.1:9", || Err(io::ErrorKind::NotFound.into())).unwrap();
-    let settings = Settings::from_environment().unwrap();
+    let settings = from_environment().unwrap();
     let mut keeper = Keeper::default();
     serve_slot(&address, &settings, &mut keeper);
     let handled = keeper.handled;

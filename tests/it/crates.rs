@@ -116,3 +116,28 @@ fn panic_that_aborts_ends_the_process_without_an_answer() {
         .map(|request| request.endpoint.answered_id());
     assert!(!answered.any(|answered| answered == Some(&id)));
 }
+
+/// No other test compiles them: they are a package of their own, for another compiler.
+#[test]
+fn fuzz_targets_compile_with_this_library() {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let mut fetch = Command::new(env!("CARGO"));
+    fetch.args(["fetch", "--locked"]).current_dir(&package);
+    let fetched = fetch.env("CARGO_NET_RETRY", "0").output();
+    let fetched = fetched.expect("cargo runs");
+    if !fetched.status.success() {
+        println!("skipped: the fuzz targets: no crates can be fetched here");
+        return;
+    }
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fuzz");
+    let mut check = Command::new(env!("CARGO"));
+    check
+        .args(["check", "--offline", "--locked"])
+        .current_dir(&package)
+        .env("CARGO_TARGET_DIR", target)
+        .env("RUSTFLAGS", "--cfg fuzzing")
+        // Nothing is linked, so that the fuzzer itself need not be compiled.
+        .env("CUSTOM_LIBFUZZER_PATH", "/none/libFuzzer.a");
+    let checked = check.output().expect("cargo runs");
+    assert!(checked.status.success(), "{}", shown(&checked));
+}
