@@ -220,6 +220,16 @@ def elf_of(source, content):
         raise Refused(f"{source} is a damaged ELF file: build or copy it again.")
 
 
+def matching(name, patterns):
+    """Those of the patterns that a path matches, or its last part. A * reaches over slashes."""
+    leaf = os.path.basename(name)
+    return [
+        pattern
+        for pattern in patterns
+        if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(leaf, pattern)
+    ]
+
+
 class Choice:
     """Which entries of the folder are packed."""
 
@@ -227,32 +237,30 @@ class Choice:
         self.include, self.exclude = arguments.include, arguments.exclude
         self.out = os.path.realpath(arguments.out) if arguments.out else None
         self.secrets, self.others = [], []
+        # The caller's patterns that matched a name.
+        self.used = set()
         # What is left out, each with the way to have it packed.
         self.ways = {}
 
+    def is_among(self, name, patterns):
+        found = matching(name, patterns)
+        self.used.update(found)
+        return bool(found)
+
     def takes(self, name, source):
         leaf = os.path.basename(name)
-
-        def is_named(patterns):
-            return any(fnmatch.fnmatchcase(leaf, pattern) for pattern in patterns)
-
-        def among(patterns):
-            # A * reaches over slashes here.
-            is_path = any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-            return is_path or is_named(patterns)
-
         # A link that is left out says nothing of what it leads to.
         path = in_real_folder(source)
         if os.path.realpath(source) == self.out:
             # The package of yesterday, which is written into the folder itself.
             self.ways[path] = "name another file by --out"
-        elif among(self.exclude):
+        elif self.is_among(name, self.exclude):
             self.ways[path] = "take it out of --exclude"
-        elif among(self.include) or not is_named(SECRETS + NO_PART):
+        elif self.is_among(name, self.include) or not matching(leaf, SECRETS + NO_PART):
             return True
         else:
             self.ways[path] = "pack it by --include"
-            (self.secrets if is_named(SECRETS) else self.others).append(name)
+            (self.secrets if matching(leaf, SECRETS) else self.others).append(name)
         return False
 
     def tell(self):
@@ -264,6 +272,10 @@ class Choice:
             more = len(self.secrets) + len(self.others) - len(shown)
             names += f" and {more} more" if more > 0 else ""
             note(f"left out: {names} (--include takes a pattern of what to pack all the same).")
+        for option, patterns in (("--include", self.include), ("--exclude", self.exclude)):
+            for pattern in patterns:
+                if pattern not in self.used:
+                    note(f"{option} {pattern} matches no file.")
 
     def way_to_pack(self, path):
         """How a file that is left out would be packed, or None if it is packed already."""

@@ -495,6 +495,14 @@ class Chosen(Case):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(self.names(), [".env", "function.sh"])
 
+    def test_pattern_that_matches_nothing_is_named(self):
+        self.fill()
+        done = self.pack(include="*.none", exclude="*.md")
+        self.assertIn("note: --include *.none matches no file.", done.stderr)
+        self.assertIn("note: --exclude *.md matches no file.", done.stderr)
+        done = self.pack(include=".env", exclude="*.txt")
+        self.assertNotIn("matches no file", done.stderr)
+
     def test_link_to_what_is_left_out_is_refused(self):
         self.fill()
         os.symlink(".env", os.path.join(self.task, "settings"))
