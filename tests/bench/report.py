@@ -120,7 +120,7 @@ def budgets(figures, calls, sizes):
     compare("event, shell function / bash + curl", ("events", "cycle"), "ours-shell", "tutorial", 1 / 25)
     compare("6 MB in and out, executable / C loop + posix_spawn", ("large", "cycle"), "ours-program", "floor-spawn", 1)
     table.row("system calls, exec -> first GET, executable", "", calls["ours-program"][0], calls["floor-loop"][0],
-              limit=20)
+              limit=15)
     table.row("system calls an event, library in process", "", calls["ours-library"][1], calls["floor-loop"][1],
               limit=4)
     table.row("peak resident, idle", "B", bytes_of("events", "first KiB", "ours-program"),

@@ -28,7 +28,7 @@ use crate::harness::lambda::{Lambda, Setup};
 use trace::Call;
 
 /// Most calls between the start of the program and its first request.
-const START_LIMIT: usize = 20;
+const START_LIMIT: usize = 15;
 
 /// An echo's calls for one event: the answer of the last one, its reply, and the next request.
 const IN_PROCESS: [&str; 4] = ["send", "receive", "send", "receive"];
@@ -504,7 +504,7 @@ fn bootstrap_asks_for_its_first_event_after_few_system_calls() {
     );
 }
 
-/// docs/system-calls.md lists them one by one: 27 and 26. Where the handler's output and the handler
+/// docs/system-calls.md lists them one by one: 25 and 26. Where the handler's output and the handler
 /// itself end in the same moment, there are fewer.
 #[test]
 fn event_in_a_process_takes_few_system_calls() {
@@ -512,7 +512,7 @@ fn event_in_a_process_takes_few_system_calls() {
     let Some(program) = traceable(test) else {
         return;
     };
-    for ((folder, handler), limit) in both("exec cat").into_iter().zip([27, 26]) {
+    for ((folder, handler), limit) in both("exec cat").into_iter().zip([25, 26]) {
         let setup = Setup::new(folder.path(), handler).env("BOOTSTRAP_EVENT_VIA", "stdin");
         let traced = Traced::start(setup, &program);
         for _ in 0..EVENTS {
