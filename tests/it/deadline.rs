@@ -8,7 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::harness::scripted::{
-    ACCEPTED, Kind, PAYLOAD_LIMIT, STDIN, Scene, Setup, event, missing, now_ms,
+    ACCEPTED, Kind, PAYLOAD_LIMIT, STDIN, Scene, Setup, event, missing, now_ms, signal, state,
+    status_number,
 };
 
 /// How far away the deadlines below are, and how long before them handlers are stopped. Far
@@ -243,6 +244,95 @@ fn handler_that_handles_term_is_given_time_for_it() {
     });
 }
 
+/// A program whose output is closed has the same time: it ends when its process ends.
+#[test]
+fn program_that_closed_its_output_is_given_time_for_term() {
+    let _turn = turn();
+    let overrun = "trap 'sleep 0.1; echo cleaned >\"$FOLDER/cleaned\"; exit 0' TERM\n\
+        exec >&-; sleep 40 & wait";
+    let scene = stop_in_time(Kind::Executable, overrun);
+    assert_nobody_left(&scene, Kind::Executable);
+    assert_eq!(scene.folder.read("cleaned"), "cleaned\n");
+}
+
+/// Whoever ends at SIGTERM costs no more of the grace period, which is half of the margin: a second
+/// here.
+#[test]
+fn handler_that_ends_at_term_is_not_waited_for_any_longer() {
+    const STOP_MS: u64 = 2_000;
+    const GRACE_MS: u64 = 1_000;
+    let environment = [("BOOTSTRAP_DEADLINE_MARGIN_MS", "2000")];
+    with_each_kind(|kind| {
+        // The second writes more than a pipe holds before it ends.
+        for overrun in [
+            "sleep 40",
+            "trap 'head -c 1000000 /dev/zero; exit 0' TERM; sleep 40 & wait",
+        ] {
+            let body = handler(overrun);
+            let mut scene = Scene::start(&Setup {
+                kind,
+                body: &body,
+                environment: &environment,
+                under: &[],
+            });
+            scene.expect_next();
+            let stop = now_ms() + STOP_MS;
+            scene.send(&overrunning_event(stop + 2_000, b"{}"));
+            scene.expect_answer("overrun", "error");
+            let answered = now_ms();
+            assert!(answered + CLOCK_MS >= stop, "{kind:?}: too early");
+            assert!(
+                answered < stop + GRACE_MS,
+                "{kind:?} {overrun}: {} ms after it was stopped",
+                answered - stop
+            );
+        }
+    });
+}
+
+/// A process that hangs in the kernel does not end by SIGKILL. Nor does one whose tracer stands
+/// still: its last step is the tracer's to allow.
+#[test]
+fn handler_that_cannot_be_killed_costs_its_own_event_only() {
+    let test = "handler_that_cannot_be_killed_costs_its_own_event_only";
+    if let Some(why) = missing(&["strace", "-qq", "-o", "/dev/null", "true"]) {
+        eprintln!("skipped: {test}: {why}");
+        return;
+    }
+    let kind = Kind::Executable;
+    // What is too large ends the event, so that no deadline hurries.
+    let overrun = "echo $$ >\"$FOLDER/pid\"
+        (until [ -e \"$FOLDER/traced\" ]; do sleep 0.01; done; cat /dev/zero) & wait";
+    let mut scene = Scene::with(kind, &handler(overrun));
+    scene.expect_next();
+    scene.send(&overrunning_event(now_ms() + 60_000, b"{}"));
+    wait_until("the handler runs", || {
+        scene.folder.read("pid").ends_with('\n')
+    });
+    let pid = scene.folder.read("pid").trim().to_owned();
+    let mut strace = Command::new("strace");
+    strace.args(["-qq", "-o", "/dev/null", "-p", &pid]);
+    // By this the scene knows it, and ends it.
+    strace.env("FOLDER", scene.folder.path());
+    let mut tracer = strace.spawn().expect("strace(1)");
+    let pid = pid.parse().expect("a process id");
+    wait_until("the handler is traced", || {
+        status_number(pid, "TracerPid") == u64::from(tracer.id())
+    });
+    signal("STOP", tracer.id());
+    scene.folder.file("traced", "");
+    let answer = scene.expect_answer("overrun", "error").text();
+    assert!(
+        answer.contains("\"Function.ResponseSizeTooLarge\""),
+        "{answer}"
+    );
+    assert_eq!(state(pid), Some('t'), "it could be killed");
+    scene.send(ACCEPTED);
+    assert_alive(&mut scene, kind);
+    tracer.kill().expect("strace(1) is killed");
+    tracer.wait().expect("its end");
+}
+
 /// The six shapes that take a 6 MiB event and are done before their deadline.
 #[test]
 fn handler_that_is_done_in_time_is_not_stopped() {
@@ -350,6 +440,9 @@ fn streamed_response_that_the_api_does_not_take_is_stopped_in_time() {
         );
         scene.close();
         scene.serve("after", "{}", "alive\n");
+        let log = scene.log();
+        let line = "bootstrap: ERROR RequestId: overrun Function.TimedOut: ";
+        assert!(log.contains(line), "{kind:?}: {log}");
     });
 }
 
@@ -700,6 +793,11 @@ fn script_that_hangs_while_it_is_sourced_is_sourced_anew() {
     assert!(began.elapsed() > Duration::from_secs(9));
     scene.send(&usual_event("hung", now_ms() + DEADLINE_MS));
     scene.expect_answer("hung", "error");
+    // The shell that hung is gone, and all that it started: the third one and its sleep are left.
+    wait_until("the shell that hung is gone", || {
+        let lines = scene.command_lines();
+        lines.iter().filter(|line| *line == "sleep 600").count() == 1
+    });
 }
 
 /// A handler that is stopped leaves the time of the next one alone.
