@@ -3,15 +3,19 @@
 
 use crate::emulator::api::Action;
 use crate::emulator::event::Event;
+use crate::emulator::process::signal;
 use crate::emulator::record::Endpoint;
 use crate::harness::failure::assert_failure;
 use crate::harness::folder::Folder;
 use crate::harness::json::{self, Value};
 use crate::harness::lambda::{Setup, each_kind, shells};
-use crate::harness::wait::turn;
-use std::fs;
+use crate::harness::scripted::{make_fifo, state};
+use crate::harness::wait::{turn, wait_until};
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Longest line that becomes one object.
@@ -325,6 +329,46 @@ fn log_that_a_process_in_the_background_holds_delays_nothing() {
     }
 }
 
+/// A log that nobody reads holds whoever writes to it: what a handler wrote last, but not the
+/// answer.
+#[test]
+fn log_that_is_not_read_for_now_does_not_hold_the_answer() {
+    // As much as a pipe holds: the bootstrap, which stands still, forwards nothing of it meanwhile.
+    const LENGTH: usize = 65_536;
+    for (format, status) in [("text", 0), ("JSON", 3)] {
+        let folder = Folder::with_app(&format!(
+            "echo $$ >pid; kill -STOP $PPID; head -c {LENGTH} /dev/zero | tr '\\0' '#' >&2; exit {status}"
+        ));
+        let path = folder.path().join("fifo");
+        make_fifo(&path);
+        let log = OpenOptions::new().read(true).write(true).open(&path);
+        let mut log = log.unwrap();
+        // Half of what fits in it.
+        log.write_all(&[b'\n'; LENGTH / 2]).unwrap();
+        let lambda = Setup::app(&folder)
+            .env("AWS_LAMBDA_LOG_FORMAT", format)
+            .launched_by(&format!("exec 2>'{}'", path.display()))
+            .start();
+        let id = lambda.api.push(Event::new("1"));
+        wait_until("the handler has ended", || {
+            let pid = folder.read("pid").trim().parse();
+            pid.is_ok_and(|pid| state(pid) == Some('Z'))
+        });
+        signal("CONT", &[lambda.bootstrap.pid]);
+        let answer = lambda.answer(&id);
+        assert_eq!(answer.is_error(), status != 0, "{format}");
+        let reader = thread::spawn(move || {
+            let mut bytes = [0; 4_096];
+            let mut left = LENGTH;
+            while left > 0 {
+                let length = log.read(&mut bytes).unwrap();
+                left -= bytes[..length].iter().filter(|byte| **byte == b'#').count();
+            }
+        });
+        wait_until("all of it is logged", || reader.is_finished());
+    }
+}
+
 #[test]
 fn flood_of_log_lines_is_complete_and_the_event_is_answered() {
     let _turn = turn();
@@ -396,16 +440,16 @@ fn line_without_an_end_is_ended_before_a_line_of_the_next_event() {
     }
 }
 
-/// A failure refers to log lines only where there are some.
+/// A failure refers to log lines only where there are some: those of an earlier event are none.
 #[test]
 fn message_of_a_failure_mentions_log_lines_if_there_are_some() {
-    for (commands, mentions) in [("echo why >&2; exit 3", true), ("exit 3", false)] {
-        for (_folder, setup) in each_kind(commands) {
-            let lambda = setup.start();
-            for _ in 0..2 {
-                let text = lambda.call("1").text();
-                assert_eq!(text.contains("; see its log lines\""), mentions, "{text}");
-            }
+    let commands = "case ${1-$(cat)} in loud) echo why >&2 ;; esac; exit 3";
+    for (_folder, setup) in each_kind(commands) {
+        let lambda = setup.start();
+        for event in ["silent", "loud", "silent", "loud", "loud"] {
+            let text = lambda.call(event).text();
+            let mentions = text.contains("; see its log lines\"");
+            assert_eq!(mentions, event == "loud", "{event}: {text}");
         }
     }
 }
