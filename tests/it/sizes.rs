@@ -1,7 +1,8 @@
 //! Events and responses of every size that has a power of two near it, and both limits.
 
 use crate::harness::scripted::{
-    ACCEPTED, Kind, PAYLOAD_LIMIT, STDIN, Scene, Setup, chunked_event, event, now_ms, status_number,
+    ACCEPTED, Kind, PAYLOAD_LIMIT, STDIN, Scene, Setup, chunked_event, event, now_ms, page_faults,
+    status_number,
 };
 use crate::harness::wait::{turn, wait_until};
 
@@ -256,5 +257,44 @@ fn memory_after_large_events_is_what_it_was_before_them() {
             resident.iter().all(|kib| *kib <= most),
             "{kind:?}: {resident:?} KiB"
         );
+    }
+}
+
+/// Up to a mebibyte the memory of a response serves the next one: it is not mapped again, page by
+/// page.
+#[test]
+fn memory_of_a_response_serves_the_next_one_up_to_a_mebibyte() {
+    const ROUNDS: u64 = 20;
+    for (length, is_kept) in [(1, true), (1_048_576, true), (1_048_577, false)] {
+        let setup = Setup {
+            kind: Kind::Executable,
+            body: "read -r size; exec head -c \"$size\" /dev/zero",
+            // As above.
+            environment: &[("MALLOC_MMAP_THRESHOLD_", "131072")],
+            under: &[],
+        };
+        let mut scene = Scene::start(&setup);
+        scene.expect_next();
+        let mut before = 0;
+        for round in 0..=ROUNDS {
+            // The first round maps what is kept.
+            if round == 1 {
+                before = page_faults(scene.pid());
+            }
+            for size in [length, 1] {
+                scene.send(&event("any", "", format!("{size}\n").as_bytes()));
+                let answer = scene.expect_answer("any", "response");
+                assert_eq!(answer.body.len(), size);
+                scene.send(ACCEPTED);
+                scene.expect_next();
+            }
+        }
+        let faults = page_faults(scene.pid()) - before;
+        println!("{length} bytes: {faults} page faults in {ROUNDS} rounds");
+        if is_kept {
+            assert!(faults < ROUNDS, "{length} bytes: {faults} page faults");
+        } else {
+            assert!(faults >= ROUNDS, "{length} bytes: {faults} page faults");
+        }
     }
 }

@@ -12,8 +12,8 @@ use crate::harness::failure::assert_failure;
 use crate::harness::folder::Folder;
 use crate::harness::json;
 use crate::harness::lambda::{Lambda, Setup};
-use crate::harness::scripted::make_fifo;
-use crate::harness::wait::PATIENCE;
+use crate::harness::scripted::{make_fifo, state};
+use crate::harness::wait::{PATIENCE, wait_until};
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
@@ -315,6 +315,33 @@ fn api_that_takes_no_more_for_now_holds_the_writer() {
         let answer = lambda.answer(&id);
         assert_eq!(answer.body.len(), usize::try_from(BLOCKS).unwrap() * BLOCK);
         assert_eq!(count(), BLOCKS);
+    }
+}
+
+/// A handler that fills its pipe finds room for more from then on, lest it wait at each 64 KiB.
+/// Whenever it writes, the bootstrap stands still.
+#[test]
+fn pipe_that_was_found_full_holds_a_mebibyte_from_then_on() {
+    const FULL: usize = 65_536;
+    const LARGE: usize = 1_048_576;
+    let commands = format!(
+        "kill -STOP $PPID; head -c {FULL} /dev/zero; : >full; read -r _ <gate
+        kill -STOP $PPID; head -c {LARGE} /dev/zero; : >large"
+    );
+    for (mut scene, setup) in each_kind(&commands) {
+        let lambda = setup.start();
+        let bootstrap = lambda.bootstrap.pid;
+        let id = lambda.api.push(Event::new("1"));
+        let full = scene.folder.path().join("full");
+        wait_until("the pipe is full", || full.exists());
+        process::signal("CONT", &[bootstrap]);
+        wait_body(&lambda, &[0; FULL]);
+        wait_until("the bootstrap waits", || state(bootstrap) == Some('S'));
+        scene.open_gate();
+        let large = scene.folder.path().join("large");
+        wait_until("all of it is in the pipe", || large.exists());
+        process::signal("CONT", &[bootstrap]);
+        assert_streamed(&lambda.answer(&id), &vec![0; FULL + LARGE]);
     }
 }
 

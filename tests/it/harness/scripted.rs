@@ -756,16 +756,22 @@ pub(crate) fn status_number(pid: u32, field: &str) -> u64 {
 
 /// Processor time that a process has used, in the kernel's ticks of 10 ms.
 pub(crate) fn ticks(pid: u32) -> u64 {
+    let fields = stat_numbers(pid);
+    fields[11] + fields[12]
+}
+
+/// How often a process found a page of its memory not mapped, without a read from a disk.
+pub(crate) fn page_faults(pid: u32) -> u64 {
+    stat_numbers(pid)[7]
+}
+
+/// The fields of `/proc/PID/stat` after the name; those that are no natural numbers are 0.
+fn stat_numbers(pid: u32) -> Vec<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a living process");
     // The name may hold spaces and parentheses; what follows its last one does not.
-    let fields: Vec<&str> = stat
-        .rsplit_once(')')
-        .expect("a name")
-        .1
-        .split_whitespace()
-        .collect();
-    let number = |index: usize| fields[index].parse::<u64>().expect("a number of ticks");
-    number(11) + number(12)
+    let fields = stat.rsplit_once(')').expect("a name").1;
+    let numbers = fields.split_whitespace();
+    numbers.map(|field| field.parse().unwrap_or(0)).collect()
 }
 
 /// Descriptors that a process has open.
