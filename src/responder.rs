@@ -212,7 +212,9 @@ impl io::Write for Stream<'_> {
 )]
 mod tests {
     use std::io::{self, Read, Write};
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::BorrowedFd;
+    use std::sync::mpsc;
     use std::time::{Duration, SystemTime};
 
     use super::{Answered, Responder};
@@ -222,10 +224,27 @@ mod tests {
     use crate::failure::Failure;
     use crate::http::head::Head;
 
-    /// Has an event with the id `one` answered, and returns the request that the Runtime API got.
-    fn request_of(answer: impl FnOnce(Responder<'_>) -> Answered) -> String {
+    /// The context of an event with the id `one`.
+    fn event() -> Context {
+        let mut head = Head::default();
+        let block = b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: one\r\n\r\n";
+        assert_eq!(head.push(block), Ok(block.len()));
+        Context::from_head(&head).expect("an event")
+    }
+
+    /// What listens in place of a Runtime API, and a client of it.
+    fn api() -> (TcpListener, RuntimeApi) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address").to_string();
+        let address = Address::parse(&address, || Err(io::ErrorKind::NotFound.into()));
+        let client = RuntimeApi::new(&address.expect("an address"));
+        (listener, client)
+    }
+
+    /// Has that event answered, and returns the request that the Runtime API got.
+    fn request_of(answer: impl FnOnce(Responder<'_>) -> Answered) -> String {
+        let (listener, mut client) = api();
+        let address = listener.local_addr().expect("its address");
         let api = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.expect("a connection");
@@ -239,14 +258,13 @@ mod tests {
             }
             String::new()
         });
-        let address = Address::parse(&address, || Err(io::ErrorKind::NotFound.into()));
-        let mut client = RuntimeApi::new(&address.expect("an address"));
-        let mut head = Head::default();
-        let block = b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: one\r\n\r\n";
-        assert_eq!(head.push(block), Ok(block.len()));
-        let context = Context::from_head(&head).expect("an event");
+        let context = event();
         let answered = answer(Responder::new(&mut client, &context));
         assert!(answered.0.is_ok());
+        // If no request came, this one ends the wait for it.
+        if let Ok(mut stream) = TcpStream::connect(address) {
+            let _ = stream.write_all(b"no request");
+        }
         api.join().expect("a request")
     }
 
@@ -284,6 +302,66 @@ mod tests {
         assert_error(&request, "Function.Empty");
     }
 
+    /// Most of a response that is refused is never sent.
+    #[test]
+    fn write_to_a_stream_that_was_refused_fails() {
+        let (listener, mut client) = api();
+        let (refuse, refused) = mpsc::channel();
+        let api = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let reply = b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(reply).expect("the reply is taken");
+            refuse.send(()).expect("the test waits for it");
+            let mut request = Vec::new();
+            stream.read_to_end(&mut request).expect("a request");
+            String::from_utf8_lossy(&request).into_owned()
+        });
+        let context = event();
+        let mut stream = Responder::new(&mut client, &context).stream("text/plain", None);
+        stream.write_all(b"first").expect("the part is sent");
+        refused.recv().expect("a reply");
+        let error = stream.write(b"second").expect_err("it was refused");
+        assert!(error.to_string().contains("status 413"), "{error}");
+        let failed = stream.fail(&Failure::new("Function.Refused", "why"));
+        assert!(failed.0.is_ok());
+        let request = api.join().expect("a request");
+        // It stays cut.
+        assert!(request.ends_with("\r\n5\r\nfirst\r\n"), "{request}");
+    }
+
+    /// What follows on its connection may take longer.
+    #[test]
+    fn stream_that_has_ended_leaves_no_limit_on_its_connection() {
+        let (listener, mut client) = api();
+        let api = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let (mut request, mut part) = (Vec::new(), [0; 4_096]);
+            while !request.ends_with(b"\r\n0\r\n\r\n") {
+                let length = stream.read(&mut part).expect("a part of the request");
+                assert_ne!(length, 0, "the request is cut");
+                request.extend_from_slice(&part[..length]);
+            }
+            let accepted = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(accepted).expect("the reply is taken");
+        });
+        let context = event();
+        let limit = SystemTime::now() + Duration::from_secs(3_600);
+        let mut stream = Responder::new(&mut client, &context).stream("text/plain", Some(limit));
+        stream.write_all(b"part").expect("the part is sent");
+        assert!(write_timeout(stream.descriptor()).is_some());
+        let answered = stream.finish();
+        assert!(answered.0.is_ok());
+        assert_eq!(write_timeout(client.descriptor()), None);
+        api.join().expect("a request");
+    }
+
+    /// How long a write on this connection may take.
+    fn write_timeout(connection: Option<BorrowedFd<'_>>) -> Option<Duration> {
+        let connection = connection.expect("a connection").try_clone_to_owned();
+        let stream = TcpStream::from(connection.expect("a copy"));
+        stream.write_timeout().expect("the option")
+    }
+
     #[test]
     fn response_over_the_limit_is_answered_by_an_error() {
         let body = vec![b'x'; PAYLOAD_LIMIT + 1];
@@ -312,6 +390,7 @@ mod tests {
     #[test]
     fn debug_shows_the_id_of_the_event_and_no_header_of_it() {
         let assert_shown = |shown: String| {
+            assert!(shown.contains("api: Some(RuntimeApi)"), "{shown}");
             assert!(shown.contains("request_id: \"one\""), "{shown}");
             assert!(!shown.contains("Lambda-Runtime"), "{shown}");
         };
