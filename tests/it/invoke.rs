@@ -318,6 +318,42 @@ fn connection_that_dies_while_an_event_is_waited_for_is_opened_again() {
     }
 }
 
+/// Some servers close a connection after a reply and do not say so. What was sent on it is lost, and
+/// that must not happen twice.
+#[test]
+fn api_that_took_an_answer_and_closed_gets_later_ones_on_new_connections() {
+    let setup = Setup::fixture("app").script(|request, before| match request.endpoint {
+        // All of the second answer is read, and nothing is said to it.
+        Endpoint::Response(_) if before == 1 => Action::CutAfter("two".len()),
+        _ => Action::Usual,
+    });
+    let lambda = setup.start();
+    // What was not answered is delivered again, on the third connection.
+    for (event, connection) in [("one", 2), ("two", 4), ("three", 5), ("four", 6)] {
+        let answer = lambda.call(event);
+        assert_eq!(
+            (answer.text().as_str(), answer.connection),
+            (event, connection)
+        );
+    }
+    lambda.wait_idle();
+    assert_eq!(lambda.api.counts().posts, 5);
+    assert_eq!(lambda.end().matches("not sent again").count(), 1);
+}
+
+#[test]
+fn api_that_closed_a_connection_before_its_first_reply_is_trusted_with_the_next() {
+    let setup = Setup::fixture("app").script(|request, before| match request.endpoint {
+        Endpoint::Next if before == 0 => Action::CutAfter(0),
+        _ => Action::Usual,
+    });
+    let lambda = setup.start();
+    for event in ["one", "two"] {
+        let answer = lambda.call(event);
+        assert_eq!((answer.text().as_str(), answer.connection), (event, 3));
+    }
+}
+
 #[test]
 fn requests_have_the_form_that_the_api_wants() {
     let lambda = Setup::fixture("app").start();
