@@ -389,6 +389,23 @@ fn api_that_goes_away_stops_the_handler() {
     }
 }
 
+/// The connection that an event came on is nothing to a response before its first byte.
+#[test]
+fn stream_begins_on_a_new_connection_after_the_old_one_died_meanwhile() {
+    for (mut scene, setup) in each_kind("echo running >&2; read -r _ <gate; printf one") {
+        let lambda = setup.start();
+        let id = lambda.api.push(Event::new("1"));
+        lambda.wait_log("running\n");
+        lambda.api.close_connections();
+        wait_until("the bootstrap waits again, if the end woke it", || {
+            state(lambda.bootstrap.pid) != Some('R')
+        });
+        scene.open_gate();
+        assert_streamed(&lambda.answer(&id), b"one");
+        assert_eq!(lambda.api.counts().posts, 1);
+    }
+}
+
 #[test]
 fn output_that_a_process_in_the_background_holds_does_not_hold_the_response() {
     for (_scene, setup) in each_kind("printf one; sleep 600 &") {
