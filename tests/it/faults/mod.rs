@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::scripted::{ACCEPTED, Kind, Scene, event};
+use crate::harness::scripted::{ACCEPTED, Kind, Scene, Setup, event};
 use plays::{At, Fault, Play};
 use table::Row;
 
@@ -428,4 +428,25 @@ fn api_that_does_not_listen_at_start_ends_the_process_with_one_line() {
         lines[0].starts_with("bootstrap: FATAL GET /runtime/invocation/next: "),
         "{lines:?}"
     );
+}
+
+/// Interim and final reply come as one piece. The handler says nothing more, so that only the reply
+/// itself can tell that nobody wants its response.
+#[test]
+fn refusal_of_a_stream_right_after_an_interim_reply_stops_the_handler() {
+    let mut scene = Scene::start(&Setup {
+        kind: Kind::Executable,
+        body: "case $(cat) in refused) printf part; exec sleep 600 ;; esac; printf next",
+        environment: &[("BOOTSTRAP_RESPONSE_MODE", "streaming")],
+        under: &[],
+    });
+    scene.deliver(&event("refused", "", b"refused"));
+    scene.take_head_of_request();
+    scene.send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n");
+    // Not closed: that would stop the handler, too.
+    scene.park();
+    scene.serve("sentinel", "1", "next");
+    let lines = scene.log_lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("Function.StreamRefused"), "{lines:?}");
 }
