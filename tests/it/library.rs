@@ -2,14 +2,17 @@
 
 use crate::emulator::api::{Action, Options};
 use crate::emulator::event::Event;
+use crate::emulator::process::signal;
 use crate::emulator::record::{Endpoint, Progress};
 use crate::harness::failure::{assert_failure, assert_response};
 use crate::harness::folder::Folder;
 use crate::harness::json::{self, Value};
 use crate::harness::lambda::{BOOTSTRAP, Setup};
+use crate::harness::scripted::state;
+use crate::harness::wait::{PATIENCE, wait_until};
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Barrier;
+use std::sync::{Barrier, Mutex, mpsc};
 use std::time::Duration;
 
 /// An example in place of the bootstrap. Cargo builds them with the tests, beside it.
@@ -195,6 +198,46 @@ fn stream_that_the_api_cuts_fails_its_event_and_the_next_is_served() {
         .filter(|r| r.progress == Progress::Cut)
         .count();
     assert_eq!(cut, 1);
+}
+
+/// After a stop, a write that has a time limit ends early, with nothing written (signal(7)).
+#[test]
+fn stream_is_whole_after_its_process_was_stopped_in_a_write() {
+    let (_folder, setup) = example("stream");
+    let (release, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let lambda = setup
+        .script(move |request, _| {
+            if matches!(request.endpoint, Endpoint::Response(_)) {
+                // The body is read once the other end is dropped.
+                let _ = held.lock().unwrap().recv_timeout(PATIENCE);
+            }
+            Action::Usual
+        })
+        .start();
+    // One line, so one write: of more than the buffers of a connection hold while nobody reads.
+    let event = vec![b'x'; 6_291_556];
+    let hour = Duration::from_secs(3_600);
+    let id = lambda.api.push(Event::new(&event).deadline_in(hour));
+    let endpoint = Endpoint::Response(id.clone());
+    lambda.wait("the head of the response", |state| {
+        let mut requests = state.requests.values();
+        requests.any(|r| r.endpoint == endpoint).then_some(())
+    });
+    let pid = lambda.bootstrap.pid;
+    let wait_asleep = || wait_until("the write waits", || state(pid) == Some('S'));
+    // A write that the first stop ends has written a part.
+    for _ in 0..10 {
+        wait_asleep();
+        signal("STOP", &[pid]);
+        wait_until("the process is stopped", || state(pid) == Some('T'));
+        signal("CONT", &[pid]);
+    }
+    wait_asleep();
+    drop(release);
+    assert_response(&lambda.answer(&id), &event);
+    assert_eq!(lambda.api.counts().posts, 1);
+    assert_eq!(lambda.end(), "");
 }
 
 #[test]
