@@ -117,6 +117,27 @@ fn panic_of_the_init_or_of_a_hook_is_an_init_error() {
     assert_eq!(lambda.wait_exit().code(), Some(1));
 }
 
+#[test]
+fn panic_after_the_restore_is_a_restore_error() {
+    let (_folder, setup) = function("restored", 1);
+    let options = Options {
+        restore: true,
+        ..Options::default()
+    };
+    let lambda = setup
+        .options(options)
+        .env("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")
+        .start();
+    let report = lambda.request(&Endpoint::RestoreError);
+    assert_eq!(report.error_type(), PANICKED);
+    assert!(
+        report.text().contains(": words after the restore"),
+        "{}",
+        report.text()
+    );
+    assert_eq!(lambda.wait_exit().code(), Some(1));
+}
+
 /// What still comes of such an event is received by nobody.
 #[test]
 fn panic_at_the_first_part_of_an_event_fails_it_once() {

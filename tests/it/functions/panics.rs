@@ -14,6 +14,12 @@ fn main() -> ExitCode {
             panic!("words of the init");
         }),
         Ok("hook") => zerostrap::serve(|settings| Ok(Parts::new(settings))),
+        Ok("restored") => zerostrap::serve(|_settings| {
+            Ok(Parts {
+                restore_panics: true,
+                ..Parts::default()
+            })
+        }),
         _ => zerostrap::serve(|_settings| Ok(Parts::default())),
     }
 }
@@ -32,6 +38,7 @@ fn closure(_context: &Context, event: &[u8]) -> Result<Vec<u8>, Failure> {
 struct Parts {
     event: Vec<u8>,
     hook_panics: bool,
+    restore_panics: bool,
     is_last: bool,
 }
 
@@ -82,6 +89,11 @@ impl Handler for Parts {
 
     fn before_snapshot(&mut self) -> Result<(), Failure> {
         assert!(!self.hook_panics, "words of the hook");
+        Ok(())
+    }
+
+    fn after_restore(&mut self) -> Result<(), Failure> {
+        assert!(!self.restore_panics, "words after the restore");
         Ok(())
     }
 }
