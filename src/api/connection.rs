@@ -315,7 +315,7 @@ impl Connection {
 
     /// Closes the connection unless a POST can be sent on it without being lost.
     pub(crate) fn prepare_for_post(&mut self) {
-        if self.replies > 0 && self.peer != Peer::KeepsAlive {
+        if self.peer != Peer::KeepsAlive {
             self.close();
         }
         let was_just_used = match self.last_heard {
