@@ -5,7 +5,7 @@ use crate::harness::failure::assert_failure;
 use crate::harness::folder::Folder;
 use crate::harness::json;
 use crate::harness::lambda::{BOOTSTRAP, Lambda, Setup, shells};
-use crate::harness::scripted::make_fifo;
+use crate::harness::scripted::{make_fifo, missing};
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -358,6 +358,21 @@ fn bootstrap_that_its_user_may_not_read_runs_programs_and_says_why_no_functions(
 }
 
 #[test]
+fn function_where_proc_is_not_mounted_is_refused_for_that() {
+    let alone = ["unshare", "--mount", "umount", "-l", "/proc"];
+    if let Some(why) = missing(&alone) {
+        eprintln!("skipped: a function where /proc is not mounted: {why}");
+        return;
+    }
+    let folder = Folder::with_script("handler() { :; }");
+    let setup = Setup::function(&folder).launched_by(
+        "set -- unshare --mount /bin/sh -c 'umount -l /proc && exec \"$0\" \"$@\"' \"$@\"",
+    );
+    let parts = ["function.sh", "/proc is not mounted"];
+    assert_init_fails(setup, "Runtime.HandlerInitFailed", &parts);
+}
+
+#[test]
 fn program_whose_loader_is_there_is_run() {
     let folder = Folder::new();
     folder.executable("app", fs::read("/bin/cat").unwrap());
@@ -400,7 +415,10 @@ fn script_that_fails_while_it_is_sourced_is_reported_with_the_shells_last_words(
         for (script, last_words) in [
             ("echo last words; false", "last words"),
             ("echo last words; exit 3", "status 3"),
-            ("exit 6", "status 6"),
+            (
+                "exit 6",
+                "it wrote nothing, its last command ended with status 6",
+            ),
             ("kill -KILL $$", "SIGKILL"),
             ("echo last words; exit 0", "last words"),
             ("echo last words; return 4", "status 4"),

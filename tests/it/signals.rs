@@ -1,6 +1,7 @@
 //! Signals and processes from outside: who ends whom, what handlers inherit, who collects the dead.
 //! As an ordinary process, and as PID 1 of a namespace of its own, as in a container.
 
+use crate::harness::attendants::{parent, warm_shells};
 use crate::harness::folder::Folder;
 use crate::harness::scripted;
 use crate::harness::wait::wait_until;
@@ -330,6 +331,38 @@ fn warm_shell_that_was_killed_while_idle_costs_no_event() {
         scene.send(ACCEPTED);
         scene.serve("later", "{}", "{}");
     }
+}
+
+/// The shell reports the end of an event that has not begun. No event takes that for its own.
+#[test]
+fn subshell_that_was_killed_while_idle_costs_no_event() {
+    for kind in [Kind::Bash, Kind::PosixShell] {
+        let mut scene = start(kind, "cat", ORDINARY);
+        scene.serve("before", "{}", "{}");
+        scene.expect_next();
+        let shell = warm_shells(&scene.everyone())[0];
+        let subshell = waiting_subshell(&scene, shell, None);
+        signal("KILL", subshell);
+        waiting_subshell(&scene, shell, Some(subshell));
+        scene.send(&event("after", "", b"{}"));
+        let answer = scene.expect_answer("after", "response");
+        assert_eq!(answer.text(), "{}", "{kind:?}");
+        scene.send(ACCEPTED);
+        let reason = "lost the subshell of its next event while it was idle";
+        assert!(scene.log().contains(reason), "{}", scene.log());
+        scene.serve("later", "{}", "{}");
+    }
+}
+
+/// Waits until the shell has a child that is not this one.
+fn waiting_subshell(scene: &Scene, shell: u32, not: Option<u32>) -> u32 {
+    let mut found = None;
+    wait_until("a subshell waits", || {
+        let is_waiting = |pid: &u32| parent(*pid) == Some(shell) && Some(*pid) != not;
+        found = scene.everyone().into_iter().find(is_waiting);
+        found.is_some()
+    });
+    found.expect("it was found")
 }
 
 /// All ways in which handlers end, and none of them leaves an uncollected child.
