@@ -170,7 +170,6 @@ const ARRAY_SIZE: usize = 131_072;
 /// Pieces are of 16, 32, 64 … bytes, up to 32 KiB, and begin at a multiple of 16.
 const PIECE_LENGTHS: usize = 12;
 const SHORTEST_PIECE: usize = 16;
-const LONGEST_PIECE: usize = 32_768;
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator {
@@ -200,6 +199,7 @@ impl Allocator {
         Some(self.array.get().cast::<u8>().wrapping_add(begin))
     }
 
+    /// Returns the first free piece of this length, and `None` if pieces are not so long.
     fn free_pieces(&self, length: usize) -> Option<&Cell<*mut u8>> {
         let doublings = length.div_ceil(SHORTEST_PIECE).trailing_zeros();
         self.free.get(doublings as usize)
@@ -212,9 +212,9 @@ impl Allocator {
     }
 }
 
-/// Returns the length of pieces for this layout, if there are any that are so long.
+/// Returns the length of pieces for this layout, if pieces are aligned as it wants.
 fn piece_length(layout: Layout) -> Option<usize> {
-    if layout.size() > LONGEST_PIECE || layout.align() > SHORTEST_PIECE {
+    if layout.align() > SHORTEST_PIECE {
         return None;
     }
     Some(layout.size().next_power_of_two().max(SHORTEST_PIECE))

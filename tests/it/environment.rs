@@ -3,6 +3,7 @@
 use crate::emulator::event::Event;
 use crate::harness::folder::Folder;
 use crate::harness::lambda::{Lambda, Setup, each_kind, shells};
+use crate::harness::scripted::missing;
 use std::collections::BTreeMap;
 
 /// What `env -0` prints for an event.
@@ -334,6 +335,8 @@ fn signals_have_their_defaults_in_a_program_of_the_handler() {
     }
 }
 
+/// The environment uses up the memory that the bootstrap has by itself. What events take after that
+/// is of other lengths each time.
 #[test]
 fn environment_of_a_megabyte_is_handed_on() {
     let values: Vec<String> = (0..400)
@@ -345,12 +348,41 @@ fn environment_of_a_megabyte_is_handed_on() {
             setup.env(&format!("MANY_{number}"), value)
         });
         let lambda = setup.start();
-        for _ in 0..3 {
-            let environment = environment(&lambda, Event::new("1"));
+        for length in [1_100, 2_000, 500, 1_030, 2_040, 300, 900, 1_010] {
+            let long = "c".repeat(length);
+            let event = Event::new("1").header("Lambda-Runtime-Client-Context", &long);
+            let environment = environment(&lambda, event);
+            let context = text(&environment, "LAMBDA_RUNTIME_CLIENT_CONTEXT");
+            assert_eq!(context, Some(long.as_str()));
             for (number, value) in values.iter().enumerate() {
                 let name = format!("MANY_{number}");
                 assert_eq!(text(&environment, &name), Some(value.as_str()), "{name}");
             }
         }
+    }
+}
+
+/// docs/design.md, "The allocator": libc's first memory would cost a sixth of a start.
+#[test]
+fn start_takes_no_memory_of_libc() {
+    if let Some(why) = missing(&["strace", "-qq", "-o", "/dev/null", "true"]) {
+        eprintln!("skipped: a start takes no memory of libc: {why}");
+        return;
+    }
+    let folder = Folder::with_app("#!/bin/sh\n");
+    let traces = Folder::new();
+    let trace = traces.path().join("trace");
+    let trace = trace.display();
+    let lambda = Setup::app(&folder)
+        .launched_by(&format!("set -- strace -qq -o {trace} \"$@\""))
+        .start();
+    lambda.wait_idle();
+    lambda.end();
+    let text = traces.read("trace");
+    // Before that, the loader and libc start.
+    let start = text.find("close_range(").expect("the program's own start");
+    let end = text.find("GET /2018-06-01/").expect("a request");
+    for call in ["brk(", "mmap("] {
+        assert!(!text[start..end].contains(call), "{}", &text[start..end]);
     }
 }
