@@ -1,9 +1,11 @@
 //! What the fuzz targets check, without a fuzzer: on every input of `fuzz/corpus`, which holds the
-//! bytes of all bugs found so far too, and on all short sentences over a vocabulary of the words
-//! that HTTP framing is made of.
+//! bytes of all bugs found so far too, on what the fuzzer reached beside them (`fuzz/found`), and on
+//! all short sentences over a vocabulary of the words that HTTP framing is made of.
 
 #[path = "../../fuzz/invariants.rs"]
 mod invariants;
+#[path = "../../fuzz/report.rs"]
+mod report;
 
 use std::fs;
 use std::path::Path;
@@ -23,6 +25,11 @@ fn corpus_of_json_keeps_the_invariants() {
     replay("json", invariants::check_json);
 }
 
+#[test]
+fn corpus_of_reports_keeps_the_invariants() {
+    replay("report", report::check);
+}
+
 /// What the client is fed is, after a byte about pieces, a head and a body; here each half is
 /// checked by itself.
 #[test]
@@ -37,18 +44,34 @@ fn corpus_of_the_client_keeps_the_invariants() {
 }
 
 fn replay(target: &str, check: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fuzz/corpus")
-        .join(target);
-    let mut count = 0;
-    for entry in fs::read_dir(&folder).expect("a corpus") {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let mut inputs = found(&folder.join("found").join(target));
+    assert!(inputs.len() >= 10, "{} inputs were found", inputs.len());
+    for entry in fs::read_dir(folder.join("corpus").join(target)).expect("a corpus") {
         let path = entry.expect("an entry").path();
         let data = fs::read(&path).expect("an input");
-        let checked = std::panic::catch_unwind(|| check(&data));
-        assert!(checked.is_ok(), "{} breaks an invariant", path.display());
-        count += 1;
+        inputs.push((path.display().to_string(), data));
     }
-    assert!(count >= 10, "{count} inputs in {}", folder.display());
+    for (name, data) in inputs {
+        let checked = std::panic::catch_unwind(|| check(&data));
+        assert!(checked.is_ok(), "{name} breaks an invariant");
+    }
+}
+
+/// The inputs of a file that fuzz/keep.py wrote, each with its line.
+fn found(file: &Path) -> Vec<(String, Vec<u8>)> {
+    let text = fs::read_to_string(file).expect("what the fuzzer found");
+    let byte = |digits: &[u8]| {
+        let digits = str::from_utf8(digits).expect("hexadecimal digits");
+        u8::from_str_radix(digits, 16).expect("a byte")
+    };
+    let lines = text.lines();
+    lines
+        .map(|line| {
+            let data = line.as_bytes().chunks(2).map(byte).collect();
+            (line.to_owned(), data)
+        })
+        .collect()
 }
 
 /// Every sentence of up to six words.
