@@ -455,6 +455,19 @@ fn every_status_is_answered_as_what_it_is() {
     }
 }
 
+#[test]
+fn variable_that_cannot_be_set_is_no_place_where_the_function_failed() {
+    let [bash, _] = shells();
+    let script = "readonly LAMBDA_RUNTIME_TRACE_ID=mine\nhandler() { exit 3; }";
+    let (_folder, lambda) = start(&format!("{bash}{script}"));
+    let event = Event::new("1").header("Lambda-Runtime-Trace-Id", "Root=1-2");
+    let answer = lambda.invoke(event);
+    let message = "the handler ended with status 3; see its log lines";
+    assert_failure(&answer, "Function.ExitNonZero", message);
+    let trace = "\"stackTrace\":[]}";
+    assert!(answer.text().ends_with(trace), "{}", answer.text());
+}
+
 /// Where it failed, innermost first: in the message, in the log, and in the document's list. In bash
 /// alone; a POSIX shell cannot say it.
 #[test]

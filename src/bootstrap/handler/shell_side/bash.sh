@@ -81,7 +81,10 @@ _zs_failed() {
   case ${FUNCNAME[1]-} in
   '') command return ;;
   _zs_serve)
-    command echo "$_zs_number $_zs_script:$_zs_returned $_zs_function" >"$_zs_place"
+    # Else it is a command of ours that failed, as when the script has made a variable readonly.
+    case ${_zs_returned-} in
+    ?*) command echo "$_zs_number $_zs_script:$_zs_returned $_zs_function" >"$_zs_place" ;;
+    esac
     command return
     ;;
   esac
