@@ -9,6 +9,7 @@ use crate::harness::lambda::{Lambda, Setup};
 use crate::harness::wait::turn;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Starts an executable `app`, a script for `/bin/sh`.
@@ -45,14 +46,24 @@ fn response_in_packets_is_whole() {
     }
 }
 
-/// Whatever is closed when the bootstrap starts is open for its handlers.
+/// Whatever is closed when the bootstrap starts is open for its handlers, and no socket takes the
+/// number.
 #[test]
 fn standard_descriptors_are_open_when_the_bootstrap_was_started_without() {
     let script = "for fd in 0 1 2; do readlink /proc/self/fd/$fd >/dev/null || echo $fd; done";
-    for closed in ["exec 2>&-", "exec 1>&-", "exec 0<&- 1>&- 2>&-"] {
+    for (closed, numbers) in [
+        ("exec 2>&-", &[2][..]),
+        ("exec 1>&-", &[1]),
+        ("exec 0<&- 1>&- 2>&-", &[0, 1, 2]),
+    ] {
         let folder = Folder::with_app(&format!("{script}; echo all"));
         let lambda = Setup::app(&folder).launched_by(closed).start();
         assert_eq!(lambda.call("1").text(), "all\n", "{closed}");
+        for number in numbers {
+            let link = fs::read_link(format!("/proc/{}/fd/{number}", lambda.bootstrap.pid));
+            let file = link.expect("an open descriptor");
+            assert_eq!(file, Path::new("/dev/null"), "{closed}");
+        }
     }
 }
 
