@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::harness::scripted::{
-    ACCEPTED, Kind, PAYLOAD_LIMIT, STDIN, Scene, Setup, event, missing, now_ms, signal, state,
+    ACCEPTED, Kind, PAYLOAD_LIMIT, STDIN, Scene, Setup, can_trace, event, now_ms, signal, state,
     status_number,
 };
 
@@ -68,6 +68,16 @@ fn stop_in_time(kind: Kind, overrun: &str) -> Scene {
     scene
 }
 
+/// Starts a bootstrap as an ordinary process, with this environment.
+fn start_with(kind: Kind, body: &str, environment: &[(&str, &str)]) -> Scene {
+    Scene::start(&Setup {
+        kind,
+        body,
+        environment,
+        under: &[],
+    })
+}
+
 /// The same in another environment; gives the bootstrap's log lines up to the answer too.
 fn stop_in_time_with(
     kind: Kind,
@@ -75,12 +85,7 @@ fn stop_in_time_with(
     environment: &[(&str, &str)],
 ) -> (Scene, Vec<String>) {
     let body = handler(overrun);
-    let mut scene = Scene::start(&Setup {
-        kind,
-        body: &body,
-        environment,
-        under: &[],
-    });
+    let mut scene = start_with(kind, &body, environment);
     scene.expect_next();
     let deadline = now_ms() + DEADLINE_MS;
     // As long as can be: the handler need not read it to be stopped. As an argument it would take
@@ -269,12 +274,7 @@ fn handler_that_ends_at_term_is_not_waited_for_any_longer() {
             "trap 'head -c 1000000 /dev/zero; exit 0' TERM; sleep 40 & wait",
         ] {
             let body = handler(overrun);
-            let mut scene = Scene::start(&Setup {
-                kind,
-                body: &body,
-                environment: &environment,
-                under: &[],
-            });
+            let mut scene = start_with(kind, &body, &environment);
             scene.expect_next();
             let stop = now_ms() + STOP_MS;
             scene.send(&overrunning_event(stop + 2_000, b"{}"));
@@ -294,9 +294,7 @@ fn handler_that_ends_at_term_is_not_waited_for_any_longer() {
 /// still: its last step is the tracer's to allow.
 #[test]
 fn handler_that_cannot_be_killed_costs_its_own_event_only() {
-    let test = "handler_that_cannot_be_killed_costs_its_own_event_only";
-    if let Some(why) = missing(&["strace", "-qq", "-o", "/dev/null", "true"]) {
-        eprintln!("skipped: {test}: {why}");
+    if !can_trace("handler_that_cannot_be_killed_costs_its_own_event_only") {
         return;
     }
     let kind = Kind::Executable;
@@ -353,12 +351,7 @@ fn handler_that_is_done_in_time_is_not_stopped() {
             } else {
                 &[]
             };
-            let mut scene = Scene::start(&Setup {
-                kind,
-                body: &body,
-                environment,
-                under: &[],
-            });
+            let mut scene = start_with(kind, &body, environment);
             scene.deliver(&overrunning_event(now_ms() + 20_000, &event_bytes));
             let answer = scene.expect_answer("overrun", "response");
             let expected = match kind {
@@ -472,12 +465,7 @@ fn margin_of_zero_stops_nobody() {
     let environment = [("BOOTSTRAP_DEADLINE_MARGIN_MS", "0")];
     for kind in [Kind::Executable, Kind::Bash] {
         let body = "sleep 0.6; echo done";
-        let mut scene = Scene::start(&Setup {
-            kind,
-            body,
-            environment: &environment,
-            under: &[],
-        });
+        let mut scene = start_with(kind, body, &environment);
         scene.expect_next();
         let deadline = now_ms() + 200;
         let header = format!("Lambda-Runtime-Deadline-Ms: {deadline}\r\n");
@@ -500,12 +488,7 @@ fn margin_decides_when_a_handler_is_stopped() {
             .collect();
         let body = handler("exec sleep 40");
         let kind = Kind::Executable;
-        let mut scene = Scene::start(&Setup {
-            kind,
-            body: &body,
-            environment: &environment,
-            under: &[],
-        });
+        let mut scene = start_with(kind, &body, &environment);
         scene.expect_next();
         let sent = now_ms();
         scene.send(&overrunning_event(sent + 1_200, b"{}"));
@@ -562,8 +545,7 @@ fn margin_that_is_no_number_in_range_is_an_init_error_that_names_it() {
 #[test]
 fn waiting_for_a_handler_takes_few_system_calls() {
     let _turn = turn();
-    if let Some(why) = missing(&["strace", "-qq", "-o", "/dev/null", "true"]) {
-        eprintln!("skipped: waiting_for_a_handler_takes_few_system_calls: {why}");
+    if !can_trace("waiting_for_a_handler_takes_few_system_calls") {
         return;
     }
     let buffered: &[(&str, &str)] = &[];
@@ -586,12 +568,7 @@ fn waiting_for_a_handler_takes_few_system_calls() {
 /// Traces the bootstrap for 5 s in the middle of an event that takes longer.
 fn calls_in_five_seconds(kind: Kind, environment: &[(&str, &str)]) -> String {
     let body = "echo begun >\"$FOLDER/begun\"; exec sleep 40";
-    let mut scene = Scene::start(&Setup {
-        kind,
-        body,
-        environment,
-        under: &[],
-    });
+    let mut scene = start_with(kind, body, environment);
     scene.expect_next();
     let header = format!("Lambda-Runtime-Deadline-Ms: {}\r\n", now_ms() + 30_000);
     scene.send(&event("long", &header, b"{}"));

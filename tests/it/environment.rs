@@ -3,7 +3,7 @@
 use crate::emulator::event::Event;
 use crate::harness::folder::Folder;
 use crate::harness::lambda::{Lambda, Setup, each_kind, shells};
-use crate::harness::scripted::missing;
+use crate::harness::scripted::can_trace;
 use std::collections::BTreeMap;
 
 /// What `env -0` prints for an event.
@@ -365,8 +365,7 @@ fn environment_of_a_megabyte_is_handed_on() {
 /// docs/design.md, "The allocator": libc's first memory would cost a sixth of a start.
 #[test]
 fn start_takes_no_memory_of_libc() {
-    if let Some(why) = missing(&["strace", "-qq", "-o", "/dev/null", "true"]) {
-        eprintln!("skipped: a start takes no memory of libc: {why}");
+    if !can_trace("start_takes_no_memory_of_libc") {
         return;
     }
     let folder = Folder::with_app("#!/bin/sh\n");

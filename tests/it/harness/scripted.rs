@@ -801,3 +801,12 @@ pub(crate) fn missing(words: &[&str]) -> Option<String> {
         )),
     }
 }
+
+/// Whether strace(1) can be used here; says why not.
+pub(crate) fn can_trace(test: &str) -> bool {
+    let why = missing(&["strace", "-qq", "-o", "/dev/null", "true"]);
+    if let Some(why) = &why {
+        eprintln!("skipped: {test}: {why}");
+    }
+    why.is_none()
+}
