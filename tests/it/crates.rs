@@ -29,6 +29,20 @@ fn shown(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// Whether the crates of this package can be had; says why not.
+fn can_fetch(what: &str, package: &Path, arguments: &[&str]) -> bool {
+    let mut fetch = cargo(package, arguments);
+    let fetched = fetch.env("CARGO_NET_RETRY", "0").output();
+    let fetched = fetched.expect("cargo runs");
+    if !fetched.status.success() {
+        println!(
+            "skipped: {what}: no crates can be fetched here: {}",
+            shown(&fetched).lines().last().unwrap_or_default()
+        );
+    }
+    fetched.status.success()
+}
+
 /// Builds the program in a folder of this name, and returns it. `None`: its crates cannot be had.
 fn program(name: &str, panics: &str) -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -40,14 +54,7 @@ fn program(name: &str, panics: &str) -> Option<PathBuf> {
     );
     fs::write(folder.join("Cargo.toml"), manifest).expect("a manifest");
     fs::write(folder.join("src/main.rs"), PROGRAM).expect("a program");
-    let mut fetch = cargo(&folder, &["fetch"]);
-    let fetched = fetch.env("CARGO_NET_RETRY", "0").output();
-    let fetched = fetched.expect("cargo runs");
-    if !fetched.status.success() {
-        println!(
-            "skipped: Rust functions with crates: no crates can be fetched here: {}",
-            shown(&fetched).lines().last().unwrap_or_default()
-        );
+    if !can_fetch("Rust functions with crates", &folder, &["fetch"]) {
         return None;
     }
     let mut build = cargo(&folder, &["build", "--offline"]);
@@ -121,19 +128,12 @@ fn panic_that_aborts_ends_the_process_without_an_answer() {
 #[test]
 fn fuzz_targets_compile_with_this_library() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
-    let mut fetch = Command::new(env!("CARGO"));
-    fetch.args(["fetch", "--locked"]).current_dir(&package);
-    let fetched = fetch.env("CARGO_NET_RETRY", "0").output();
-    let fetched = fetched.expect("cargo runs");
-    if !fetched.status.success() {
-        println!("skipped: the fuzz targets: no crates can be fetched here");
+    if !can_fetch("the fuzz targets", &package, &["fetch", "--locked"]) {
         return;
     }
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fuzz");
-    let mut check = Command::new(env!("CARGO"));
+    let mut check = cargo(&package, &["check", "--offline", "--locked"]);
     check
-        .args(["check", "--offline", "--locked"])
-        .current_dir(&package)
         .env("CARGO_TARGET_DIR", target)
         .env("RUSTFLAGS", "--cfg fuzzing")
         // Nothing is linked, so that the fuzzer itself need not be compiled.
