@@ -13,7 +13,6 @@ import sys
 import tempfile
 
 FUZZ = pathlib.Path(__file__).resolve().parent
-TARGETS = ("head", "body", "client", "json", "report")
 RUN = ["cargo", "+nightly", "fuzz", "run", "--sanitizer", "none", "-O"]
 # Edges alone: how often each was passed makes no input worth keeping.
 MERGE = ["--", "-merge=1", "-use_counters=0", "-close_fd_mask=3"]
@@ -40,5 +39,5 @@ def keep(target):
     print(f"{target}: {len(lines)} inputs beside {len(named)} named ones")
 
 
-for target in sys.argv[1:] or TARGETS:
+for target in sys.argv[1:] or sorted(folder.name for folder in (FUZZ / "corpus").iterdir()):
     keep(target)
