@@ -298,17 +298,20 @@ fn shell_that_ends_with_status_0_in_an_event_fails_it() {
     }
 }
 
+/// A function that ends its shell for the event `break`, and leaves a file by which the script knows.
+const BREAK_OR_ECHO: &str = "
+    handler() {
+        case $1 in break) : >\"$FOLDER/broken\"; kill -KILL $$; sleep 600 ;; *) echo \"$1\" ;; esac
+    }";
+
 /// A script that failed while there was no event may work when there is one.
 #[test]
 fn script_that_failed_while_idle_is_sourced_again_for_the_next_event() {
     let script = "
         echo sourced >&2
-        if [ -e \"$FOLDER/broken\" ]; then rm \"$FOLDER/broken\"; exit 3; fi
-        handler() {
-            case $1 in break) : >\"$FOLDER/broken\"; kill -KILL $$; sleep 600 ;; *) echo \"$1\" ;; esac
-        }";
+        if [ -e \"$FOLDER/broken\" ]; then rm \"$FOLDER/broken\"; exit 3; fi";
     for shell in shells() {
-        let (folder, lambda) = start_with_folder(&format!("{shell}{script}"));
+        let (folder, lambda) = start_with_folder(&format!("{shell}{script}{BREAK_OR_ECHO}"));
         assert_failure(&lambda.call("break"), "Function.KilledBySignal", "SIGKILL");
         wait_until("the script failed", || {
             !folder.path().join("broken").exists()
@@ -321,12 +324,9 @@ fn script_that_failed_while_idle_is_sourced_again_for_the_next_event() {
 #[test]
 fn script_that_cannot_be_sourced_again_fails_each_event_until_it_can() {
     let script = "
-        if [ -e \"$FOLDER/broken\" ]; then exit 3; fi
-        handler() {
-            case $1 in break) : >\"$FOLDER/broken\"; kill -KILL $$; sleep 600 ;; *) echo \"$1\" ;; esac
-        }";
+        if [ -e \"$FOLDER/broken\" ]; then exit 3; fi";
     for shell in shells() {
-        let (folder, lambda) = start_with_folder(&format!("{shell}{script}"));
+        let (folder, lambda) = start_with_folder(&format!("{shell}{script}{BREAK_OR_ECHO}"));
         assert_failure(&lambda.call("break"), "Function.KilledBySignal", "SIGKILL");
         for _ in 0..2 {
             let words = "function.sh cannot be run: ";
