@@ -86,7 +86,7 @@ def print_start(title, spent):
         totals["faults"] += faults
         print(f"{instructions:>12,} {faults or '':>6} {what or '  its own code and the faults in it'}")
         # That is the GET.
-        if totals["connect"] and what in ("sendmsg", "sendto", "write"):
+        if totals["connect"] and what in ("sendmsg", "sendto", "write", "writev"):
             break
     own = totals[""]
     print(f"\n{own + sum(totals[name] for name in totals if name not in ('', 'faults')):>12,} {totals['faults']:>6} "
