@@ -668,6 +668,11 @@ pub(crate) fn log_at_shutdown(pipe: &impl AsFd) {
     HANDLER_STDERR.store(pipe.as_fd().as_raw_fd(), Ordering::SeqCst);
 }
 
+/// Forgets that pipe, before it is closed: its number may become an event's file.
+pub(crate) fn forget_log() {
+    HANDLER_STDERR.store(-1, Ordering::SeqCst);
+}
+
 /// Sets the pipe that wakes a waiting subshell at a shutdown.
 pub(crate) fn wake_at_shutdown(waker: &impl AsFd) {
     WAKER.store(waker.as_fd().as_raw_fd(), Ordering::SeqCst);

@@ -6,6 +6,8 @@ use crate::harness::folder::Folder;
 use crate::harness::scripted;
 use crate::harness::wait::wait_until;
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::harness::scripted::{
@@ -352,6 +354,46 @@ fn subshell_that_was_killed_while_idle_costs_no_event() {
         assert!(scene.log().contains(reason), "{}", scene.log());
         scene.serve("later", "{}", "{}");
     }
+}
+
+/// No shell can be started again, and the event's file has the number that the lost shell's log
+/// had. A shutdown does not take the one for the other.
+#[test]
+fn event_that_finds_no_shell_is_not_in_the_log_of_a_shutdown() {
+    let canary = "canary-7c1f";
+    for name in ["bash", "sh"] {
+        let folder = Folder::new();
+        let shell = folder.path().join(name);
+        symlink(Path::new("/bin").join(name), &shell).expect("a link to the shell");
+        let shell = shell.display();
+        let body = format!("rm {shell}; kill -KILL $$");
+        folder.file(
+            "function.sh",
+            format!("#!{shell}\nhandler() {{ {body}; }}\n"),
+        );
+        let mut scene = Scene::start_in(folder, "function.handler", &[], ORDINARY);
+        scene.deliver(&event("lost", "", b"{}"));
+        scene.expect_answer("lost", "error");
+        scene.send(ACCEPTED);
+        let begun = event("begun", "", canary.repeat(100).as_bytes());
+        scene.deliver(&begun[..begun.len() - 1]);
+        wait_until("the event comes", || holds_event(scene.pid()));
+        scene.signal("TERM");
+        assert_eq!(scene.exit_code(), 143, "{name}");
+        let log = scene.log();
+        assert!(!log.contains(canary), "{name}: {log}");
+    }
+}
+
+/// Whether a process has a part of an event in a file without a name.
+fn holds_event(pid: u32) -> bool {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).expect("a living process");
+    entries.flatten().any(|entry| {
+        let path = entry.path();
+        let file = fs::read_link(&path).unwrap_or_default();
+        let length = fs::metadata(&path).map_or(0, |file| file.len());
+        file == Path::new("/memfd:event (deleted)") && length > 0
+    })
 }
 
 /// Waits until the shell has a child that is not this one.

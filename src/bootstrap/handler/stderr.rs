@@ -150,3 +150,9 @@ impl StderrForwarder {
         self.line.clear();
     }
 }
+
+impl Drop for StderrForwarder {
+    fn drop(&mut self) {
+        sys::forget_log();
+    }
+}
