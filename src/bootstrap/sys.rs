@@ -182,11 +182,10 @@ static ALLOCATOR: Allocator = Allocator {
 unsafe impl Sync for Allocator {}
 
 impl Allocator {
-    /// Returns a free piece for this layout, or a new one. Returns `None` if the layout is too long
-    /// or the array is used up.
+    /// Returns a free piece for this layout, or a new one. Returns `None` if there are no such
+    /// pieces or the array is used up.
     fn take(&self, layout: Layout) -> Option<*mut u8> {
-        let length = piece_length(layout)?;
-        let free = self.free_pieces(length)?;
+        let (length, free) = self.pieces(layout)?;
         let first = free.get();
         if !first.is_null() {
             // SAFETY: a free piece holds the address that `dealloc` wrote into it.
@@ -199,10 +198,16 @@ impl Allocator {
         Some(self.array.get().cast::<u8>().wrapping_add(begin))
     }
 
-    /// Returns the first free piece of this length, and `None` if pieces are not so long.
-    fn free_pieces(&self, length: usize) -> Option<&Cell<*mut u8>> {
-        let doublings = length.div_ceil(SHORTEST_PIECE).trailing_zeros();
-        self.free.get(doublings as usize)
+    /// Returns the length of the pieces that fit this layout, and the first of them that is free.
+    /// Returns `None` if the layout wants more length or alignment than pieces have.
+    fn pieces(&self, layout: Layout) -> Option<(usize, &Cell<*mut u8>)> {
+        if layout.align() > SHORTEST_PIECE {
+            return None;
+        }
+        let length = layout.size().next_power_of_two().max(SHORTEST_PIECE);
+        let doublings = (length / SHORTEST_PIECE).trailing_zeros();
+        let free = self.free.get(doublings as usize)?;
+        Some((length, free))
     }
 
     /// Returns whether a piece is of the array.
@@ -210,14 +215,6 @@ impl Allocator {
         let offset = piece.addr().wrapping_sub(self.array.get().addr());
         offset < ARRAY_SIZE
     }
-}
-
-/// Returns the length of pieces for this layout, if pieces are aligned as it wants.
-fn piece_length(layout: Layout) -> Option<usize> {
-    if layout.align() > SHORTEST_PIECE {
-        return None;
-    }
-    Some(layout.size().next_power_of_two().max(SHORTEST_PIECE))
 }
 
 // SAFETY: a piece is aligned and has room for its layout. It has one owner, since it is new or was
@@ -244,9 +241,8 @@ unsafe impl GlobalAlloc for Allocator {
     }
 
     unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
-        let free = piece_length(layout).and_then(|length| self.free_pieces(length));
-        match free {
-            Some(free) if self.holds(piece) => {
+        match self.pieces(layout) {
+            Some((_, free)) if self.holds(piece) => {
                 // SAFETY: the piece has no owner any more, and room for an address.
                 unsafe { piece.cast::<*mut u8>().write(free.get()) };
                 free.set(piece);
