@@ -689,6 +689,11 @@ fn handler_group() -> Option<&'static AtomicI32> {
     Some(unsafe { AtomicI32::from_ptr(address) })
 }
 
+/// Returns the handler's process group, 0 if there is none.
+fn running_group() -> Pid {
+    Pid(handler_group().map_or(0, |group| group.load(Ordering::SeqCst)))
+}
+
 /// Returns where the handler's group is noted. The first call makes that place and starts the
 /// guard.
 fn guarded_group() -> io::Result<&'static AtomicI32> {
@@ -746,25 +751,16 @@ fn guard(parent: u32) -> ! {
     }
     // A child that was just being made may join its group a moment later.
     for _ in 0..3 {
-        kill_handler();
+        signal_group(running_group(), SIGKILL);
         let _ = poll_raw(&mut [], Some(SHUTDOWN_STEP));
     }
     exit(0)
 }
 
-fn kill_handler() {
-    if let Some(group) = handler_group() {
-        signal_group(Pid(group.load(Ordering::SeqCst)), SIGKILL);
-    }
-}
-
 /// Ends the handler and then this process. Runs in a signal handler: only system calls that
 /// signal-safety(7) lists, no memory is taken.
 extern "C" fn shut_down(signal: i32) {
-    let group = match handler_group() {
-        Some(group) => Pid(group.load(Ordering::SeqCst)),
-        None => Pid(0),
-    };
+    let group = running_group();
     signal_group(group, SIGTERM);
     // A shell that forked just then has a subshell that got no signal. The shell's trap runs when
     // that subshell ends.
