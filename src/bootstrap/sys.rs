@@ -342,16 +342,19 @@ pub(crate) fn duplicate(source: &impl AsFd) -> io::Result<OwnedFd> {
 pub(crate) fn replace(target: &OwnedFd, source: &impl AsFd) -> io::Result<()> {
     let source = source.as_fd().as_raw_fd();
     // SAFETY: `target` is ours, and stays open under its number.
-    match unsafe { libc::dup3(source, target.as_raw_fd(), O_CLOEXEC) } {
-        0.. => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    succeeded(unsafe { libc::dup3(source, target.as_raw_fd(), O_CLOEXEC) }).map(drop)
 }
 
 fn owned_fd(descriptor: RawFd) -> io::Result<OwnedFd> {
-    match descriptor {
-        // SAFETY: the kernel just made this descriptor, and nothing else has its number.
-        0.. => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),
+    let descriptor = succeeded(descriptor)?;
+    // SAFETY: the kernel just made this descriptor, and nothing else has its number.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Returns the result of a system call, or the error that errno(3) holds after one that failed.
+fn succeeded(result: c_int) -> io::Result<c_int> {
+    match result {
+        0.. => Ok(result),
         _ => Err(io::Error::last_os_error()),
     }
 }
@@ -367,10 +370,8 @@ pub(crate) fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
     let (reader, writer) = io::pipe()?;
     // Each end has its own flags: handlers' writes still block.
     // SAFETY: the command takes a number.
-    match unsafe { libc::fcntl(reader.as_raw_fd(), F_SETFL, O_NONBLOCK) } {
-        0.. => Ok((reader, writer)),
-        _ => Err(io::Error::last_os_error()),
-    }
+    succeeded(unsafe { libc::fcntl(reader.as_raw_fd(), F_SETFL, O_NONBLOCK) })?;
+    Ok((reader, writer))
 }
 
 /// Reads what such a pipe holds now. Returns `None` if that is nothing, and 0 at the pipe's end.
@@ -427,13 +428,11 @@ fn poll_raw(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<()> {
         None => -1,
     };
     // SAFETY: the pointer and the count are of one live slice, of the layout poll(2) wants.
-    if unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as c_ulong, timeout) } < 0 {
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
+    let polled = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as c_ulong, timeout) };
+    match succeeded(polled) {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 // --- Signals -------------------------------------------------------------------------------------
@@ -526,7 +525,7 @@ pub(crate) fn spawn(
     // own, which grows down from the end that is passed; `request` and what it points to outlive
     // that. The last arguments are where the kernel writes the pidfd, no thread area, and where it
     // writes the child's id before the child runs.
-    let pid = unsafe {
+    let cloned = succeeded(unsafe {
         let top = stack.as_mut_ptr().add(1).cast();
         let argument = (&raw mut request).cast();
         let no_tls: *mut c_void = std::ptr::null_mut();
@@ -539,17 +538,13 @@ pub(crate) fn spawn(
             no_tls,
             group.as_ptr(),
         )
-    };
-    if pid < 0 {
-        let error = io::Error::last_os_error();
-        block_signals(SignalSet::EMPTY);
-        return Err(error);
-    }
+    });
     block_signals(SignalSet::EMPTY);
+    let pid = Pid(cloned?);
     let pidfd = owned_fd(pidfd);
     match request.error {
-        None => Ok((Pid(pid), pidfd?)),
-        Some(error) => reap(Pid(pid)).and(Err(error)),
+        None => Ok((pid, pidfd?)),
+        Some(error) => reap(pid).and(Err(error)),
     }
 }
 
@@ -600,10 +595,8 @@ pub(crate) fn reap_any() -> Option<(Pid, ExitStatus)> {
 fn waitpid(pid: i32, options: c_int) -> io::Result<(Pid, ExitStatus)> {
     let mut status = 0;
     // SAFETY: the pointer is of a live integer.
-    match unsafe { libc::waitpid(pid, &raw mut status, options) } {
-        pid @ 0.. => Ok((Pid(pid), ExitStatus::from_raw(status))),
-        _ => Err(io::Error::last_os_error()),
-    }
+    let pid = succeeded(unsafe { libc::waitpid(pid, &raw mut status, options) })?;
+    Ok((Pid(pid), ExitStatus::from_raw(status)))
 }
 
 /// Which of two processes this is, after a fork.
@@ -620,7 +613,7 @@ pub(crate) fn fork_slot(_: &OneThread) -> io::Result<ForkResult> {
     set_disposition(SIGCHLD, SIG_DFL);
     let parent = std::process::id();
     // SAFETY: there is one thread, so that no lock is held by another.
-    match unsafe { libc::fork() } {
+    match succeeded(unsafe { libc::fork() })? {
         0 => {
             // SAFETY: this option takes one number.
             unsafe { libc::prctl(PR_SET_PDEATHSIG, c_long::from(SIGTERM)) };
@@ -631,8 +624,7 @@ pub(crate) fn fork_slot(_: &OneThread) -> io::Result<ForkResult> {
             block_signals(SignalSet::EMPTY);
             Ok(ForkResult::Child)
         }
-        pid @ 1.. => Ok(ForkResult::Parent(Pid(pid))),
-        _ => Err(io::Error::last_os_error()),
+        pid => Ok(ForkResult::Parent(Pid(pid))),
     }
 }
 
@@ -724,10 +716,9 @@ fn guarded_group() -> io::Result<&'static AtomicI32> {
 fn start_guard() -> io::Result<()> {
     let parent = std::process::id();
     // SAFETY: this program has one thread.
-    match unsafe { libc::fork() } {
+    match succeeded(unsafe { libc::fork() })? {
         0 => guard(parent),
-        1.. => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+        _ => Ok(()),
     }
 }
 
