@@ -12,7 +12,7 @@ use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 use std::time::{Duration, Instant};
 
 mod libc {
@@ -634,6 +634,9 @@ pub(crate) fn fork_slot(_: &OneThread) -> io::Result<ForkResult> {
 /// shares. The group is 0 while no handler runs; the address is null before the first handler.
 static HANDLER_GROUP: AtomicPtr<c_int> = AtomicPtr::new(std::ptr::null_mut());
 
+/// Whether the guard was started.
+static HAS_GUARD: AtomicBool = AtomicBool::new(false);
+
 /// The descriptor from which the handler's standard error is read, or -1.
 static HANDLER_STDERR: AtomicI32 = AtomicI32::new(-1);
 
@@ -686,12 +689,21 @@ fn running_group() -> Pid {
     Pid(handler_group().map_or(0, |group| group.load(Ordering::SeqCst)))
 }
 
-/// Returns where the handler's group is noted. The first call makes that place and starts the
-/// guard.
+/// Returns where the handler's group is noted, once the guard runs. The first call makes that place
+/// and starts the guard. If it cannot, the next call tries again: no handler runs without a guard.
 fn guarded_group() -> io::Result<&'static AtomicI32> {
-    if let Some(group) = handler_group() {
-        return Ok(group);
+    if handler_group().is_none() {
+        map_handler_group()?;
     }
+    if !HAS_GUARD.load(Ordering::SeqCst) {
+        start_guard()?;
+        HAS_GUARD.store(true, Ordering::SeqCst);
+    }
+    handler_group().ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+}
+
+/// Makes the place where the handler's group is noted.
+fn map_handler_group() -> io::Result<()> {
     // SAFETY: the kernel chooses the address, and the memory is nothing else's.
     let page = unsafe {
         libc::mmap(
@@ -707,8 +719,7 @@ fn guarded_group() -> io::Result<&'static AtomicI32> {
         return Err(io::Error::last_os_error());
     }
     HANDLER_GROUP.store(page.cast(), Ordering::SeqCst);
-    start_guard()?;
-    handler_group().ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+    Ok(())
 }
 
 /// Starts a process that waits for the end of this one, and then kills the handler's group: a

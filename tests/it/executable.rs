@@ -6,6 +6,7 @@ use crate::harness::attendants;
 use crate::harness::failure::{assert_failure, assert_response};
 use crate::harness::folder::Folder;
 use crate::harness::lambda::{Lambda, Setup};
+use crate::harness::scripted::missing;
 use crate::harness::wait::turn;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -316,6 +317,29 @@ fn program_does_not_outlive_a_bootstrap_that_is_killed() {
         let took = killed.elapsed();
         assert!(took < Duration::from_secs(1), "{script}: {took:?}");
     }
+}
+
+/// The guard cannot be started for the first event. The second does not run without one, either.
+#[test]
+fn program_does_not_outlive_a_bootstrap_whose_first_fork_failed() {
+    let _turn = turn();
+    // With -D the bootstrap is the process that was started.
+    let tracer = "strace -D -qq -o /dev/null -e trace=clone,fork \
+        -e inject=clone,fork:error=EAGAIN:when=1";
+    let trial: Vec<&str> = tracer.split_whitespace().chain(["true"]).collect();
+    if let Some(why) = missing(&trial) {
+        eprintln!("skipped: program_does_not_outlive_a_bootstrap_whose_first_fork_failed: {why}");
+        return;
+    }
+    let folder = Folder::with_app("echo on >&2; sleep 600");
+    let lambda = Setup::app(&folder)
+        .launched_by(&format!("set -- {tracer} \"$@\""))
+        .start();
+    assert_failure(&lambda.call("1"), "Runtime.HandlerStartFailed", "app");
+    lambda.api.push(Event::new("2"));
+    lambda.wait_log("on\n");
+    signal("KILL", &[lambda.bootstrap.pid]);
+    lambda.wait_nobody();
 }
 
 /// What a signal to everyone in the bootstrap's group reaches, the guard is not.
