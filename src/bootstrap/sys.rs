@@ -243,6 +243,8 @@ unsafe impl GlobalAlloc for Allocator {
     unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
         match self.pieces(layout) {
             Some((_, free)) if self.holds(piece) => {
+                // The caller's pointer is good for its own layout. The next one may be longer.
+                let piece = self.array.get().cast::<u8>().with_addr(piece.addr());
                 // SAFETY: the piece has no owner any more, and room for an address.
                 unsafe { piece.cast::<*mut u8>().write(free.get()) };
                 free.set(piece);
