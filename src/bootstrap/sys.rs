@@ -154,7 +154,7 @@ pub(crate) struct OneThread(());
 
 /// The allocator of this program. It cuts pieces from a static array, since the first allocation of
 /// libc's allocator costs a sixth of a start. What is longer than the longest piece is from libc,
-/// and so is everything once the array is used up.
+/// and so is what is wanted as zeros, and everything once the array is used up.
 struct Allocator {
     array: UnsafeCell<[u128; ARRAY_SIZE / SHORTEST_PIECE]>,
     /// How many bytes of the array were cut.
@@ -228,16 +228,11 @@ unsafe impl GlobalAlloc for Allocator {
         }
     }
 
+    /// Always takes from libc. What is wanted as zeros is the memory for a response, which is long:
+    /// the kernel's new pages are zeros, and libc does not write to them.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        match self.take(layout) {
-            Some(piece) => {
-                // SAFETY: the piece has so much room, and no other owner.
-                unsafe { piece.write_bytes(0, layout.size()) };
-                piece
-            }
-            // SAFETY: the caller promises what libc's allocator wants.
-            None => unsafe { System.alloc_zeroed(layout) },
-        }
+        // SAFETY: the caller promises what libc's allocator wants.
+        unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
