@@ -676,8 +676,8 @@ fn handler_group() -> Option<&'static AtomicI32> {
     if address.is_null() {
         return None;
     }
-    // SAFETY: the address is of the shared page, which is never unmapped and is only ever used as
-    // an atomic.
+    // SAFETY: the address is of the shared page, which is never unmapped. Only atomics and the
+    // kernel use it.
     Some(unsafe { AtomicI32::from_ptr(address) })
 }
 
