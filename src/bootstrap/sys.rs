@@ -131,8 +131,8 @@ const SYS_PIDFD_OPEN: c_long = 434;
 const SYS_CLOSE_RANGE: c_long = 436;
 /// CLONE_VM, CLONE_PIDFD, CLONE_VFORK and CLONE_CHILD_SETTID; SIGCHLD is sent at the child's end.
 const SPAWN_FLAGS: c_int = 0x100 | 0x1000 | 0x4000 | 0x0100_0000 | SIGCHLD;
-/// What a child needs from its start to its `execve`, with room to spare: 16 KiB.
-const SPAWN_STACK: usize = 1_024;
+/// Bytes of stack that a child has from its start to its `execve`: it needs less.
+const SPAWN_STACK_SIZE: usize = 16_384;
 
 /// Most bytes that a pipe can hold without privileges (/proc/sys/fs/pipe-max-size).
 pub(crate) const PIPE_LIMIT: usize = 1_048_576;
@@ -513,7 +513,7 @@ pub(crate) fn spawn(
         descriptors: descriptors.map(|descriptor| descriptor.as_raw_fd()),
         error: None,
     };
-    let mut stack = std::mem::MaybeUninit::<[u128; SPAWN_STACK]>::uninit();
+    let mut stack = std::mem::MaybeUninit::<[u128; SPAWN_STACK_SIZE / 16]>::uninit();
     let mut pidfd: RawFd = -1;
     // A signal now would run its handler in the child, too.
     block_signals(SignalSet::TERMINATION);
@@ -576,7 +576,8 @@ fn null_terminated<'a>(strings: impl Iterator<Item = &'a CStr>) -> Vec<*const c_
         .collect()
 }
 
-/// Reaps the ended handler. From now on another process may get its id.
+/// Reaps the ended handler. Forgets its group first: once it is reaped, another process may get its
+/// id.
 pub(crate) fn reap(pid: Pid) -> io::Result<ExitStatus> {
     if let Some(group) = handler_group() {
         group.store(0, Ordering::SeqCst);
