@@ -1,4 +1,5 @@
 # What bash needs. It does without processes, and traces a failure to its place.
+set -o pipefail
 
 # Whether the script defines a function of this name. Only functions count: were a handler named
 # `eval` accepted, the builtin would execute the event.
@@ -33,12 +34,13 @@ _zs_take_off() {
     for _zs_at in ERR RETURN DEBUG; do
       _zs_chain=$(\command trap -p "$_zs_at")
       # Neither an alias nor a function of the script is to run in place of `trap`.
-      case $_zs_chain in ?*) _zs_traps+="\\command \\$_zs_chain$_zs_newline" ;; esac
+      command test -z "$_zs_chain" || _zs_traps+="\\command \\$_zs_chain$_zs_newline"
     done
     ;;
   esac
   command trap - ERR DEBUG RETURN
-  case :$SHELLOPTS: in *:posix:*) _zs_posix=-o ;; *) _zs_posix=+o ;; esac
+  _zs_posix=+o
+  command test -o posix && _zs_posix=-o
   case $_zs_places in yes) _zs_trace ;; esac
   command set -o posix
 }
@@ -77,18 +79,17 @@ _zs_trace() {
 
 # Runs where a command failed, and reports places alone: file, line and function, a line each.
 _zs_failed() {
-  case $BASH_SUBSHELL in 1) ;; *) command return ;; esac
+  command test "$BASH_SUBSHELL" = 1 || command return
   case ${FUNCNAME[1]-} in
   '') command return ;;
   _zs_serve)
     # Else it is a command of ours that failed, as when the script has made a variable readonly.
-    case ${_zs_returned-} in
-    ?*) command echo "$_zs_number $_zs_script:$_zs_returned $_zs_function" >"$_zs_place" ;;
-    esac
+    command test -z "${_zs_returned-}" ||
+      command echo "$_zs_number $_zs_script:$_zs_returned $_zs_function" >"$_zs_place"
     command return
     ;;
   esac
-  case $- in *e*) ;; *) command return ;; esac
+  command test -o errexit || command return
   _zs_at=1 _zs_chain=
   while command test "${FUNCNAME[_zs_at]-_zs_serve}" != _zs_serve; do
     _zs_chain+="$_zs_number ${BASH_SOURCE[_zs_at]}:${BASH_LINENO[_zs_at - 1]} ${FUNCNAME[_zs_at]}$_zs_newline"

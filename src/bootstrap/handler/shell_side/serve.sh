@@ -54,7 +54,6 @@ _zs_look() {
 }
 
 set -eu
-case ${BASH_VERSION-} in '') ;; *) set -o pipefail ;; esac
 {
   . "$_zs_script"
   # Where -x is on, it would show what is ours. A failure shows itself the second time.
