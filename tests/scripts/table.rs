@@ -58,6 +58,15 @@ const EXIT: &str = r#"handler() {
   echo "got $1"
 }"#;
 
+/// Tells the options of shopt that POSIX mode sets at its start or its end.
+const SHOPTS: &str = r#"handler() {
+  local name states=()
+  for name in expand_aliases inherit_errexit interactive_comments shift_verbose sourcepath; do
+    if shopt -q "$name"; then states+=(on); else states+=(off); fi
+  done
+  echo "${states[*]}"
+}"#;
+
 const EVENTS: &[&str] = &["a", "bad", "c", "d"];
 const GOT: &[&str] = &["got a", "!3", "got c", "got d"];
 
@@ -851,6 +860,55 @@ pub(crate) const ROWS: &[Row] = &[
         "shopt -s nocasematch failglob; IFS=0; set -f",
     ),
     top("shift_verbose", BASH, "shopt -s shift_verbose sourcepath"),
+    tells(
+        "a failure within a command substitution",
+        BASH,
+        ":",
+        "handler() { x=$(false; echo on); echo \"$x\"; }",
+        &["on"],
+    ),
+    tells(
+        "what POSIX mode sets, as bash starts",
+        BASH,
+        ":",
+        SHOPTS,
+        &["off off on off on"],
+    ),
+    tells(
+        "what POSIX mode sets, the other way round",
+        BASH,
+        "shopt -s expand_aliases inherit_errexit shift_verbose; shopt -u interactive_comments sourcepath",
+        SHOPTS,
+        &["on on off on off"],
+    ),
+    tells(
+        "what POSIX mode sets, all on",
+        BASH,
+        "shopt -s expand_aliases inherit_errexit shift_verbose nocasematch",
+        SHOPTS,
+        &["on on on on on"],
+    ),
+    tells(
+        "what POSIX mode sets, in POSIX mode",
+        BASH,
+        "set -o posix; shopt -u expand_aliases inherit_errexit",
+        SHOPTS,
+        &["off off on on on"],
+    ),
+    tells(
+        "an alias that a text uses at the event",
+        BASH,
+        "shopt -s expand_aliases; alias greet='echo hello'",
+        "handler() { eval greet; }",
+        &["hello"],
+    ),
+    Row {
+        name: "enable -n shopt",
+        shells: BASH,
+        top: "enable -n shopt",
+        may_refuse: "shopt",
+        ..PLAIN_ROW
+    },
     tells(
         "local -",
         BASH,

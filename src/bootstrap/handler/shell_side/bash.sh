@@ -17,16 +17,18 @@ _zs_has_command() {
 _zs_read_wake() { command mapfile -t -n 1 _zs_line <"$_zs_wake"; }
 
 # Takes the script's options off this shell, and notes them for its functions; also the traps that a
-# subshell inherits, and nocasematch, which `case` obeys. With -a in force an assignment would export.
-# In POSIX mode bash does not print the command of a subshell that a signal ends.
+# subshell inherits, nocasematch, which `case` obeys, and the options of shopt that POSIX mode sets at
+# its start or its end. With -a in force an assignment would export. In POSIX mode bash does not print
+# the command of a subshell that a signal ends.
 _zs_take_off() {
   command set -- "$-"
   command set +aCefkmuvxET
-  _zs_nocase=
-  if command shopt -q nocasematch; then
-    _zs_nocase=on
-    command shopt -u nocasematch
-  fi
+  _zs_shopts=(expand_aliases inherit_errexit interactive_comments nocasematch shift_verbose sourcepath)
+  _zs_shopts_on=()
+  for _zs_at in "${_zs_shopts[@]}"; do
+    command shopt -q "$_zs_at" && _zs_shopts_on+=("$_zs_at")
+  done
+  command shopt -u nocasematch || command return 1
   _zs_options=${1//[!aCefkuvxET]/}
   _zs_traps=
   case $_zs_options in
@@ -47,15 +49,18 @@ _zs_take_off() {
 
 # Puts them on again. Nothing of ours may follow in the subshell but the function: -x would show it.
 _zs_put_on() {
-  case $_zs_nocase in on) command shopt -s nocasematch ;; esac
-  command set "$_zs_posix" posix ${_zs_options:+"-$_zs_options"}
+  command set "$_zs_posix" posix
+  command shopt -u "${_zs_shopts[@]}"
+  # Without a name shopt prints.
+  command shopt -s "${_zs_shopts_on[@]}" >/dev/null
+  case $_zs_options in ?*) command set "-$_zs_options" ;; esac
 }
 
 # Lets failures be traced, by the traps ERR and RETURN, if that cannot be seen: no function sets a trap
 # of these, sets options, or runs text that might; and `case` tells the E of $- from an e. The file of
 # the first event serves as scratch.
 _zs_look_at_functions() {
-  case $_zs_options$_zs_traps$_zs_nocase in *[avxT]* | *on) command return ;; esac
+  case $_zs_options$_zs_traps-${_zs_shopts_on[*]} in *[avxT]*-* | *nocasematch*) command return ;; esac
   command compgen -A function -X '_zs_*' >"$_zs_event" 2>/dev/null
   command mapfile -t _zs_names <"$_zs_event"
   command declare -f -- "${_zs_names[@]}" >"$_zs_event"

@@ -41,14 +41,14 @@ _zs_look() {
   command trap - CHLD
   # A name of ours that the script made readonly would keep the script's value.
   command unset -v _zs_line _zs_text _zs_number _zs_options _zs_option _zs_flags _zs_places \
-    _zs_traps _zs_posix _zs_nocase _zs_returned _zs_pairs _zs_names _zs_at _zs_chain || return 1
+    _zs_traps _zs_posix _zs_shopts _zs_shopts_on _zs_returned _zs_pairs _zs_names _zs_at _zs_chain || return 1
   _zs_places=no
   if command test "$1" -ne 0; then
     _zs_state=$1
   elif ! _zs_has "$_zs_function"; then
     _zs_state=missing
   else
-    _zs_take_off
+    _zs_take_off || return 1
     _zs_state=0
   fi
 }
@@ -57,7 +57,7 @@ set -eu
 {
   . "$_zs_script"
   # Where -x is on, it would show what is ours. A failure shows itself the second time.
-  { _zs_look "$?"; } 2>/dev/null || _zs_look "$?" || _zs_state=1
+  { _zs_look "$?"; } 2>/dev/null || _zs_look 0 || _zs_state=1
   case $_zs_state in
   0)
     _zs_look_at_functions
