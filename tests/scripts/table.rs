@@ -903,6 +903,25 @@ pub(crate) const ROWS: &[Row] = &[
         &["hello"],
     ),
     Row {
+        name: "enable -n exec",
+        shells: BASH,
+        top: "enable -n exec",
+        may_refuse: "exec",
+        ..PLAIN_ROW
+    },
+    Row {
+        name: "enable -n exec, event on standard input",
+        shells: BASH,
+        top: "enable -n exec",
+        function: "handler() { cat; }",
+        events: &["a", "b"],
+        answers: &["a", "b"],
+        stdin: true,
+        runs: Some(0),
+        may_refuse: "exec",
+        ..PLAIN_ROW
+    },
+    Row {
         name: "enable -n shopt",
         shells: BASH,
         top: "enable -n shopt",

@@ -116,7 +116,8 @@ _zs_try() {
 # here, since bash copies the text of a function at each call.
 _zs_serve() {
   _zs_number=1
-  case $_zs_via in argument) exec </dev/null ;; esac
+  # Before the trial, so that init fails where the script has disabled it.
+  exec </dev/null || command exit 1
   while command true; do
     (
       case $_zs_number in 1) _zs_try ;; esac
