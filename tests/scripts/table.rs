@@ -556,6 +556,54 @@ pub(crate) const ROWS: &[Row] = &[
         &["!9"],
     ),
     tells(
+        "ERR trap by a name in small letters",
+        BASH,
+        ":",
+        "handler() { set +e; trap 'echo failed' err; g() { false; :; }; g; echo \"got $1\"; }",
+        &["got a"],
+    ),
+    tells(
+        "DEBUG trap by a name in small letters",
+        BASH,
+        ":",
+        "handler() { trap 'echo d' debug; echo \"got $1\"; }",
+        &["d\ngot a"],
+    ),
+    Row {
+        lacks: &["not a valid identifier"],
+        ..tells(
+            "ERR trap of a function whose name has a hyphen",
+            BASH,
+            "set-trap() { trap 'echo failed' ERR; }",
+            "handler() { set +e; set-trap; g() { false; :; }; g; echo \"got $1\"; }",
+            &["got a"],
+        )
+    },
+    Row {
+        lacks: &["not a valid identifier"],
+        ..tells(
+            "ERR trap of such a function, in POSIX mode",
+            BASH,
+            "set-trap() { trap 'echo failed' ERR; }; set -o posix",
+            "handler() { set +e; set-trap; g() { false; :; }; g; echo \"got $1\"; }",
+            &["got a"],
+        )
+    },
+    tells(
+        "ERR trap of a file within a substitution",
+        BASH,
+        "echo \"trap 'echo failed' ERR\" >set-trap.sh",
+        "handler() { x=$(. ./set-trap.sh; g() { false; :; }; g; echo got); echo \"$x $1\"; }",
+        &["got a"],
+    ),
+    tells(
+        "EXIT trap that the function asks for",
+        BASH,
+        "trap 'echo bye' EXIT",
+        "handler() { trap -p EXIT; }",
+        &["trap -- 'echo bye' EXIT"],
+    ),
+    tells(
         "alias trap in POSIX mode, and a trap that the function has",
         BASH,
         "alias set=false exec=false eval=false trap=false; set -T; set -o posix",

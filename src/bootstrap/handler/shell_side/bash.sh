@@ -56,23 +56,26 @@ _zs_put_on() {
   case $_zs_options in ?*) command set "-$_zs_options" ;; esac
 }
 
-# Lets failures be traced, by the traps ERR and RETURN, if that cannot be seen: no function sets a trap
-# of these, sets options, or runs text that might; and `case` tells the E of $- from an e. The file of
-# the first event serves as scratch.
+# Lets failures be traced, by the traps ERR and RETURN, if that cannot be seen: no function sets or
+# prints a trap of these, sets options, or runs text that might; and `case` tells the E of $- from an
+# e. Bash takes the names of traps in small letters, too. The file of the first event serves as scratch.
 _zs_look_at_functions() {
   case $_zs_options$_zs_traps-${_zs_shopts_on[*]} in *[avxT]*-* | *nocasematch*) command return ;; esac
+  # In POSIX mode declare knows no function whose name has a hyphen or a colon.
+  command set "$_zs_posix" posix
   command compgen -A function -X '_zs_*' >"$_zs_event" 2>/dev/null
   command mapfile -t _zs_names <"$_zs_event"
-  command declare -f -- "${_zs_names[@]}" >"$_zs_event"
-  case $(<"$_zs_event") in
-  *ERR* | *RETURN* | *DEBUG* | *eval* | *source* | *' . '* | *'set -'*) ;;
-  *)
-    _zs_places=yes
-    command set "$_zs_posix" posix
-    _zs_trace
-    command set -o posix
-    ;;
-  esac
+  if command declare -f -- "${_zs_names[@]}" >"$_zs_event" 2>/dev/null; then
+    case $(<"$_zs_event") in
+    *ERR* | *RETURN* | *DEBUG* | *trap*' err'[!a-z]* | *trap*' debug'[!a-z]* | *'trap -p'*) ;;
+    *eval* | *source* | *' . '* | *'(. '* | *'set -'*) ;;
+    *)
+      _zs_places=yes
+      _zs_trace
+      ;;
+    esac
+  fi
+  command set -o posix
 }
 
 _zs_trace() {
