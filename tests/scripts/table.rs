@@ -555,6 +555,30 @@ pub(crate) const ROWS: &[Row] = &[
         "handler() { false; echo \"got $1\"; }",
         &["!9"],
     ),
+    Row {
+        lacks: &["LOG: not inherited"],
+        ..top(
+            "DEBUG and RETURN traps under -E alone",
+            BASH,
+            "set -E; trap 'case $BASH_SUBSHELL in 1) echo LOG: not inherited >&2 ;; esac' DEBUG RETURN",
+        )
+    },
+    Row {
+        lacks: &["LOG: not inherited"],
+        ..top(
+            "ERR trap under -T alone",
+            BASH,
+            "set -T; trap 'echo LOG: not inherited >&2' ERR",
+        )
+    },
+    Row {
+        lacks: &["trap --"],
+        ..top(
+            "inherited ERR trap is not shown by -v and -x",
+            BASH,
+            "set -Evx; trap 'echo failed >&2' ERR",
+        )
+    },
     tells(
         "ERR trap by a name in small letters",
         BASH,

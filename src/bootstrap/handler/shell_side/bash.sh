@@ -151,7 +151,7 @@ _zs_serve() {
         ;;
       *)
         _zs_put_on
-        command eval "$_zs_traps"
+        { command eval "$_zs_traps"; } 2>/dev/null
         "$_zs_function" "$@"
         ;;
       esac
