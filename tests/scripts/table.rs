@@ -1256,6 +1256,27 @@ pub(crate) const ROWS: &[Row] = &[
         ..PLAIN_ROW
     },
     Row {
+        name: "failure in a deep recursion",
+        shells: BASH,
+        function: "down() { if [ \"$1\" -gt 0 ]; then down $(($1 - 1)); else return 5; fi; }\nhandler() { echo 'LOG: run' >&2; if [ \"$1\" = bad ]; then down 2500; fi; echo \"got $1\"; }",
+        answers: &["got a", "!5", "got c", "got d"],
+        ..PLAIN_ROW
+    },
+    tells(
+        "the last argument of a command that fails",
+        BASH,
+        "set +e",
+        "handler() { false one; echo \"$_\"; }",
+        &["one"],
+    ),
+    tells(
+        "the function unsets LINENO",
+        BASH,
+        ":",
+        "handler() { unset LINENO; echo ok; }",
+        &["ok"],
+    ),
+    Row {
         name: "nested subshell fails",
         function: "handler() { echo 'LOG: run' >&2; ( [ \"$1\" != bad ] || exit 3 ); echo \"got $1\"; }",
         ..PLAIN_ROW

@@ -80,12 +80,14 @@ _zs_look_at_functions() {
 
 _zs_trace() {
   command declare -ft "$_zs_function"
-  command trap _zs_failed ERR
+  # The argument keeps $_ as the script left it.
+  command trap '_zs_failed "${_-}"' ERR
   command set -E
   case $_zs_options in *E*) ;; *) _zs_options=${_zs_options}E ;; esac
 }
 
-# Runs where a command failed, and reports places alone: file, line and function, a line each.
+# Runs where a command failed, and reports places alone: file, line and function, a line each. It tells
+# the innermost ones, as many as the pipe holds: what is more would block, since it is read at the end.
 _zs_failed() {
   command test "$BASH_SUBSHELL" = 1 || command return
   case ${FUNCNAME[1]-} in
@@ -99,7 +101,7 @@ _zs_failed() {
   esac
   command test -o errexit || command return
   _zs_at=1 _zs_chain=
-  while command test "${FUNCNAME[_zs_at]-_zs_serve}" != _zs_serve; do
+  while command test "${FUNCNAME[_zs_at]-_zs_serve}" != _zs_serve && command test "${#_zs_chain}" -lt 2000; do
     _zs_chain+="$_zs_number ${BASH_SOURCE[_zs_at]}:${BASH_LINENO[_zs_at - 1]} ${FUNCNAME[_zs_at]}$_zs_newline"
     _zs_at=$((_zs_at + 1))
   done
@@ -141,7 +143,7 @@ _zs_serve() {
         exec >"$_zs_output"
         ;;
       esac
-      case $_zs_places in yes) command trap '_zs_returned=$LINENO' RETURN ;; esac
+      case $_zs_places in yes) command trap '_zs_returned=${LINENO-}' RETURN ;; esac
       # Two ways, so that after _zs_put_on nothing but the function runs: -x would show it, and a
       # trap of DEBUG would run for it.
       case $_zs_traps in
