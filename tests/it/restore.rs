@@ -106,6 +106,20 @@ fn hooks_run_around_the_restore_and_what_they_set_is_there_for_events() {
 }
 
 #[test]
+fn traps_that_functions_inherit_are_there_in_hooks_and_after_them() {
+    let script = "#!/usr/bin/env bash
+        set -E; trap 'echo \"failed in ${FUNCNAME[*]}\" >&2' ERR
+        fails() { false; }
+        after_restore() { fails || true; (fails) || true; set +e; fails; set -e; }
+        handler() { fails; }";
+    let folder = Folder::with_script(script);
+    let lambda = restoring(Setup::function(&folder)).start();
+    assert_failure(&lambda.call("1"), "Function.ExitNonZero", "status 1");
+    lambda.wait_log("failed in fails after_restore\n");
+    lambda.wait_log("failed in fails handler\n");
+}
+
+#[test]
 fn hooks_are_not_called_where_there_is_no_restore() {
     let script =
         "before_snapshot() { exit 3; }; after_restore() { exit 3; }; handler() { echo ok; }";

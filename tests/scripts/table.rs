@@ -580,6 +580,38 @@ pub(crate) const ROWS: &[Row] = &[
         )
     },
     tells(
+        "callers of the function",
+        BASH,
+        ":",
+        "handler() { local n=0; while caller $n; do n=$((n + 1)); done; echo \"$n ${FUNCNAME[*]} ${#BASH_SOURCE[@]}\"; }",
+        &["0 handler 1"],
+    ),
+    Row {
+        lacks: &["_zs_"],
+        ..tells(
+            "stack that an ERR trap tells",
+            BASH,
+            "set -E; trap 'echo \"LOG: ${FUNCNAME[*]}\" >&2; exit 9' ERR",
+            "helper() { false; }; handler() { helper; }",
+            &["!9"],
+        )
+    },
+    Row {
+        lacks: &["_zs_"],
+        ..top(
+            "names of functions in a trace",
+            BASH,
+            "PS4='+${FUNCNAME[0]-top}: '; set -x",
+        )
+    },
+    tells(
+        "nesting of functions that just suffices",
+        BASH,
+        "FUNCNEST=3",
+        "one() { echo deep; }; two() { one; }; handler() { two; }",
+        &["deep"],
+    ),
+    tells(
         "ERR trap by a name in small letters",
         BASH,
         ":",

@@ -52,11 +52,15 @@ impl Kind {
             Hooks::None => "",
             Hooks::Both | Hooks::AfterRestore => HOOKS_SIDE,
         };
-        match self {
-            Kind::Bash => [BASH_SIDE, hooks_side, SERVE_SIDE].concat(),
-            Kind::Ksh => [POSIX_SIDE, KSH_SIDE, hooks_side, SERVE_SIDE].concat(),
-            Kind::Posix => [POSIX_SIDE, hooks_side, SERVE_SIDE].concat(),
-        }
+        let (kind_side, loop_side) = match self {
+            Kind::Bash => ([BASH_SIDE, ""], BASH_LOOP),
+            Kind::Ksh => ([POSIX_SIDE, KSH_SIDE], POSIX_LOOP),
+            Kind::Posix => ([POSIX_SIDE, ""], POSIX_LOOP),
+        };
+        let serve_side = SERVE_SIDE
+            .replace("_zs_hooks\n", hooks_side)
+            .replace("_zs_loop\n", loop_side);
+        kind_side.concat() + &serve_side
     }
 }
 
@@ -75,6 +79,8 @@ const KSH_SIDE: &str = include_str!(concat!(env!("OUT_DIR"), "/ksh.sh"));
 const POSIX_SIDE: &str = include_str!(concat!(env!("OUT_DIR"), "/posix.sh"));
 const HOOKS_SIDE: &str = include_str!(concat!(env!("OUT_DIR"), "/hooks.sh"));
 const SERVE_SIDE: &str = include_str!(concat!(env!("OUT_DIR"), "/serve.sh"));
+const BASH_LOOP: &str = include_str!(concat!(env!("OUT_DIR"), "/bash_loop.sh"));
+const POSIX_LOOP: &str = include_str!(concat!(env!("OUT_DIR"), "/posix_loop.sh"));
 
 /// What wakes a subshell, between two guard bytes.
 const WAKE: &[u8] = b"\x01go\x01\n";

@@ -9,7 +9,7 @@ const BOOTSTRAP: &str = env!("CARGO_BIN_EXE_bootstrap");
 
 /// Text of the shell's side of the conversation: in the command line of the warm shell and of its
 /// subshells, and in nobody else's.
-const WARM_SHELL: &str = "_zs_serve";
+const WARM_SHELL: &str = "_zs_report";
 
 /// Leaves out the guard, which kills the handler when the bootstrap was killed, and the warm shell's
 /// subshell, which was forked ahead for the next event, or runs the current one. Both count as soon

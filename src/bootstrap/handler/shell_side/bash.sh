@@ -40,10 +40,8 @@ _zs_take_off() {
     done
     ;;
   esac
-  command trap - ERR DEBUG RETURN
   _zs_posix=+o
   command test -o posix && _zs_posix=-o
-  case $_zs_places in yes) _zs_trace ;; esac
   command set -o posix
 }
 
@@ -71,19 +69,15 @@ _zs_look_at_functions() {
     *eval* | *source* | *' . '* | *'(. '* | *'set -'*) ;;
     *)
       _zs_places=yes
-      _zs_trace
+      command declare -ft "$_zs_function"
+      # The argument keeps $_ as the script left it.
+      command trap '_zs_failed "${_-}"' ERR
+      command set -E
+      _zs_options+=E
       ;;
     esac
   fi
   command set -o posix
-}
-
-_zs_trace() {
-  command declare -ft "$_zs_function"
-  # The argument keeps $_ as the script left it.
-  command trap '_zs_failed "${_-}"' ERR
-  command set -E
-  case $_zs_options in *E*) ;; *) _zs_options=${_zs_options}E ;; esac
 }
 
 # Runs where a command failed, and reports places alone: file, line and function, a line each. It tells
@@ -91,8 +85,7 @@ _zs_trace() {
 _zs_failed() {
   command test "$BASH_SUBSHELL" = 1 || command return
   case ${FUNCNAME[1]-} in
-  '') command return ;;
-  _zs_serve)
+  '')
     # Else it is a command of ours that failed, as when the script has made a variable readonly.
     command test -z "${_zs_returned-}" ||
       command echo "$_zs_number $_zs_script:$_zs_returned $_zs_function" >"$_zs_place"
@@ -101,7 +94,7 @@ _zs_failed() {
   esac
   command test -o errexit || command return
   _zs_at=1 _zs_chain=
-  while command test "${FUNCNAME[_zs_at]-_zs_serve}" != _zs_serve && command test "${#_zs_chain}" -lt 2000; do
+  while command test -n "${FUNCNAME[_zs_at]-}" && command test "${#_zs_chain}" -lt 2000; do
     _zs_chain+="$_zs_number ${BASH_SOURCE[_zs_at]}:${BASH_LINENO[_zs_at - 1]} ${FUNCNAME[_zs_at]}$_zs_newline"
     _zs_at=$((_zs_at + 1))
   done
@@ -115,50 +108,4 @@ _zs_try() {
   command export "${_zs_pairs[@]}"
   case ${LAMBDA_RUNTIME_AWS_REQUEST_ID-} in trial) ;; *) command exit 1 ;; esac
   _zs_report '0 0'
-}
-
-# Serves for ever. What is in parentheses is the subshell of one event. What an event needs is written
-# here, since bash copies the text of a function at each call.
-_zs_serve() {
-  _zs_number=1
-  # Before the trial, so that init fails where the script has disabled it.
-  exec </dev/null || command exit 1
-  while command true; do
-    (
-      case $_zs_number in 1) _zs_try ;; esac
-      command mapfile -t -n 1 _zs_line <"$_zs_wake" || command exit 1
-      case ${_zs_line-} in *go*) ;; *) command exit 1 ;; esac
-      command mapfile -t _zs_pairs <"$_zs_context"
-      command export "${_zs_pairs[@]}"
-      case $_zs_via in
-      stdin)
-        command set --
-        exec <"$_zs_event" >"$_zs_output"
-        ;;
-      *)
-        _zs_text=$(<"$_zs_event")
-        command set -- "$_zs_text"
-        # Else the event would be in memory twice while the function runs.
-        _zs_text=
-        exec >"$_zs_output"
-        ;;
-      esac
-      case $_zs_places in yes) command trap '_zs_returned=${LINENO-}' RETURN ;; esac
-      # Two ways, so that after _zs_put_on nothing but the function runs: -x would show it, and a
-      # trap of DEBUG would run for it.
-      case $_zs_traps in
-      '')
-        _zs_put_on
-        "$_zs_function" "$@"
-        ;;
-      *)
-        _zs_put_on
-        { command eval "$_zs_traps"; } 2>/dev/null
-        "$_zs_function" "$@"
-        ;;
-      esac
-    )
-    command echo "$_zs_number $?" >"$_zs_status" || command exit 1
-    _zs_number=$((_zs_number + 1))
-  done
 }
