@@ -27,7 +27,18 @@ pub(crate) fn remember() {
 /// # Errors
 /// Its own, or `Function.Panicked`. What a panic leaves half done is not to be used again.
 pub(crate) fn catch<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(failure()))
+    // What an earlier event noted is not this one's: its function may have caught that panic.
+    WORDS.take();
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        // The hook sees nothing where the function has set its own.
+        let text = payload.downcast_ref().map(String::as_str);
+        if let Some(text) = text.or(payload.downcast_ref().copied())
+            && WORDS.with_borrow(String::is_empty)
+        {
+            WORDS.set(format!("panicked: {text}"));
+        }
+        Err(failure())
+    })
 }
 
 /// Returns the failure of an event whose function panicked.

@@ -138,6 +138,21 @@ fn panic_after_the_restore_is_a_restore_error() {
     assert_eq!(lambda.wait_exit().code(), Some(1));
 }
 
+/// The words are then those of the panic's value, and never those of an earlier event.
+#[test]
+fn panic_under_a_hook_of_the_function_is_told_by_its_value() {
+    let (_folder, setup) = function("closure", 1);
+    let lambda = setup.start();
+    assert_response(&lambda.call("caught"), b"true");
+    for _ in 0..2 {
+        let words = "the function panicked: words under its own hook";
+        assert_failure(&lambda.call("hook"), PANICKED, words);
+    }
+    let words = "the function ended without an answer";
+    assert_failure(&lambda.call("value"), PANICKED, words);
+    assert_response(&lambda.call("next"), b"next");
+}
+
 /// What still comes of such an event is received by nobody.
 #[test]
 fn panic_at_the_first_part_of_an_event_fails_it_once() {

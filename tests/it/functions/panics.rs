@@ -29,6 +29,14 @@ fn closure(_context: &Context, event: &[u8]) -> Result<Vec<u8>, Failure> {
         b"panic" => panic!("words of number {}", event.len()),
         b"index" => Ok(vec![event[event.len()]]),
         b"value" => std::panic::panic_any(7_u8),
+        b"caught" => {
+            let caught = std::panic::catch_unwind(|| panic!("words of a caught panic"));
+            Ok(caught.is_err().to_string().into_bytes())
+        }
+        b"hook" => {
+            std::panic::set_hook(Box::new(|_| {}));
+            panic!("words under its own hook");
+        }
         _ => Ok(event.to_vec()),
     }
 }
