@@ -43,7 +43,7 @@ const EVENT_VIAS: [(&str, EventVia); 2] =
 /// What the environment says of the handler.
 #[derive(Debug)]
 pub(crate) struct HandlerSettings {
-    /// `_HANDLER`; if that is absent or empty the program's argument, then `HANDLER`.
+    /// The first that is not blank: `_HANDLER`, the program's argument, `HANDLER`.
     pub(crate) handler: Option<OsString>,
     /// `LAMBDA_TASK_ROOT`; `.` if that is absent, empty or relative. Handlers run there.
     pub(crate) task_root: PathBuf,
@@ -91,14 +91,14 @@ pub(crate) fn from_environment(
     Ok((settings, handler_settings))
 }
 
-/// Returns the handler's name. An image's configuration may leave `_HANDLER` blank.
+/// Returns the handler's name. An image's configuration may leave each of these blank.
 fn handler(argument: Option<&OsStr>) -> Option<OsString> {
-    let is_blank = |text: &OsString| text.as_encoded_bytes().trim_ascii().is_empty();
-    value("_HANDLER")
-        .filter(|handler| !is_blank(handler))
-        .or_else(|| argument.map(OsStr::to_owned))
-        .or_else(|| value("HANDLER"))
-        .filter(|handler| !is_blank(handler))
+    let argument = argument.map(OsStr::to_owned);
+    let names = [value("_HANDLER"), argument, value("HANDLER")];
+    names
+        .into_iter()
+        .flatten()
+        .find(|name| !name.as_encoded_bytes().trim_ascii().is_empty())
 }
 
 fn enter_task_root() -> Result<PathBuf, Failure> {

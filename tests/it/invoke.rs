@@ -131,6 +131,9 @@ fn argument_is_the_handler_where_the_variable_is_absent_or_blank() {
     for blank in [None, Some(""), Some(" \t")] {
         assert_eq!(ask(blank, "app.py"), "app.py\n", "{blank:?}");
     }
+    for blank in ["", " \t"] {
+        assert_eq!(ask(None, blank), "bin/app\n", "{blank:?}");
+    }
     assert_eq!(ask(None, "function.handler"), "1");
     assert_eq!(ask(Some("app.py"), "function.handler"), "app.py\n");
 }
