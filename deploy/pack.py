@@ -929,10 +929,11 @@ QUOTED = re.compile(
 )
 HEREDOC = re.compile(r"<<-?[ \t]*(['\"]?)(\w+)\1([^\n]*\n).*?^[ \t]*\2$", re.S | re.M)
 COMMAND = re.compile(
-    r"""(?:^|[;|&(`{])[ \t]*
+    r"""(?:(?:^|;;|\bin[ \t])[ \t]*\(?[^\s();]+(?:[ \t]*\|[ \t]*[^\s();]+)*\)  # of `case`
+      |^|[;|&(`{])[ \t]*
     (?:(?:!|then|do|else|if|elif|while|until|exec|command|time|env|nohup|timeout[ ]\S+)[ \t]+
       |[A-Za-z_]\w*=[^\s;|&()]*[ \t]+)*
-    ([A-Za-z][\w.+-]*)(?=[\s;|&)<>`]|$)(?![ \t]*\()""",
+    (?:(?:/usr)?/s?bin/)?([A-Za-z][\w.+-]*)(?=[\s;|&)<>`]|$)(?![ \t]*\()""",
     re.X | re.M,
 )
 

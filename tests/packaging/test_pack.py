@@ -631,7 +631,9 @@ class AsOnLambda(Case):
             "helper.x() { :; }\n"
             "handler() {\n"
             '    local x; x=$(jq -r .a <<<"$1")\n'
-            "    case $x in\n        find) helper.x ;;\n        zip|gzip) ;;\n    esac\n"
+            "    case $x in\n        find) helper.x ;;\n        zip|gzip) ;;\n"
+            "        a|b) tar x ;;\n        *) xz x; /usr/bin/perl x ;;\n    esac\n"
+            "    case $x in c) unzip x ;; (d) nc x;; diff) ;; esac\n"
             "    if ! ssh host; then aws s3 ls; fi | curl -s x\n"
             "    A=1 python3 -c 'import os; openssl'\n"
             '    sed -n "s/ tar/b/"; echo which\n'
@@ -639,7 +641,9 @@ class AsOnLambda(Case):
         )
         said = self.pack().stderr
         told = [line.split(" perhaps calls ")[1].split(",")[0] for line in said.splitlines()]
-        self.assertEqual(told, ["git", "jq", "ssh", "aws", "python3", "wget"])
+        self.assertEqual(told, [
+            *["git", "jq", "tar", "xz", "perl", "unzip", "nc", "ssh", "aws", "python3", "wget"]
+        ])
         self.assertIn("function.sh, line 9, perhaps calls jq, which provided.al2023 lacks", said)
 
     def test_check_says_the_same_and_writes_nothing(self):
