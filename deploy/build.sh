@@ -235,6 +235,12 @@ export CARGO_INCREMENTAL=0
 for name in $(env | sed -n 's/^\(CARGO_PROFILE_RELEASE_[A-Z_]*\)=.*/\1/p'); do
     unset "$name"
 done
+# The profile of Cargo.toml once more: here it counts for more than the user's config.toml.
+for setting in 'opt-level="z"' 'lto="fat"' codegen-units=1 'panic="abort"' strip=true debug=false \
+    'split-debuginfo="off"' debug-assertions=false overflow-checks=false incremental=false \
+    rpath=false; do
+    set -- "$@" --config "profile.release.$setting"
+done
 
 # --- The build -------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 #
 # Between the two builds everything differs that a machine may differ in and that can be changed
 # from here: the folder of the sources, of the user, of Cargo's downloads, of the output; the user's
-# name, umask, time zone and language; the number of jobs; the time, by faketime, or where that does
+# name, umask, time zone, language and Cargo profile; the number of jobs; the time, by faketime, or where that does
 # not work the age of the files.
 # Out: one line an architecture, its sha256 and whether the two are the same; status 1 if not.
 set -eu
@@ -37,6 +37,22 @@ first=$scratch/first
 second="$scratch/second place/deeper"
 copy "$first/tree"
 copy "$second/tree"
+settings=$second/home
+mkdir -p "$settings/.cargo"
+cat >"$settings/.cargo/config.toml" <<'END'
+[profile.release]
+opt-level = 3
+lto = false
+codegen-units = 4
+panic = "unwind"
+strip = false
+debug = true
+split-debuginfo = "packed"
+debug-assertions = true
+overflow-checks = true
+incremental = true
+rpath = true
+END
 
 set -- CARGO_BUILD_JOBS=4 CARGO_TARGET_DIR="$second/output" USER=somebody TZ=Asia/Tokyo \
     LC_ALL=C.UTF-8
