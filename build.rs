@@ -12,6 +12,7 @@
 //! - `ZEROSTRAP_VERSION`: what `--version` prints: the version, and after it all of these.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -30,6 +31,10 @@ const SOURCES: [&str; 6] = [
 /// The shell's side of the conversation. What is run of it has neither comments nor indentation: a
 /// shell would read them at every start.
 const SHELL_SIDE: &str = "src/bootstrap/handler/shell_side";
+
+/// The line of serve.sh at which it is cut in two: what serves the events stands there, and differs
+/// from shell to shell.
+const PLACE_OF_LOOP: &str = "_zs_loop\n";
 
 /// Where git keeps what the current commit is, in its different ways of storing it. Cargo takes a
 /// path that does not exist for a changed one, so it gets only those that exist.
@@ -54,7 +59,8 @@ fn main() {
     println!("cargo:rustc-env=ZEROSTRAP_VERSION={version} (commit {known}, {toolchain}, {target})");
 }
 
-/// Writes each file of the shell's side, without comments and indentation, to a file of that name.
+/// Writes each file of the shell's side, without comments and indentation, to a file of that name;
+/// serve.sh to two.
 fn strip_shell_side() {
     let out = variable("OUT_DIR");
     for entry in fs::read_dir(SHELL_SIDE).expect("the shell's side is there") {
@@ -68,7 +74,17 @@ fn strip_shell_side() {
                 program.push('\n');
             }
         }
-        fs::write(Path::new(&out).join(file.file_name()), program).expect("cargo's own folder");
+        let name = file.file_name();
+        let write = |name: &OsStr, text: &str| {
+            fs::write(Path::new(&out).join(name), text).expect("cargo's own folder");
+        };
+        match program.split_once(PLACE_OF_LOOP) {
+            Some((start, end)) => {
+                write(OsStr::new("serve_start.sh"), start);
+                write(OsStr::new("serve_end.sh"), end);
+            }
+            None => write(&name, &program),
+        }
     }
 }
 

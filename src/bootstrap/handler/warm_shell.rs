@@ -52,15 +52,20 @@ impl Kind {
             Hooks::None => "",
             Hooks::Both | Hooks::AfterRestore => HOOKS_SIDE,
         };
-        let (kind_side, loop_side) = match self {
-            Kind::Bash => ([BASH_SIDE, ""], BASH_LOOP),
-            Kind::Ksh => ([POSIX_SIDE, KSH_SIDE], POSIX_LOOP),
-            Kind::Posix => ([POSIX_SIDE, ""], POSIX_LOOP),
+        let (kind_side, ksh_side, loop_side) = match self {
+            Kind::Bash => (BASH_SIDE, "", BASH_LOOP),
+            Kind::Ksh => (POSIX_SIDE, KSH_SIDE, POSIX_LOOP),
+            Kind::Posix => (POSIX_SIDE, "", POSIX_LOOP),
         };
-        let serve_side = SERVE_SIDE
-            .replace("_zs_hooks\n", hooks_side)
-            .replace("_zs_loop\n", loop_side);
-        kind_side.concat() + &serve_side
+        [
+            kind_side,
+            ksh_side,
+            SERVE_START,
+            hooks_side,
+            loop_side,
+            SERVE_END,
+        ]
+        .concat()
     }
 }
 
@@ -78,7 +83,8 @@ const BASH_SIDE: &str = include_str!(concat!(env!("OUT_DIR"), "/bash.sh"));
 const KSH_SIDE: &str = include_str!(concat!(env!("OUT_DIR"), "/ksh.sh"));
 const POSIX_SIDE: &str = include_str!(concat!(env!("OUT_DIR"), "/posix.sh"));
 const HOOKS_SIDE: &str = include_str!(concat!(env!("OUT_DIR"), "/hooks.sh"));
-const SERVE_SIDE: &str = include_str!(concat!(env!("OUT_DIR"), "/serve.sh"));
+const SERVE_START: &str = include_str!(concat!(env!("OUT_DIR"), "/serve_start.sh"));
+const SERVE_END: &str = include_str!(concat!(env!("OUT_DIR"), "/serve_end.sh"));
 const BASH_LOOP: &str = include_str!(concat!(env!("OUT_DIR"), "/bash_loop.sh"));
 const POSIX_LOOP: &str = include_str!(concat!(env!("OUT_DIR"), "/posix_loop.sh"));
 

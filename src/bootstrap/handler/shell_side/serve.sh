@@ -41,7 +41,7 @@ _zs_look() {
   command trap - CHLD
   # A name of ours that the script made readonly would keep the script's value.
   command unset -v _zs_line _zs_text _zs_number _zs_options _zs_option _zs_flags _zs_places \
-    _zs_traps _zs_posix _zs_shopts _zs_shopts_on _zs_returned _zs_pairs _zs_names _zs_at _zs_chain _zs_hook || return 1
+    _zs_traps _zs_posix _zs_shopts _zs_returned _zs_pairs _zs_names _zs_at _zs_chain _zs_hook || return 1
   if command test "$1" -ne 0; then
     _zs_state=$1
   elif ! _zs_has "$_zs_function"; then
@@ -59,9 +59,8 @@ set -eu
   { _zs_look "$?"; } 2>/dev/null || _zs_look 0 || _zs_state=1
   case $_zs_state in
   0)
-    # In place of these names stand hooks.sh and the loop for the kind of shell. They are no functions,
-    # so that the script's are called at the top level: FUNCNAME and caller show nothing of ours.
-    _zs_hooks
+    # In place of this name stand hooks.sh and the loop for the kind of shell. They are no functions, so
+    # that the script's are called at the top level: FUNCNAME and caller show nothing of ours.
     _zs_loop
     ;;
   taken | missing) echo "0 $_zs_state" >"$_zs_status" ;;
