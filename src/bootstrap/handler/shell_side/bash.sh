@@ -17,16 +17,14 @@ _zs_has_command() {
 _zs_read_wake() { command mapfile -t -n 1 _zs_line <"$_zs_wake"; }
 
 # Takes the script's options off this shell, and notes them for its functions; also the traps that a
-# subshell inherits, nocasematch, which `case` obeys, and the options of shopt that POSIX mode sets at
-# its start or its end. With -a in force an assignment would export. In POSIX mode bash does not print
-# the command of a subshell that a signal ends.
+# subshell inherits. With -a in force an assignment would export, and `case` obeys nocasematch.
 _zs_take_off() {
   command set -- "$-"
   command set +aCefkmuvxET
-  _zs_shopts=(expand_aliases inherit_errexit interactive_comments nocasematch shift_verbose sourcepath)
-  _zs_shopts_on=()
-  for _zs_at in "${_zs_shopts[@]}"; do
-    command shopt -q "$_zs_at" && _zs_shopts_on+=("$_zs_at")
+  _zs_shopts=()
+  # The others end with POSIX mode.
+  for _zs_at in nocasematch expand_aliases shift_verbose; do
+    command shopt -q "$_zs_at" && _zs_shopts+=("$_zs_at")
   done
   command shopt -u nocasematch || command return 1
   _zs_options=${1//[!aCefkuvxET]/}
@@ -42,15 +40,25 @@ _zs_take_off() {
   esac
   _zs_posix=+o
   command test -o posix && _zs_posix=-o
+  command return 0
+}
+
+# In POSIX mode bash does not print the command of a subshell that a signal ends. Its start sets three
+# options, which the script's functions are not to see.
+_zs_start_posix() {
+  _zs_names=()
+  for _zs_at in inherit_errexit interactive_comments sourcepath; do
+    command shopt -q "$_zs_at" || _zs_names+=("$_zs_at")
+  done
   command set -o posix
+  # Without a name shopt prints.
+  command shopt -u "${_zs_names[@]}" >/dev/null
 }
 
 # Puts them on again. Nothing of ours may follow in the subshell but the function: -x would show it.
 _zs_put_on() {
   command set "$_zs_posix" posix
-  command shopt -u "${_zs_shopts[@]}"
-  # Without a name shopt prints.
-  command shopt -s "${_zs_shopts_on[@]}" >/dev/null
+  case $_zs_shopts in ?*) command shopt -s "${_zs_shopts[@]}" ;; esac
   case $_zs_options in ?*) command set "-$_zs_options" ;; esac
 }
 
@@ -58,9 +66,7 @@ _zs_put_on() {
 # prints a trap of these, sets options, or runs text that might; and `case` tells the E of $- from an
 # e. Bash takes the names of traps in small letters, too. The file of the first event serves as scratch.
 _zs_look_at_functions() {
-  case $_zs_options$_zs_traps-${_zs_shopts_on[*]} in *[avxT]*-* | *nocasematch*) command return ;; esac
-  # In POSIX mode declare knows no function whose name has a hyphen or a colon.
-  command set "$_zs_posix" posix
+  case $_zs_options$_zs_traps-${_zs_shopts[*]-} in *[avxT]*-* | *nocasematch*) command return ;; esac
   command compgen -A function -X '_zs_*' >"$_zs_event" 2>/dev/null
   command mapfile -t _zs_names <"$_zs_event"
   if command declare -f -- "${_zs_names[@]}" >"$_zs_event" 2>/dev/null; then
@@ -77,13 +83,12 @@ _zs_look_at_functions() {
       ;;
     esac
   fi
-  command set -o posix
 }
 
 # Runs where a command failed, and reports places alone: file, line and function, a line each. It tells
 # the innermost ones, as many as the pipe holds: what is more would block, since it is read at the end.
 _zs_failed() {
-  command test "$BASH_SUBSHELL" = 1 || command return
+  command test "${BASH_SUBSHELL-}" = 1 || command return
   case ${FUNCNAME[1]-} in
   '')
     # Else it is a command of ours that failed, as when the script has made a variable readonly.

@@ -1,8 +1,10 @@
 # Serves for ever. What is in parentheses is the subshell of one event. What an event needs is written
 # here, since bash copies the text of a function at each call.
-# Here, since at its end a function restores the traps that it has removed.
+#
+# At its end a function would restore the traps that it has removed.
 command trap - ERR DEBUG RETURN
 _zs_look_at_functions
+_zs_start_posix
 _zs_number=1
 # Before the trial, so that init fails where the script has disabled it.
 exec </dev/null || command exit 1
