@@ -3,6 +3,7 @@
 //! In: what may panic. Out: its result, or a failure. It must never hold an event: a panic's words
 //! are the function's own.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 
@@ -29,19 +30,26 @@ pub(crate) fn remember() {
 pub(crate) fn catch<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     // What an earlier event noted is not this one's: its function may have caught that panic.
     WORDS.take();
-    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-        // The hook sees nothing where the function has set its own.
-        let text = payload.downcast_ref().map(String::as_str);
-        if let Some(text) = text.or(payload.downcast_ref().copied())
-            && WORDS.with_borrow(String::is_empty)
-        {
-            WORDS.set(format!("panicked: {text}"));
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|value| {
+        // The hook noted nothing where the function has set its own.
+        if WORDS.with_borrow(String::is_empty) {
+            WORDS.set(words_of(&*value));
         }
         Err(failure())
     })
 }
 
-/// Returns the failure of an event whose function panicked.
+/// Returns the words of a panic by its value, which is text unless `panic_any` made it.
+fn words_of(value: &(dyn Any + Send)) -> String {
+    let literal = value.downcast_ref::<&str>().copied();
+    let text = literal.or_else(|| value.downcast_ref().map(String::as_str));
+    match text {
+        Some(text) => format!("panicked: {text}"),
+        None => "panicked".to_owned(),
+    }
+}
+
+/// Returns the failure of an event whose function panicked, or gave no answer.
 pub(crate) fn failure() -> Failure {
     let words = WORDS.take();
     let message = match words.is_empty() {

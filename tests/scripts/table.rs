@@ -885,6 +885,7 @@ pub(crate) const ROWS: &[Row] = &[
         BASH,
         "set -u; unset BASH_ENV PPID_ FUNCNAME || :",
     ),
+    top("unset BASH_SUBSHELL", BASH, "unset BASH_SUBSHELL"),
     top("POSIX mode", BASH, "set -o posix"),
     top(
         "POSIX mode and CHLD trap",
