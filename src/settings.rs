@@ -140,7 +140,11 @@ fn content_type() -> Result<Option<String>, Failure> {
         return Ok(None);
     };
     let is_printable = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    if is_printable && value.contains('/') {
+    let has_both_parts = match value.split_once('/') {
+        Some((kind, subtype)) => !kind.is_empty() && !subtype.is_empty(),
+        None => false,
+    };
+    if is_printable && has_both_parts {
         return Ok(Some(value));
     }
     Err(invalid(name, &value, "a media type such as text/html"))
