@@ -20,8 +20,11 @@ mod libc {
 
     // SAFETY: the signatures are those of <signal.h>, <sched.h>, <unistd.h>, <fcntl.h>, <poll.h>,
     // <sys/wait.h>, <sys/prctl.h> and <sys/mman.h>. Those marked safe take and return numbers only,
-    // which the kernel checks, and change nothing that Rust relies on.
+    // which the kernel checks, and change nothing that Rust relies on. The linker puts `__ehdr_start`
+    // at the first byte of the program's file, whose first page is in memory and is never written to.
     unsafe extern "C" {
+        #[link_name = "__ehdr_start"]
+        pub(super) safe static PROGRAM_START: [u8; super::PROGRAM_START_SIZE];
         pub(super) safe fn kill(pid: c_int, signal: c_int) -> c_int;
         pub(super) safe fn setpgid(pid: c_int, group: c_int) -> c_int;
         pub(super) safe fn getppid() -> c_int;
@@ -133,6 +136,9 @@ const SYS_CLOSE_RANGE: c_long = 436;
 const SPAWN_FLAGS: c_int = 0x100 | 0x1000 | 0x4000 | 0x0100_0000 | SIGCHLD;
 /// Bytes of stack that a child has from its start to its `execve`: it needs less.
 const SPAWN_STACK_SIZE: usize = 16_384;
+
+/// Bytes of a program's file that tell it from others: its first page.
+pub(crate) const PROGRAM_START_SIZE: usize = 4_096;
 
 /// Most bytes that a pipe can hold without privileges (/proc/sys/fs/pipe-max-size).
 pub(crate) const PIPE_LIMIT: usize = 1_048_576;
@@ -312,6 +318,11 @@ pub(crate) fn exit(status: i32) -> ! {
 }
 
 // --- Descriptors ---------------------------------------------------------------------------------
+
+/// Returns the first bytes of this program's file.
+pub(crate) fn program_start() -> &'static [u8] {
+    &libc::PROGRAM_START
+}
 
 /// Opens a file for reading. `File::open` would add 7 KB of code that checks combinations of other
 /// options. musl's open() would set close-on-exec twice.

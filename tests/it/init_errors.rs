@@ -88,9 +88,10 @@ fn name_that_is_no_function_name_is_refused_and_never_evaluated() {
         "handler()",
         "-v",
         "\u{e9}",
+        "_zs_report",
     ] {
         let setup = Setup::new(folder.path(), &format!("function.{name}"));
-        let parts = ["function.", "letters, digits, '_', '-' and ':'"];
+        let parts = ["function.", "letters, digits, '_', '-' and ':'", "'_zs_'"];
         assert_init_fails(setup, "Runtime.NoSuchHandler", &parts);
     }
     // The part before the dot is a file's name and nothing else.
@@ -183,12 +184,42 @@ fn interpreter_behind_env_that_is_not_in_the_search_path_is_named() {
             "#!/usr/bin/env /no/such/interpreter",
             "'/no/such/interpreter'",
         ),
+        (
+            "#!/usr/bin/env -S -i -u PATH no-such-interpreter",
+            "'no-such-interpreter'",
+        ),
+        (
+            "#!/usr/bin/env --split-string=no-such-interpreter -x",
+            "'no-such-interpreter'",
+        ),
+        (
+            "#!/usr/bin/env -vS no-such-interpreter",
+            "'no-such-interpreter'",
+        ),
         // Without -S this is one word to env.
         ("#!/usr/bin/env sh -e", "'sh -e'"),
     ] {
         let folder = Folder::new();
         folder.executable("app", format!("{first_line}\necho no\n"));
         let parts = ["app", named, "env", "not in PATH"];
+        assert_init_fails(Setup::app(&folder), "Runtime.HandlerNotExecutable", &parts);
+    }
+}
+
+/// env would run the file itself again, for ever, or refuse its options.
+#[test]
+fn env_without_an_interpreter_is_refused() {
+    for first_line in [
+        "#!/usr/bin/env",
+        "#!/usr/bin/env -",
+        "#!/usr/bin/env -i",
+        "#!/usr/bin/env -i sh",
+        "#!/usr/bin/env -S -i A=1",
+        "#!/usr/bin/env A=1",
+    ] {
+        let folder = Folder::new();
+        folder.executable("app", format!("{first_line}\necho no\n"));
+        let parts = ["app", "no interpreter behind env", "env -S"];
         assert_init_fails(Setup::app(&folder), "Runtime.HandlerNotExecutable", &parts);
     }
 }
@@ -204,6 +235,9 @@ fn interpreter_behind_env_that_is_in_the_search_path_is_run() {
         "#!/usr/bin/env -S interpreter -e",
         "#!/usr/bin/env -S A=1 interpreter",
         "#!/usr/bin/env -S -i /bin/sh",
+        "#!/usr/bin/env -iS /bin/sh",
+        "#!/usr/bin/env --split-string=-u A interpreter",
+        "#!/usr/bin/env -S \"interpreter\"",
     ] {
         folder.executable("app", format!("{first_line}\necho run\n"));
         let lambda = Setup::app(&folder).env("PATH", &path).start();
@@ -217,11 +251,17 @@ fn bootstrap_is_no_handler() {
     let folder = Folder::new();
     let program = fs::read(BOOTSTRAP).unwrap();
     let program = folder.executable("bootstrap", program);
+    symlink("bootstrap", folder.path().join("link")).unwrap();
+    fs::hard_link(&program, folder.path().join("hard")).unwrap();
+    fs::copy(&program, folder.path().join("copy")).unwrap();
     let through_link = Folder::new();
     symlink(&program, through_link.path().join("bootstrap")).unwrap();
     for (task, handler) in [
         (&folder, "bootstrap".to_owned()),
         (&folder, "./bootstrap".to_owned()),
+        (&folder, "link".to_owned()),
+        (&folder, "hard".to_owned()),
+        (&folder, "copy".to_owned()),
         (&folder, program.display().to_string()),
         (&through_link, "bootstrap".to_owned()),
     ] {
@@ -554,6 +594,9 @@ fn setting_with_a_bad_value_is_named_with_its_value_and_what_is_allowed() {
             "one of: argument, stdin. Change it in the function's configuration",
         ),
         ("BOOTSTRAP_CONTENT_TYPE", "no media type", "media type"),
+        ("BOOTSTRAP_CONTENT_TYPE", "/", "media type"),
+        ("BOOTSTRAP_CONTENT_TYPE", "text/", "media type"),
+        ("BOOTSTRAP_CONTENT_TYPE", "/plain", "media type"),
         (
             "BOOTSTRAP_CONTENT_TYPE",
             "text/plain\r\nX-Injected: 1",

@@ -38,12 +38,6 @@ pub(crate) fn start<'a>(
         ));
     };
     let file = settings.task_root.join(handler);
-    if program::is_this_program(&file) {
-        let shown = handler.to_string_lossy();
-        return Err(no_handler(format!(
-            "handler '{shown}' is the bootstrap itself; name an executable or SCRIPT.FUNCTION"
-        )));
-    }
     let is_file = program::check(&file)?;
     match is_file {
         true => Ok(Box::new(executable::Executable::new(settings, &file))),
@@ -75,7 +69,7 @@ fn start_function<'a>(
         let script = script.display();
         return Err(no_handler(format!(
             "handler '{shown}': a function of {script} has a name of letters, digits, '_', '-' and \
-             ':', which does not begin with a digit or '-'"
+             ':', which does not begin with a digit, '-' or '_zs_'"
         )));
     };
     let is_snap_start = runtime.is_snap_start;
@@ -113,7 +107,7 @@ fn function_name(name: &[u8]) -> Option<&str> {
         return None;
     };
     let is_first = first.is_ascii_alphabetic() || b"_:".contains(first);
-    if !is_first || !rest.iter().all(is_inner) {
+    if !is_first || !rest.iter().all(is_inner) || name.starts_with(b"_zs_") {
         return None;
     }
     std::str::from_utf8(name).ok()

@@ -15,7 +15,7 @@ use crate::sys;
 /// Bytes of a file that are read to find out what it is. A `#!` line is at most 256 bytes for the
 /// kernel. In an ELF file, linkers put the program headers and the loader's name within these
 /// bytes; if a tool put them elsewhere, this check is skipped and execve reports the problem.
-const HEADER_BYTES: usize = 4_096;
+const HEADER_BYTES: usize = sys::PROGRAM_START_SIZE;
 
 /// Where a program is looked for if PATH is not set.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -23,7 +23,8 @@ const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// Checks mode, form, machine and interpreter. Returns whether there is a file of that name.
 ///
 /// # Errors
-/// `Runtime.HandlerNotExecutable` with the file, the reason, and what to do.
+/// `Runtime.HandlerNotExecutable` with the file, the reason, and what to do; `Runtime.NoSuchHandler`
+/// if the file is this program or a copy of it.
 pub(crate) fn check(path: &Path) -> Result<bool, Failure> {
     let mut file = match sys::open(&super::path_string(path)) {
         Ok(file) => file,
@@ -39,6 +40,13 @@ pub(crate) fn check(path: &Path) -> Result<bool, Failure> {
         .read(&mut start)
         .map_err(|error| unreadable(path, error))?;
     let start = start.get(..length).unwrap_or_default();
+    // It would start for each event, and ask for events itself.
+    if start == sys::program_start() {
+        let shown = path.display();
+        let message =
+            format!("{shown} is the bootstrap itself; name another program, or SCRIPT.FUNCTION");
+        return Err(internal::failure(ErrorType::NoSuchHandler, message));
+    }
     if !has_execute_bit(&metadata) {
         return Err(refusal(path, &not_executable(path, start)));
     }
@@ -75,21 +83,6 @@ fn not_executable(path: &Path, start: &[u8]) -> String {
     format!("is not executable; run chmod +x {shown} before packing{hint}")
 }
 
-/// Returns whether a path leads to this program or a copy of it, which would start for each event
-/// and ask for events itself.
-pub(crate) fn is_this_program(path: &Path) -> bool {
-    // The name first, then the size: they are cheaper to compare than the content.
-    if path.file_name() != Some(OsStr::new("bootstrap")) {
-        return false;
-    }
-    let own = Path::new("/proc/self/exe");
-    let (Ok(file), Ok(program)) = (path.metadata(), own.metadata()) else {
-        return false;
-    };
-    // If the program may not be read, neither has content here, and the size decides.
-    file.len() == program.len() && std::fs::read(path).ok() == std::fs::read(own).ok()
-}
-
 fn has_execute_bit(metadata: &Metadata) -> bool {
     metadata.permissions().mode() & 0o111 != 0
 }
@@ -113,26 +106,51 @@ fn interpreter_and_argument(line: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// Returns the program that a `#!` line runs in the end, by path or by name: behind env(1) it is
-/// the command that env will run.
-pub(crate) fn interpreter_of(line: &[u8]) -> &Path {
+/// the command that env will run. Returns `None` if env gets no command.
+pub(crate) fn interpreter_of(line: &[u8]) -> Option<&Path> {
     let (interpreter, argument) = interpreter_and_argument(line);
     let interpreter = Path::new(OsStr::from_bytes(interpreter));
-    if interpreter.file_name() != Some(OsStr::new("env")) {
-        return interpreter;
+    let is_env = interpreter.file_name() == Some(OsStr::new("env"));
+    // What env itself unquotes and expands is left to it.
+    if !is_env || argument.iter().any(|byte| b"'\"\\$".contains(byte)) {
+        return Some(interpreter);
     }
-    let command = match argument.strip_prefix(b"-S") {
-        // -S splits the argument; assignments may come before the command.
-        Some(words) => words
-            .split(u8::is_ascii_whitespace)
-            .find(|word| !word.is_empty() && !word.contains(&b'=')),
-        // Without it the whole argument is one word.
-        None => Some(argument),
+    let command = match split_string(argument) {
+        Some(words) => command_in(words),
+        // The whole argument is one word then.
+        None => Some(argument).filter(|word| is_command(word)),
     };
-    match command {
-        // Other options of env(1) are left to env.
-        Some([] | [b'-', ..]) | None => interpreter,
-        Some(command) => Path::new(OsStr::from_bytes(command)),
+    command.map(|command| Path::new(OsStr::from_bytes(command)))
+}
+
+/// Returns the value of env's option -S, which it splits into words.
+fn split_string(argument: &[u8]) -> Option<&[u8]> {
+    if let Some(words) = argument.strip_prefix(b"--split-string=") {
+        return Some(words);
     }
+    let options = argument.strip_prefix(b"-")?;
+    // Options without a value may stand before S.
+    let flags = options.iter().take_while(|byte| b"0iv".contains(byte));
+    options.get(flags.count()..)?.strip_prefix(b"S")
+}
+
+/// Returns the first of these words that is neither an option of env(1) nor an assignment.
+fn command_in(words: &[u8]) -> Option<&[u8]> {
+    let mut words = words.split(u8::is_ascii_whitespace);
+    while let Some(word) = words.next() {
+        if is_command(word) {
+            return Some(word);
+        }
+        // These have an argument.
+        if matches!(word, b"-u" | b"-C") {
+            words.next();
+        }
+    }
+    None
+}
+
+fn is_command(word: &[u8]) -> bool {
+    !word.is_empty() && !word.starts_with(b"-") && !word.contains(&b'=')
 }
 
 /// Returns whether a file can be found and has an execute bit.
@@ -164,7 +182,9 @@ fn check_script(line: &[u8]) -> Result<(), String> {
             "names the interpreter '{first}', which does not exist"
         ));
     }
-    let command = interpreter_of(line);
+    let Some(command) = interpreter_of(line) else {
+        return Err("names no interpreter behind env; options need env -S".to_owned());
+    };
     if find(command).is_none() {
         let command = command.display();
         return Err(format!(

@@ -70,7 +70,7 @@ impl Kind {
 }
 
 /// Shells that can run it.
-const SHELLS: [&str; 6] = ["sh", "bash", "dash", "ash", "ksh", "mksh"];
+const SHELLS: [&str; 7] = ["sh", "bash", "dash", "ash", "ksh", "ksh93", "mksh"];
 
 /// The shell of a script that names none: the first of these that exists.
 const DEFAULT_SHELLS: [&str; 2] = ["bash", "/bin/sh"];
@@ -188,7 +188,7 @@ fn interpreter(script: &Path) -> Result<PathBuf, String> {
     let read = sys::open(&super::path_string(script)).and_then(|mut file| file.read(&mut first));
     let length = read.map_err(|error| format!("cannot be read: {error}"))?;
     let first = first.get(..length).unwrap_or_default();
-    let named = program::interpreter_line(first).map(program::interpreter_of);
+    let named = program::interpreter_line(first).and_then(program::interpreter_of);
     if let Some(named) = named.filter(|named| is_shell(named)) {
         return program::find(named).ok_or_else(|| {
             let named = named.display();
