@@ -119,7 +119,7 @@ enum Hooks {
     None,
     /// Both are still to come, each when it is called for.
     Both,
-    /// The snapshot was restored: a new shell has to run the second one by itself.
+    /// The snapshot was restored: a new shell has to run both by itself.
     AfterRestore,
 }
 
@@ -169,8 +169,7 @@ impl<'a> Start<'a> {
     fn hook_names(&self) -> [&'static str; 2] {
         match self.hooks {
             Hooks::None => ["", ""],
-            Hooks::Both => ["before_snapshot", "after_restore"],
-            Hooks::AfterRestore => ["after_restore", ""],
+            Hooks::Both | Hooks::AfterRestore => ["before_snapshot", "after_restore"],
         }
     }
 
@@ -260,7 +259,7 @@ impl WarmShell {
     }
 
     /// Waits until the shell is ready: it has sourced the script and answered the trial event, and
-    /// after a restore run the hook.
+    /// after a restore run both hooks.
     ///
     /// # Errors
     /// `Runtime.NoSuchHandler` or `Runtime.HandlerInitFailed`; the shell has ended then.
@@ -281,8 +280,8 @@ impl WarmShell {
             };
             match report {
                 Report::Sourced if start.hooks == Hooks::Both => return Ok(Sourced::Ready),
-                Report::Sourced => self.conversation.wake().map_err(Failure::from)?,
-                Report::Hooked => self.conversation.wake_trial().map_err(Failure::from)?,
+                Report::Sourced => self.conversation.wake_hooks().map_err(Failure::from)?,
+                Report::Hooked => {}
                 Report::Ended {
                     number: 0,
                     status: 0,
@@ -365,8 +364,8 @@ impl WarmShell {
                 internal::failure(ErrorType::NoSuchHandler, message)
             }
             Report::TakenName => start.failed(
-                "it defines a function named 'command', which the bootstrap's side of the shell \
-                 cannot do without; rename it",
+                "it defines a function named 'command' or disables a builtin, and the bootstrap's \
+                 side of the shell cannot do without; rename or enable it",
             ),
             Report::Sourced | Report::Hooked | Report::Ended { .. } | Report::Unknown(_) => {
                 let words = self.stderr.keep_last_words(false);
@@ -541,6 +540,13 @@ impl Conversation {
             conversation.wake_trial()?;
         }
         Ok(conversation)
+    }
+
+    /// Wakes both hooks, and then the trial event.
+    fn wake_hooks(&mut self) -> io::Result<()> {
+        self.wake()?;
+        self.wake()?;
+        self.wake_trial()
     }
 
     /// Wakes the trial event.
