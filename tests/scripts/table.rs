@@ -1708,6 +1708,11 @@ pub(crate) const ROWS: &[Row] = &[
         shells: PLAIN,
         ..PLAIN_ROW
     },
+    top(
+        "a value of its own for a variable that events may lack",
+        ALL,
+        "export LAMBDA_RUNTIME_CLIENT_CONTEXT=${LAMBDA_RUNTIME_CLIENT_CONTEXT:-none}",
+    ),
     Row {
         name: "readonly REPLY and MAPFILE",
         top: "readonly REPLY=1 MAPFILE=1 OPTARG=1",

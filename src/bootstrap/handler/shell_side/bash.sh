@@ -110,7 +110,7 @@ _zs_failed() {
 _zs_try() {
   _zs_wait || command exit 1
   command mapfile -t _zs_pairs <"$_zs_context"
-  command export "${_zs_pairs[@]}"
+  command export "${_zs_pairs[@]}" || command exit 1
   case ${LAMBDA_RUNTIME_AWS_REQUEST_ID-} in trial) ;; *) command exit 1 ;; esac
   _zs_report '0 0'
 }

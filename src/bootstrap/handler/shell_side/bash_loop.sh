@@ -14,7 +14,8 @@ while command true; do
     command mapfile -t -n 1 _zs_line <"$_zs_wake" || command exit 1
     case ${_zs_line-} in *go*) ;; *) command exit 1 ;; esac
     command mapfile -t _zs_pairs <"$_zs_context"
-    command export "${_zs_pairs[@]}"
+    # It fails where the script has made one of them readonly.
+    command export "${_zs_pairs[@]}" || command exit 1
     case $_zs_via in
     stdin)
       command set --

@@ -27,7 +27,8 @@ _zs_read_wake() { command read -r _zs_line <"$_zs_wake"; }
 _zs_receive() {
   while command read -r _zs_line; do
     _zs_line=${_zs_line#?}
-    command export "${_zs_line%?}"
+    # It fails where the script has made the variable readonly.
+    command export "${_zs_line%?}" || command exit 1
   done <"$_zs_context"
   _zs_take_event
 }
