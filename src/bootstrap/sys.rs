@@ -20,8 +20,8 @@ mod libc {
 
     // SAFETY: the signatures are those of <signal.h>, <sched.h>, <unistd.h>, <fcntl.h>, <poll.h>,
     // <sys/wait.h>, <sys/prctl.h> and <sys/mman.h>. Those marked safe take and return numbers only,
-    // which the kernel checks, and change nothing that Rust relies on. The linker puts `__ehdr_start`
-    // at the first byte of the program's file, whose first page is in memory and is never written to.
+    // which the kernel checks, and change nothing that Rust relies on. `__ehdr_start` is what the
+    // linker calls the file's first byte. Its first page is in memory, and nothing writes to it.
     unsafe extern "C" {
         #[link_name = "__ehdr_start"]
         pub(super) safe static PROGRAM_START: [u8; super::PROGRAM_START_SIZE];

@@ -23,8 +23,8 @@ const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// Checks mode, form, machine and interpreter. Returns whether there is a file of that name.
 ///
 /// # Errors
-/// `Runtime.HandlerNotExecutable` with the file, the reason, and what to do; `Runtime.NoSuchHandler`
-/// if the file is this program or a copy of it.
+/// `Runtime.HandlerNotExecutable` with the file, the reason, and what to do.
+/// `Runtime.NoSuchHandler` if the file is this program or a copy of it.
 pub(crate) fn check(path: &Path) -> Result<bool, Failure> {
     let mut file = match sys::open(&super::path_string(path)) {
         Ok(file) => file,
