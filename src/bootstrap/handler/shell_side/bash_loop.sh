@@ -30,11 +30,11 @@ while command true; do
       ;;
     esac
     case $_zs_places in yes) command trap '_zs_returned=${LINENO-}' RETURN ;; esac
-    # Two ways, so that after _zs_put_on nothing but the function runs: -x would show it, and a trap of
-    # DEBUG would run for it.
-    case $_zs_traps in
+    # Two ways, so that after the options are put on nothing but the function runs: -x would show it,
+    # and a trap of DEBUG would run for it. The first way is most scripts', and costs no call.
+    case $_zs_traps$_zs_shopts in
     '')
-      _zs_put_on
+      command set "$_zs_posix" posix ${_zs_options:+"-$_zs_options"}
       "$_zs_function" "$@"
       ;;
     *)
