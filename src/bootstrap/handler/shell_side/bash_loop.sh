@@ -1,5 +1,5 @@
-# Serves for ever. What is in parentheses is the subshell of one event. What an event needs is written
-# here, since bash copies the text of a function at each call.
+# Stands in serve.sh, and serves for ever. What is in parentheses is the subshell of one event. What most
+# events need is written here: bash copies the text of a function at each call.
 #
 # At its end a function would restore the traps that it has removed.
 command trap - ERR DEBUG RETURN

@@ -1,4 +1,4 @@
-# Serves for ever. What is in parentheses is the subshell of one event.
+# Stands in serve.sh, and serves for ever. What is in parentheses is the subshell of one event.
 _zs_number=1
 while command true; do
   (
