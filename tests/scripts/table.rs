@@ -1695,6 +1695,15 @@ pub(crate) const ROWS: &[Row] = &[
         ..PLAIN_ROW
     },
     Row {
+        name: "readonly name of ours, and a function return",
+        top: "return() { builtin return 0; }; readonly _zs_line",
+        events: &["a"],
+        answers: &["got a"],
+        may_refuse: "_zs_",
+        shells: BASH,
+        ..PLAIN_ROW
+    },
+    Row {
         name: "readonly text of ours",
         top: "_zs_text=x; readonly _zs_text",
         may_refuse: "_zs_",

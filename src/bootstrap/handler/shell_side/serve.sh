@@ -41,13 +41,14 @@ _zs_look() {
   command trap - CHLD
   # A name of ours that the script made readonly would keep the script's value.
   command unset -v _zs_line _zs_text _zs_number _zs_options _zs_option _zs_flags _zs_places \
-    _zs_traps _zs_posix _zs_shopts _zs_returned _zs_pairs _zs_names _zs_at _zs_chain _zs_hook || return 1
+    _zs_traps _zs_posix _zs_shopts _zs_returned _zs_pairs _zs_names _zs_at _zs_chain _zs_hook ||
+    command return 1
   if command test "$1" -ne 0; then
     _zs_state=$1
   elif ! _zs_has "$_zs_function"; then
     _zs_state=missing
   else
-    _zs_take_off || return 1
+    _zs_take_off || command return 1
     _zs_state=0
   fi
 }
