@@ -82,15 +82,18 @@ MISSED = frozenset(
 
 # What lies in a function's folder and is not part of it: secrets, events to try it with, what
 # version control and editors leave. A pattern matches a name in any folder.
-# Terraform's state and variables are among the secrets, as they hold passwords in plain text.
+# Terraform's state and variables are among the secrets, as they hold passwords in plain text, and
+# so are histories of shells, as passwords are typed into them.
+# A secret is one in upper case, too: its name is made lower before it is compared.
 SECRETS = (
-    ".env .env.* .aws .ssh .gnupg .netrc .npmrc .pgpass .pypirc .git-credentials *.pem *.key *.p12 "
-    "*.pfx *.jks id_rsa* id_dsa* id_ecdsa* id_ed25519* *.tfstate *.tfstate.* *.tfvars "
-    "*.tfvars.json"
+    ".env .env.* .envrc .aws .azure .docker .dockercfg .kube .ssh .gnupg .netrc _netrc .npmrc "
+    ".pgpass .my.cnf .pypirc .git-credentials .htpasswd .vault-token .history .*_history *.pem "
+    "*.key *.p8 *.p12 *.pfx *.ppk *.jks *.keystore *.kdbx id_rsa* id_dsa* id_ecdsa* id_ed25519* "
+    "*.tfstate *.tfstate.* *.tfvars *.tfvars.json"
 ).split()
 NO_PART = (
-    ".git .gitignore .gitattributes .github .hg .svn .terraform .venv __pycache__ event*.json *~ "
-    "*.swp *.swo *.bak *.orig #*# .#* .idea .vscode .DS_Store Thumbs.db"
+    ".git .gitignore .gitattributes .gitmodules .github .hg .svn .terraform .venv __pycache__ "
+    "event*.json *~ *.swp *.swo *.bak *.orig #*# .#* .idea .vscode .DS_Store Thumbs.db"
 ).split()
 
 # So many names are in a note, and more only of secrets.
@@ -249,6 +252,8 @@ class Choice:
 
     def takes(self, name, source):
         leaf = os.path.basename(name)
+        is_secret = bool(matching(leaf.lower(), SECRETS))
+        is_left_out = is_secret or bool(matching(leaf, NO_PART))
         # A link that is left out says nothing of what it leads to.
         path = in_real_folder(source)
         if os.path.realpath(source) == self.out:
@@ -256,11 +261,11 @@ class Choice:
             self.ways[path] = "name another file by --out"
         elif self.is_among(name, self.exclude):
             self.ways[path] = "take it out of --exclude"
-        elif self.is_among(name, self.include) or not matching(leaf, SECRETS + NO_PART):
+        elif self.is_among(name, self.include) or not is_left_out:
             return True
         else:
             self.ways[path] = "pack it by --include"
-            (self.secrets if matching(leaf, SECRETS) else self.others).append(name)
+            (self.secrets if is_secret else self.others).append(name)
         return False
 
     def tell(self):

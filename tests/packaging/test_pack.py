@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import shutil
 import signal
 import stat
@@ -433,13 +434,16 @@ class Chosen(Case):
         self.assertIn("and 3 more", line)
 
     # A file below each pattern; of a folder it is the folder that is named.
-    SECRETS = """.env .env.local .aws/credentials .ssh/config .gnupg/x .netrc .npmrc .pgpass .pypirc
-        .git-credentials tls.pem sub/tls.key a.p12 a.pfx a.jks id_rsa id_dsa id_ecdsa_sk id_ed25519
+    SECRETS = """.env .env.local .envrc .aws/credentials .azure/x .docker/config.json .dockercfg
+        .kube/config .ssh/config .gnupg/x .netrc _netrc .npmrc .pgpass .my.cnf .pypirc
+        .git-credentials .htpasswd .vault-token .history .bash_history .zsh_history tls.pem
+        sub/tls.key a.p8 a.p12 a.pfx a.ppk a.jks a.keystore a.kdbx id_rsa id_dsa id_ecdsa_sk
+        id_ed25519 KEY.PEM .ENV sub/.Env.Local .AWS/x ID_RSA a.Pfx
         terraform.tfstate terraform.tfstate.backup prod.tfvars prod.auto.tfvars.json""".split()
-    NO_PART = """.git/config .gitignore .gitattributes .github/x .hg/x .svn/x .terraform/x .venv/x
-        __pycache__/x sub/__pycache__/x event.json event-s3.json function.sh~ .function.sh.swp x.swp
-        x.swo function.sh.bak function.sh.orig #x# .#x .idea/x .vscode/x .DS_Store
-        Thumbs.db""".split()
+    NO_PART = """.git/config .gitignore .gitattributes .gitmodules .github/x .hg/x .svn/x
+        .terraform/x .venv/x __pycache__/x sub/__pycache__/x event.json event-s3.json function.sh~
+        .function.sh.swp x.swp x.swo function.sh.bak function.sh.orig #x# .#x .idea/x .vscode/x
+        .DS_Store Thumbs.db""".split()
 
     def test_each_kind_of_file_that_is_left_out_is_packed_by_include(self):
         self.script()
@@ -461,10 +465,18 @@ class Chosen(Case):
             yield name
             yield os.path.dirname(name) or name
 
+    def test_patterns_of_what_is_left_out_are_those_of_the_page(self):
+        page = support.read(os.path.join(support.DOCS, "deploy.md"))
+        rows = {}
+        for row in re.findall(r"^\| (secrets|others)[^|]*\|(.*)\|$", page, re.M):
+            rows[row[0]] = re.findall(r"`([^`]+)`", row[1])
+        self.assertEqual(rows, {"secrets": pack.SECRETS, "others": pack.NO_PART})
+
     def test_files_that_a_function_may_need_are_packed(self):
         self.script()
-        needed = """.config/x .profile .terraformrc Event.json credentials.json data.json
-            environment.env events/first.json function.zip id_map.json known_hosts main.tf
+        needed = """.config/x .environment .profile .terraformrc Event.json credentials.json
+            data.json docker/config.json environment.env history keystore kube/config my.cnf x.p80
+            x_history events/first.json function.zip id_map.json known_hosts main.tf
             pem/list.txt secrets.txt settings.env.json sub/an-event.json venv/x x.keys
             x.pub""".split()
         for name in needed:
