@@ -926,53 +926,71 @@ SHELL_WORDS = frozenset(
     umask unalias unset until wait while . :""".split()
 )
 
-# Texts and comments in a script, to be looked into or over.
-QUOTED = re.compile(
-    r"""(?P<comment>(?:^|(?<=[\s;]))\#[^\n]*) | (?P<single>'[^']*')
-    | (?P<double>"(?:\\.|[^"\\])*") | \\.""",
+# The pieces of a script: outside of a text in double quotes, and inside of one.
+OUTSIDE = re.compile(
+    r"""(?:^|(?<=[\s;]))\#[^\n]* | '[^']*' | \\. | \$\( | [^\s;\#'"`\\$()]+ | .""",
     re.X | re.S | re.M,
 )
-HEREDOC = re.compile(r"<<-?[ \t]*(['\"]?)(\w+)\1([^\n]*\n).*?^[ \t]*\2$", re.S | re.M)
+INSIDE = re.compile(r"""\\. | \$\( | [^"`\\$]+ | .""", re.X | re.S)
+HEREDOC = re.compile(r"<<-?[ \t]*(['\"\\]?)(\w+)['\"]?([^\n]*\n)(.*?)^[ \t]*\2$", re.S | re.M)
 COMMAND = re.compile(
-    r"""(?:(?:^|;;|\bin[ \t])[ \t]*\(?[^\s();]+(?:[ \t]*\|[ \t]*[^\s();]+)*\)  # of `case`
-      |^|[;|&(`{])[ \t]*
+    r"""(?:(?:^|;;|\bin[ \t])[ \t]*\(?[^\s();]+(?:[ \t]*\|[ \t\x01]*[^\s();]+)*\)  # of `case`
+      |^|[;|&({])[ \t\x01]*
     (?:(?:!|then|do|else|if|elif|while|until|exec|command|time|env|nohup|timeout[ ]\S+)[ \t]+
       |[A-Za-z_]\w*=[^\s;|&()]*[ \t]+)*
-    (?:(?:/usr)?/s?bin/)?([A-Za-z][\w.+-]*)(?=[\s;|&)<>`]|$)(?![ \t]*\()""",
+    (?:(?:/usr)?/s?bin/)?([A-Za-z][\w.+-]*)(?=[\s;|&)<>]|$)(?![ \t]*\()""",
     re.X | re.M,
 )
 
 
-CASE = re.compile(r"(?:[ \t]*\|[ \t]*[\w.*?+-]+)*[ \t]*\)")
+CASE = re.compile(r"(?:[ \t]*\|[ \t\x01]*[\w.*?+-]+)*[ \t]*\)")
 
 
 def bare_text(text):
-    """A script without its comments and without what its texts say. Each line stays where it is; a
-    mark counts as a line end that parts no commands."""
-
-    def blank(found):
-        return re.sub(r"[^\n]", " ", found)
-
-    def over(found):
-        if found["comment"]:
-            return blank(found[0])
-        if found["single"]:
-            # A word, so that what follows is not taken for a command.
-            return "''" + blank(found[0])[2:]
-        if found["double"]:
-            inner = re.sub(r"\$\(([^()]*)\)|\n|.", kept, found[0][1:-1])
-            return f'"{inner}"'
-        return "  "
-
-    def kept(found):
-        # Commands within a text are looked at as well.
-        if found[1]:
-            return f"$({found[1]})"
-        return "\1" if found[0] == "\n" else "_"
-
-    text = HEREDOC.sub(lambda m: " " + m[3] + re.sub(r"[^\n]", "", m[0])[1:], text)
+    """A script without its comments and without what its texts say, but with the commands within
+    them. Each line stays where it is; a mark counts as a line end that parts no commands."""
     # A line that goes on in the next one is one.
-    return QUOTED.sub(over, text.replace("\\\n", " \1"))
+    text = HEREDOC.sub(text_of_heredoc, text).replace("\\\n", " \1")
+    # What is open: `"` a text, "`" and "(" commands, "=(" the words of an array, of a pattern or of
+    # arithmetic.
+    opened, bare, at = [], "", 0
+    while at < len(text):
+        inner = opened[-1] if opened else None
+        piece = (INSIDE if inner == '"' else OUTSIDE).match(text, at)[0]
+        at += len(piece)
+        if piece in ('"', "`"):
+            is_end = inner == piece
+            opened.pop() if is_end else opened.append(piece)
+            # Commands between backquotes are written in the newer way.
+            piece = piece.replace("`", ")" if is_end else "$( ")
+        elif piece == "$(":
+            opened.append("(")
+        elif piece == "(" and inner != '"':
+            # A group of commands stands alone.
+            is_alone = bare[-1:] in ("", *"\n\1\t ;|&<>`") and not bare.endswith("=~ ")
+            opened.append("(" if is_alone and inner != "=(" else "=(")
+        elif piece == ")" and inner in ("(", "=("):
+            opened.pop()
+        elif inner in ('"', "=(") or piece[0] == "'":
+            # A word, so that what follows is not taken for a command.
+            piece = "_" + line_marks(piece)
+        elif piece[0] == "#":
+            piece = ""
+        elif piece[0] == "\\":
+            piece = "_"
+        bare += piece
+    return bare
+
+
+def text_of_heredoc(found):
+    """It is like a text in double quotes, or in single ones if its end is quoted."""
+    is_quoted, rest_of_line, body = found[1], found[3], found[4]
+    body = line_marks(body) if is_quoted else '"' + body.replace('"', "_") + '"'
+    return " " + rest_of_line + body
+
+
+def line_marks(text):
+    return "\1" * len(re.findall("[\n\1]", text))
 
 
 # The head of a function, and a command that only sets something.
@@ -1022,12 +1040,12 @@ def command_words(text):
     """Returns the words in the place of a command, each with its line."""
     text = bare_text(text)
     for found in COMMAND.finditer(text):
-        line = text[text.rfind("\n", 0, found.end()) + 1 : found.end()]
+        up_to_here = text[: found.end()]
+        line = up_to_here[up_to_here.rfind("\n") + 1 :]
         # A pattern of `case` ends in a parenthesis that was not opened, and is not a command.
         if CASE.match(text, found.end()) and line.count("(") <= line.count(")"):
             continue
-        before = text[: found.start(1)]
-        yield before.count("\n") + before.count("\1") + 1, found[1]
+        yield len(line_marks(up_to_here)) + 1, found[1]
 
 
 def run_check(program, folder, handler, path, libraries):

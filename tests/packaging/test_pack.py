@@ -658,6 +658,46 @@ class AsOnLambda(Case):
         ])
         self.assertIn("function.sh, line 9, perhaps calls jq, which provided.al2023 lacks", said)
 
+    def told(self, text, *more):
+        """The commands that a note names, each with its line."""
+        self.script(f"#!/bin/bash\nhandler() {{\n{text}\n}}\n")
+        done = run([*self.words(), *more])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return re.findall(r"line (\d+), perhaps calls (\S+),", done.stderr)
+
+    def test_command_within_texts_is_told(self):
+        for text, names in (
+            ('x="$(jq -r ".a" <<<"$1")"', "jq"),
+            ('x="a $(jq ".a | last" <<<"$(tar x "$1")") b"', "jq tar"),
+            ('x="`jq .` $(ls `git x`)"', "jq git"),
+            ("cat <<END\nit's \"x\" $(jq .)\nEND", "jq"),
+            ("ls | \\\n    jq . &&\n    tar x", "jq tar"),
+            ("x=`(cd /tmp; find .)`; y=$( (tar x) )", "find tar"),
+        ):
+            with self.subTest(text):
+                self.assertEqual([name for _, name in self.told(text)], names.split())
+
+    def test_words_that_are_no_commands_are_not_told(self):
+        for text in (
+            r"[[ $x =~ ^(tar|zip)$ || $x =~ (tar|zip) || $x =~ a(\w)|\w ]]",
+            "[[ $x == @(jq|git) ]]",
+            'tools=(jq tar "git"); more+=(\n    find  # (which)\n    tar\n)',
+            "last=$((tar + 1)); (( tar > 0 | (zip & jq) ))",
+            "for ((jq = 0; tar < 2; tar++)); do :; done",
+            "awk '\n{ x }\n' tar | sort",
+            'echo "\\$(jq) (tar) | git; last" a\\|tar \\(jq\\)',
+            "cat <<'END'\n$(jq .)\nit's\nEND\ncat <<\\END\ntar x | jq\nEND",
+            'cat <<END\n"jq" (tar) | git\ntar; \\$(jq)\nEND',
+            "x=`echo x`tar",
+            "case $x in\ntar | jq | \\\n    git | zip) ;;\nesac",
+        ):
+            with self.subTest(text):
+                self.assertEqual(self.told(text), [])
+
+    def test_command_after_a_text_of_several_lines_is_told_with_its_line(self):
+        text = "awk '\n{ x }' x\necho \"a\nb\"\ncat <<END\nx\nEND\nls \\\n  | cat\njq ."
+        self.assertEqual(self.told(text), [("12", "jq")])
+
     def test_check_says_the_same_and_writes_nothing(self):
         self.script()
         words = [word for word in self.words(command="check") if word != "--out"]
