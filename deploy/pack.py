@@ -897,23 +897,23 @@ def scan_commands(package, arguments):
         named = entry.name.endswith((".sh", ".bash")) and not content.startswith(b"#!")
         if not entry.is_link and (named or shell_of(content)):
             scripts[entry] = content.decode("utf-8", "replace")
-    brought = {
-        os.path.basename(entry.name) for entry, _ in package if entry.name.startswith("bin/")
-    }
-    there = brought.union(known_commands(), arguments.command_name, SHELL_WORDS)
+    names, own = {entry.name for entry, _ in package}, set(SHELL_WORDS)
     for text in scripts.values():
-        there.update(re.findall(r"(?m)^[ \t]*(?:function[ \t]+)?([\w:.-]+)[ \t]*\(\)", text))
-        there.update(re.findall(r"(?m)^[ \t]*function[ \t]+([\w:.-]+)", text))
-        there.update(re.findall(r"\balias ([\w.-]+)=", text))
+        own.update(re.findall(r"(?m)^[ \t]*(?:function[ \t]+)?([\w:.-]+)[ \t]*\(\)", text))
+        own.update(re.findall(r"(?m)^[ \t]*function[ \t]+([\w:.-]+)", text))
+        own.update(re.findall(r"\balias ([\w.-]+)=", text))
     told = set()
     for entry, text in scripts.items():
-        for line, name in command_words(text):
-            if name in there or name in told or not (name in MISSED or shutil.which(name)):
+        for line, command in command_words(text):
+            name = os.path.basename(command)
+            is_command = command not in own and (name in MISSED or shutil.which(name))
+            if name in told or not is_command or not lambda_lacks(command, names, arguments):
                 continue
             told.add(name)
+            how = "call it without its folder, and " if "/" in command else ""
             note(
                 f"{entry.source}, line {line}, perhaps calls {name}, which provided.al2023 lacks: "
-                f"{HOW_TO_BRING.format(name)}."
+                f"{how}{HOW_TO_BRING.format(name)}."
             )
 
 
@@ -938,7 +938,9 @@ COMMAND = re.compile(
       |^|[;|&({])[ \t\x01]*
     (?:(?:!|then|do|else|if|elif|while|until|exec|command|time|env|nohup|timeout[ ]\S+)[ \t]+
       |[A-Za-z_]\w*=[^\s;|&()]*[ \t]+)*
-    (?:(?:/usr)?/s?bin/)?([A-Za-z][\w.+-]*)(?=[\s;|&)<>]|$)(?![ \t]*\()""",
+    (?:(xargs)(?:[ \t]+(?:-\S+|\d+|\{\}))*[ \t]+)?
+    (?:\\(?=\w\w))?  # \ls is ls, and \w a pattern's
+    ((?:(?:/usr(?:/local)?)?/s?bin/)?[A-Za-z][\w.+-]*)(?=[\s;|&)<>]|$)(?![ \t]*\()""",
     re.X | re.M,
 )
 
@@ -976,7 +978,7 @@ def bare_text(text):
             piece = "_" + line_marks(piece)
         elif piece[0] == "#":
             piece = ""
-        elif piece[0] == "\\":
+        elif piece[0] == "\\" and not piece[1:].islower():
             piece = "_"
         bare += piece
     return bare
@@ -1037,7 +1039,7 @@ def end_of_group(text, start):
 
 
 def command_words(text):
-    """Returns the words in the place of a command, each with its line."""
+    """Returns the words in the place of a command, each with its line: a name or a path."""
     text = bare_text(text)
     for found in COMMAND.finditer(text):
         up_to_here = text[: found.end()]
@@ -1045,7 +1047,8 @@ def command_words(text):
         # A pattern of `case` ends in a parenthesis that was not opened, and is not a command.
         if CASE.match(text, found.end()) and line.count("(") <= line.count(")"):
             continue
-        yield len(line_marks(up_to_here)) + 1, found[1]
+        number = len(line_marks(up_to_here)) + 1
+        yield from ((number, word) for word in found.groups() if word)
 
 
 def run_check(program, folder, handler, path, libraries):

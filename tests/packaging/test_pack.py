@@ -665,8 +665,12 @@ class AsOnLambda(Case):
         self.assertEqual(done.returncode, 0, done.stderr)
         return re.findall(r"line (\d+), perhaps calls (\S+),", done.stderr)
 
-    def test_command_within_texts_is_told(self):
+    def test_command_that_lambda_lacks_is_told_however_it_is_called(self):
         for text, names in (
+            (r"\jq .", "jq"),
+            ("/usr/bin/jq . | /bin/tar t; /usr/local/bin/aws s3 ls", "jq tar aws"),
+            ("ls | xargs jq .", "xargs jq"),
+            ("ls | xargs -r -n 1 -I {} /usr/bin/jq .", "xargs jq"),
             ('x="$(jq -r ".a" <<<"$1")"', "jq"),
             ('x="a $(jq ".a | last" <<<"$(tar x "$1")") b"', "jq tar"),
             ('x="`jq .` $(ls `git x`)"', "jq git"),
@@ -688,6 +692,7 @@ class AsOnLambda(Case):
             'echo "\\$(jq) (tar) | git; last" a\\|tar \\(jq\\)',
             "cat <<'END'\n$(jq .)\nit's\nEND\ncat <<\\END\ntar x | jq\nEND",
             'cat <<END\n"jq" (tar) | git\ntar; \\$(jq)\nEND',
+            "echo xargs jq; for x in xargs jq; do command -v $x; done",
             "x=`echo x`tar",
             "case $x in\ntar | jq | \\\n    git | zip) ;;\nesac",
         ):
@@ -697,6 +702,13 @@ class AsOnLambda(Case):
     def test_command_after_a_text_of_several_lines_is_told_with_its_line(self):
         text = "awk '\n{ x }' x\necho \"a\nb\"\ncat <<END\nx\nEND\nls \\\n  | cat\njq ."
         self.assertEqual(self.told(text), [("12", "jq")])
+
+    def test_path_of_a_command_is_told_though_the_folder_or_a_layer_brings_one(self):
+        self.file("bin/jq", "#!/bin/sh\nexit 0\n")
+        for text in ("/usr/bin/jq .", "jq .; yq .; /usr/bin/jq ."):
+            self.assertEqual(self.told(text, "--command", "yq"), [("3", "jq")])
+        self.assertEqual(self.told("jq() { :; }; /usr/bin/yq", "--command", "yq"), [("3", "yq")])
+        self.assertEqual(self.told("jq .; yq .; /opt/bin/jq; /bin/cat x", "--command", "yq"), [])
 
     def test_check_says_the_same_and_writes_nothing(self):
         self.script()
