@@ -3,8 +3,8 @@
 #
 # Between the two builds everything differs that a machine may differ in and that can be changed
 # from here: the folder of the sources, of the user, of Cargo's downloads, of the output; the user's
-# name, umask, time zone, language and Cargo profile; the number of jobs; the time, by faketime, or where that does
-# not work the age of the files.
+# name, umask, time zone, language and Cargo profile; the number of jobs; the time, by faketime, or
+# where that does not work the age of the files.
 # Out: one line an architecture, its sha256 and whether the two are the same; status 1 if not.
 set -eu
 

@@ -693,7 +693,7 @@ fn handler_group() -> Option<&'static AtomicI32> {
     Some(unsafe { AtomicI32::from_ptr(address) })
 }
 
-/// Returns the handler's process group, 0 if there is none.
+/// Returns the process group of the handler. It is 0 while no handler runs.
 fn running_group() -> Pid {
     Pid(handler_group().map_or(0, |group| group.load(Ordering::SeqCst)))
 }

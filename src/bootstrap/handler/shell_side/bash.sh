@@ -59,7 +59,7 @@ _zs_start_posix() {
 _zs_put_on() {
   command set "$_zs_posix" posix
   case $_zs_shopts in ?*) command shopt -s "${_zs_shopts[@]}" ;; esac
-  command set "$_zs_posix" posix ${_zs_options:+"-$_zs_options"}
+  case $_zs_options in ?*) command set "-$_zs_options" ;; esac
 }
 
 # Lets failures be traced, by the traps ERR and RETURN, if that cannot be seen: no function sets or
