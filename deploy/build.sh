@@ -235,10 +235,12 @@ export CARGO_INCREMENTAL=0
 for name in $(env | sed -n 's/^\(CARGO_PROFILE_RELEASE_[A-Z_]*\)=.*/\1/p'); do
     unset "$name"
 done
-# The profile of Cargo.toml once more: here it counts for more than the user's config.toml.
-for setting in 'opt-level="z"' 'lto="fat"' codegen-units=1 'panic="abort"' strip=true debug=false \
-    'split-debuginfo="off"' debug-assertions=false overflow-checks=false incremental=false \
-    rpath=false; do
+# The profile of Cargo.toml once more, and Cargo's defaults for what it leaves out: here they count for
+# more than the user's config.toml.
+profile=$(sed -n '/^\[profile\.release\]$/,/^$/s/ = /=/p' Cargo.toml)
+# shellcheck disable=SC2086 # One word a setting.
+for setting in $profile debug=false 'split-debuginfo="off"' debug-assertions=false \
+    overflow-checks=false incremental=false rpath=false; do
     set -- "$@" --config "profile.release.$setting"
 done
 
